@@ -1,0 +1,45 @@
+// How is an access token made? (RFC 9068, signed with node:crypto directly: it is the cost of a refresh.)
+
+import { Buffer } from 'node:buffer'
+import type { Signer } from './keys.ts'
+import type { Session } from './types.ts'
+
+/** Makes the access tokens of one issuer. */
+export type SignAccessToken = (session: Session, now: number, tokenId: string) => string | Promise<string>
+
+/** `lifetime` is seconds; a token never outlives its session. */
+export function createAccessTokenSigner(
+  signer: Signer,
+  issuer: string,
+  audience: string,
+  lifetime: number,
+): SignAccessToken {
+  const header = `${encode({ alg: signer.algorithm, typ: 'at+jwt', kid: signer.kid })}.`
+  return (session, now, tokenId) => {
+    const iat = Math.floor(now / 1000)
+    const input =
+      header +
+      encode({
+        ...session.claims,
+        iss: issuer,
+        sub: session.subject,
+        aud: audience,
+        client_id: session.clientId,
+        iat,
+        exp: Math.min(iat + lifetime, Math.ceil(session.expiresAt / 1000)),
+        jti: tokenId,
+        sid: session.id,
+        scope: session.scope === '' ? undefined : session.scope,
+        auth_time: Math.floor(session.authTime / 1000),
+        amr: session.amr.length === 0 ? undefined : session.amr,
+      })
+    const signature = signer.sign(input)
+    return signature instanceof Promise
+      ? signature.then((bytes) => `${input}.${base64url(bytes)}`)
+      : `${input}.${base64url(signature as Uint8Array)}`
+  }
+}
+
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+const base64url = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')

@@ -1,0 +1,480 @@
+// How does a session begin, go on and end? createDaypass() puts the protocol, the keys and a store together.
+
+import { registeredClaims } from '../verify/access-token.ts'
+import { type AccessToken, createVerifier, type Jwk } from '../verify/index.ts'
+import { createAccessTokenSigner } from './access-token.ts'
+import { DaypassError } from './errors.ts'
+import { createEmitter, type RequestOrigin } from './events.ts'
+import { createKeys } from './keys.ts'
+import { type ClaimsSchema, type DaypassOptions, readOptions } from './options.ts'
+import { createPruner } from './prune.ts'
+import {
+  childSalt,
+  hashIdempotencyKey,
+  isTagged,
+  maxGeneration,
+  mintRefreshToken,
+  parseRefreshToken,
+  type RefreshToken,
+} from './refresh-token.ts'
+import { createRevocations } from './revocations.ts'
+import { decide, isExpired, type Presented } from './rotation.ts'
+import type { Claims, Device, RevokedReason, Session } from './types.ts'
+
+/** A session as its owner may see it: the row without what tokens are made of. Instants are epoch milliseconds. */
+export interface SessionInfo<C = Claims> {
+  id: string
+  subject: string
+  clientId: string
+  scope: string
+  claims: C
+  device: Device
+  createdAt: number
+  rotatedAt: number
+  authTime: number
+  amr: string[]
+  /** The end if nothing refreshes it before. */
+  idleExpiresAt: number
+  /** The end whatever happens. */
+  expiresAt: number
+}
+
+/** What a sign-in or a refresh gives. */
+export interface Tokens<C = Claims> {
+  accessToken: string
+  tokenType: 'Bearer'
+  /** Seconds until the access token expires. */
+  expiresIn: number
+  refreshToken: string
+  session: SessionInfo<C>
+}
+
+/** What a refresh gives. */
+export interface RefreshedTokens<C = Claims> extends Tokens<C> {
+  /** `replayed` and `retried` are answers to a refresh that was asked before. */
+  outcome: 'rotated' | 'replayed' | 'retried'
+}
+
+/** What is known at a sign-in. */
+export interface IssueOptions<C = Claims> {
+  /** The app's own claims: plain JSON, at most 4 kB; they go into every access token of the session. */
+  claims?: C
+  clientId?: string
+  /** Scopes separated by spaces (RFC 6749 §3.3). */
+  scope?: string
+  /** When the person proved who they are, epoch milliseconds. Default now. */
+  authTime?: number
+  /** How they did (RFC 8176), such as `['pwd']`. */
+  amr?: string[]
+  device?: Device
+}
+
+/** The second argument of `issue`: optional unless the claims' type has members that must be there. */
+export type IssueArguments<C> =
+  Partial<C> extends C ? [options?: IssueOptions<C>] : [options: IssueOptions<C> & { claims: C }]
+
+/** What comes with a refresh token. */
+export interface RefreshOptions extends RequestOrigin {
+  /** The client's own key of this refresh: made and kept before sending, the same on every retry. */
+  idempotencyKey?: string | undefined
+  /** The key of the last refresh that the client completed (cookie transport). */
+  previousKey?: string | undefined
+  /** Where given, the session must belong to this client (RFC 6749 §6). */
+  clientId?: string | undefined
+  /** An AbortSignal, or what looks like one: where aborted before the token is redeemed, nothing is. */
+  signal?: { readonly aborted: boolean } | undefined
+}
+
+/** What `createDaypass` makes. Every method may throw `ERR_STORE_…` (503) where the store is away. */
+export interface Daypass<C = Claims> {
+  /**
+   * Begins a session for a subject whose identity the app has proved.
+   *
+   * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`.
+   */
+  issue(subject: string, ...options: IssueArguments<C>): Promise<Tokens<C>>
+  /**
+   * Trades a refresh token for new tokens, exactly once.
+   *
+   * @throws DaypassError with `error: "invalid_grant"` where the session is over (`ERR_REFRESH_TOKEN_INVALID`,
+   *   `ERR_REFRESH_TOKEN_REUSED`, `ERR_SESSION_REVOKED`, `ERR_SESSION_EXPIRED`, `ERR_SESSION_UNKNOWN`,
+   *   `ERR_SUBJECT_INACTIVE`); `ERR_REFRESH_SUPERSEDED` where a race was lost; `ERR_IDEMPOTENCY_KEY_INVALID`.
+   * @see RFC 6749 §6, RFC 9700 §4.14.2, docs/protocol.md
+   */
+  refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C>>
+  /**
+   * Checks an access token; no I/O but one look at the revoked sessions a second.
+   *
+   * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED`.
+   */
+  verify(accessToken: string): Promise<AccessToken<C>>
+  /** Ends one session, where `subject` is given only if it is theirs. True where this call ended it. */
+  revoke(sessionId: string, options?: RevokeOptions & { subject?: string }): Promise<boolean>
+  /** Ends the session of a refresh token, also of an old one of it. True where this call ended it (RFC 7009 §2.1). */
+  revokeToken(refreshToken: string, options?: RevokeOptions): Promise<boolean>
+  /** Ends all sessions of a subject, but one where named. How many this call ended. */
+  revokeSubject(subject: string, options?: RevokeOptions & { except?: string }): Promise<number>
+  /** The subject's live sessions, newest sign-in first. */
+  sessions(subject: string): Promise<SessionInfo<C>[]>
+  /** The public keys, to be served at `/.well-known/jwks.json` (RFC 7517 §5). */
+  jwks(): { keys: Jwk[] }
+  /** Deletes rows long over, in small steps. It happens by itself now and then; how many went. */
+  prune(): Promise<number>
+  /** Throws where the store cannot answer. */
+  check(): Promise<void>
+  /** Ends background work and closes the store. */
+  close(): Promise<void>
+  readonly issuer: string
+  readonly audience: string
+}
+
+/** How a session is ended. */
+export interface RevokeOptions {
+  /** Kept in the row and told in the event. Default "sign-out". */
+  reason?: RevokedReason
+  request?: RequestOrigin
+}
+
+/**
+ * Makes the server's half of Daypass.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`.
+ * @example
+ * ```ts
+ * import { createDaypass } from 'daypass'
+ * import { createSqliteStore } from 'daypass/sqlite'
+ *
+ * const auth = createDaypass<{ role: string }>({
+ *   secret: process.env.DAYPASS_SECRET!,
+ *   issuer: 'https://example.com',
+ *   store: createSqliteStore('./daypass.db'),
+ * })
+ * const { accessToken, refreshToken } = await auth.issue('user-1', { claims: { role: 'admin' } })
+ * const { claims } = await auth.verify(accessToken)
+ * const renewed = await auth.refresh(refreshToken)
+ * console.log(claims.role, renewed.expiresIn)
+ * ```
+ */
+export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
+  const { store, clock, random, reuseInterval, isActive, ...settings } = readOptions(options)
+  const { proofKeys, signer, verificationKeys, jwks } = createKeys(
+    options.secret,
+    settings.algorithm,
+    options.signingKeys,
+  )
+  const { issuer, audience, accessTokenLifetime } = settings
+  const sign = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
+  const emit = createEmitter(settings.onEvent, clock)
+  const revocations = createRevocations(store, accessTokenLifetime * 1000, 1000)
+  const pruner = createPruner(store, clock, accessTokenLifetime * 1000)
+  const verifier = createVerifier<C>({
+    issuer,
+    audience,
+    jwks: { keys: verificationKeys },
+    isRevoked: revocations.has,
+    clock,
+  })
+
+  async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
+    if (typeof subject !== 'string' || subject === '' || subject.length > 255) {
+      throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
+    }
+    const now = clock()
+    const expiresAt = now + settings.absoluteTimeout
+    const session: Session = {
+      id: base64url(random(16)),
+      subject,
+      clientId: given.clientId ?? settings.clientId,
+      scope: given.scope ?? '',
+      claims: await readClaims(given.claims, settings.claims),
+      generation: 0,
+      secret: random(16),
+      parentSalt: null,
+      parentKey: null,
+      burstAt: 0,
+      burstGeneration: 0,
+      rotatedAt: now,
+      createdAt: now,
+      authTime: given.authTime ?? now,
+      amr: given.amr ?? [],
+      idleExpiresAt: Math.min(now + settings.idleTimeout, expiresAt),
+      expiresAt,
+      jkt: null,
+      device: given.device ?? {},
+      revokedAt: null,
+      revokedReason: null,
+    }
+    // Signed before it is written: a signer that is away leaves no session that nobody holds.
+    const accessToken = await sign(session, now, newTokenId())
+    await store.create(session)
+    emit(session, { type: 'issued' }, session.device)
+    await endSurplus(subject, now)
+    pruner.maybe()
+    return tokens(session, accessToken, random(8), now)
+  }
+
+  /** Created first and counted after: whoever signs in at the same time counts the same rows and ends the same ones. */
+  async function endSurplus(subject: string, now: number): Promise<void> {
+    if (settings.maxSessionsPerSubject === Number.POSITIVE_INFINITY) return
+    const sessions = await store.list(subject, now)
+    sessions.sort((a, b) => b.rotatedAt - a.rotatedAt || (a.id < b.id ? -1 : 1))
+    for (const { id } of sessions.slice(settings.maxSessionsPerSubject)) await end(id, 'limit')
+  }
+
+  async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
+    const token = parseRefreshToken(text, proofKeys)
+    if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
+    const key = readIdempotencyKey(request.idempotencyKey)
+    const previousKey = readIdempotencyKey(request.previousKey)
+    const { generation, salt, sessionId } = token
+    const presented: Presented = { generation, salt, key, previousKey }
+
+    // Whatever can fail or refuse without the session being to blame is asked before anything changes.
+    const early =
+      isActive !== undefined || signer.external || request.clientId !== undefined
+        ? await examine(token, presented, request)
+        : undefined
+    if (request.signal?.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
+
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const now = clock()
+      const idleExpiresAt = now + settings.idleTimeout
+      const step = { id: sessionId, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: request.ip }
+      const advanced = await store.advance(step)
+      const session = advanced?.session ?? (await store.find(sessionId))
+      if (session !== null && !isTagged(token, session)) throw await forged(session, request)
+      const decision = advanced ? 'rotated' : decide(session, presented, now, reuseInterval)
+      if (session === null) throw new DaypassError('ERR_SESSION_UNKNOWN')
+
+      switch (decision) {
+        case 'rotated': {
+          // Moved between the two calls: a find that was behind, or a store that just lost writes. Ask again.
+          if (advanced === null) continue
+          emit(session, { type: 'rotated', healed: advanced.healed }, request)
+          pruner.maybe()
+          const child = key === null ? random(8) : childSalt(session, key, salt)
+          return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), child, now) }
+        }
+        case 'replayed': {
+          if (!(await store.renewBurst(sessionId, generation, now, reuseInterval))) continue
+          emit(session, { type: 'replayed' }, request)
+          const child = childSalt(session, session.parentKey!, salt)
+          return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), child, now) }
+        }
+        case 'retried':
+          emit(session, { type: 'retried' }, request)
+          return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), random(8), now) }
+        default:
+          throw await refuse(session, decision, generation, request)
+      }
+    }
+    throw new DaypassError('ERR_REFRESH_SUPERSEDED')
+  }
+
+  /** Reads the row and asks the app, the client's name and an external signer; changes nothing but to end a session. */
+  async function examine(
+    token: RefreshToken,
+    presented: Presented,
+    request: RefreshOptions,
+  ): Promise<string | undefined> {
+    const session = await store.find(token.sessionId)
+    const now = clock()
+    // What is not live is told by the protocol, in its own words.
+    if (session === null || session.revokedAt !== null || isExpired(session, now)) return undefined
+    if (!isTagged(token, session)) throw await forged(session, request)
+    if (request.clientId !== undefined && request.clientId !== session.clientId) {
+      throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
+    }
+    // A copy of an old token is caught here as well, before the app is bothered with it.
+    if (decide(session, presented, now, reuseInterval) === 'reused') return undefined
+    if (isActive !== undefined && !(await askIsActive(session.subject))) {
+      await end(session.id, 'inactive', request)
+      throw new DaypassError('ERR_SUBJECT_INACTIVE')
+    }
+    return signer.external ? await sign(session, now, newTokenId()) : undefined
+  }
+
+  async function askIsActive(subject: string): Promise<boolean> {
+    try {
+      return await isActive!(subject)
+    } catch (cause) {
+      throw new DaypassError('ERR_SUBJECT_CHECK_FAILED', undefined, { cause })
+    }
+  }
+
+  /** A good proof over a bad tag: only somebody with the server's key makes that (see SECURITY.md). */
+  async function forged(session: Session, request: RequestOrigin): Promise<DaypassError> {
+    await end(session.id, 'forgery', request)
+    return new DaypassError('ERR_REFRESH_TOKEN_INVALID')
+  }
+
+  async function refuse(
+    session: Session,
+    decision: 'superseded' | 'reused' | 'revoked' | 'expired' | 'unknown',
+    presentedGeneration: number,
+    request: RequestOrigin,
+  ): Promise<DaypassError> {
+    switch (decision) {
+      case 'superseded':
+        emit(session, { type: 'superseded', presentedGeneration }, request)
+        return new DaypassError('ERR_REFRESH_SUPERSEDED')
+      case 'reused':
+        // Several copies may come at once: one of them ends the session, and one event tells it.
+        await end(session.id, 'reuse', request, (ended) =>
+          emit(ended, { type: 'reused', presentedGeneration }, request),
+        )
+        return new DaypassError('ERR_REFRESH_TOKEN_REUSED')
+      case 'expired':
+        // Written down, so that a clock set back brings nothing to life again.
+        if (session.revokedAt === null && (await store.revoke(session.id, clock(), 'expired')) !== null) {
+          emit(session, { type: 'expired' }, request)
+        }
+        return new DaypassError('ERR_SESSION_EXPIRED')
+      case 'revoked':
+        return new DaypassError('ERR_SESSION_REVOKED')
+      case 'unknown':
+        return new DaypassError('ERR_SESSION_UNKNOWN')
+    }
+  }
+
+  async function end(
+    sessionId: string,
+    reason: RevokedReason,
+    request?: RequestOrigin,
+    before?: (session: Session) => void,
+  ): Promise<boolean> {
+    const now = clock()
+    const session = await store.revoke(sessionId, now, reason)
+    revocations.add(sessionId, now)
+    if (session === null) return false
+    before?.(session)
+    emit(session, { type: 'revoked', reason }, request)
+    return true
+  }
+
+  function accessTokenFor(session: Session, now: number, early: string | undefined): string | Promise<string> {
+    return early ?? sign(session, now, newTokenId())
+  }
+
+  function tokens(session: Session, accessToken: string, salt: Uint8Array, now: number): Tokens<C> {
+    return {
+      accessToken,
+      tokenType: 'Bearer',
+      expiresIn: Math.min(accessTokenLifetime, Math.ceil((session.expiresAt - now) / 1000)),
+      refreshToken: mintRefreshToken(session, session.generation, salt, proofKeys[0]!),
+      session: toSessionInfo<C>(session),
+    }
+  }
+
+  const newTokenId = () => base64url(random(16))
+
+  return {
+    issuer,
+    audience,
+    issue: (subject, ...[given]) => issue(subject, given),
+    refresh,
+    verify(accessToken) {
+      const now = clock()
+      if (revocations.isFresh(now)) return verifier.verify(accessToken)
+      return revocations.refresh(now).then(() => verifier.verify(accessToken))
+    },
+    async revoke(sessionId, { reason = 'sign-out', request, subject } = {}) {
+      // A session's subject never changes, so there is no race between this look and the call below.
+      if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false
+      return end(sessionId, reason, request)
+    },
+    async revokeToken(text, { reason = 'sign-out', request } = {}) {
+      const token = parseRefreshToken(text, proofKeys)
+      if (token === null) return false
+      const session = await store.find(token.sessionId)
+      if (session === null || !isTagged(token, session)) return false
+      return end(session.id, reason, request)
+    },
+    async revokeSubject(subject, { reason = 'sign-out', request, except } = {}) {
+      const now = clock()
+      const ended = await store.revokeSubject(subject, now, reason, except)
+      for (const session of ended) {
+        revocations.add(session.id, now)
+        emit(session, { type: 'revoked', reason }, request)
+      }
+      return ended.length
+    },
+    sessions: async (subject) => (await store.list(subject, clock())).map((session) => toSessionInfo<C>(session)),
+    jwks: () => jwks,
+    prune: pruner.run,
+    check: () => store.check(),
+    async close() {
+      await pruner.stop()
+      await store.close()
+    },
+  }
+}
+
+function toSessionInfo<C>(session: Session): SessionInfo<C> {
+  const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr, idleExpiresAt, expiresAt } =
+    session
+  return {
+    id,
+    subject,
+    clientId,
+    scope,
+    claims: session.claims as C,
+    device,
+    createdAt,
+    rotatedAt,
+    authTime,
+    amr,
+    idleExpiresAt,
+    expiresAt,
+  }
+}
+
+const maxClaimsLength = 4096
+
+async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C> | undefined): Promise<Claims> {
+  let claims: unknown = given ?? {}
+  if (schema !== undefined) {
+    const result = await schema['~standard'].validate(claims)
+    if (result.issues) {
+      const reasons = result.issues.map((issue) => issue.message).join('; ')
+      throw new DaypassError('ERR_CLAIMS_INVALID', `The claims do not fit their schema: ${reasons}`)
+    }
+    claims = result.value
+  }
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims must be a plain object.')
+  }
+  const reserved = Object.keys(claims).find((name) => registeredClaims.has(name))
+  if (reserved !== undefined) {
+    throw new DaypassError(
+      'ERR_CLAIMS_INVALID',
+      `The claim "${reserved}" belongs to the protocol; name yours otherwise.`,
+    )
+  }
+  const json = toJson(claims)
+  if (json.length > maxClaimsLength) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} characters of JSON.`)
+  }
+  // A copy that is what every store will give back, dates and undefined members included.
+  return JSON.parse(json)
+}
+
+function toJson(claims: object): string {
+  try {
+    return JSON.stringify(claims)
+  } catch (cause) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims must be plain JSON.', { cause })
+  }
+}
+
+/** A key too short to be random would let a thief guess it, and share the owner's step. */
+const idempotencyKey = /^[\x21-\x7e]{22,255}$/
+
+function readIdempotencyKey(key: string | undefined): Uint8Array | null {
+  if (key === undefined) return null
+  if (typeof key !== 'string' || !idempotencyKey.test(key)) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
+  return hashIdempotencyKey(key)
+}
+
+const base64url = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')

@@ -1,0 +1,66 @@
+// What does an audit log, or an e-mail to a person, get to know?
+
+import type { Device, RevokedReason, Session } from './types.ts'
+
+/** What every event says. No token, key or secret is in any of them. */
+interface EventBase {
+  /** Milliseconds since the epoch. */
+  at: number
+  sessionId: string
+  subject: string
+  clientId: string
+  /** The generation of the session's newest refresh token. */
+  generation: number
+  /** Where the session lives. */
+  device: Device
+  /** Who asked, where a request did. */
+  request: RequestOrigin
+}
+
+/** Where a request came from, as far as that is known. */
+export interface RequestOrigin {
+  ip?: string | undefined
+  userAgent?: string | undefined
+}
+
+/**
+ * - `issued`: a sign-in. `rotated`: a refresh; `healed` where the store had lost writes. `replayed`: the same refresh
+ *   asked again (a lost answer). `retried`: a keyless one asked again. `superseded`: a race lost, nothing changed.
+ * - `reused`: a copy of a token was presented: tell the person. A `revoked` of the same session follows.
+ * - `revoked`: a session ended early, with the reason. `expired`: one was used after its time.
+ */
+export type DaypassEvent = EventBase &
+  (
+    | { type: 'issued' | 'replayed' | 'retried' | 'expired' }
+    | { type: 'rotated'; healed: boolean }
+    | { type: 'superseded' | 'reused'; presentedGeneration: number }
+    | { type: 'revoked'; reason: RevokedReason }
+  )
+
+type Detail<E> = E extends unknown ? Omit<E, keyof EventBase> : never
+
+/** What an event says beside what its session says. */
+export type EventDetail = Detail<DaypassEvent>
+
+/** Makes the function that tells the app; free where nobody listens. */
+export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefined, clock: () => number) {
+  return function emit(session: Session, detail: EventDetail, request: RequestOrigin = {}): void {
+    if (onEvent === undefined) return
+    const { id: sessionId, subject, clientId, generation, device } = session
+    const { ip, userAgent } = request
+    const event = {
+      ...detail,
+      at: clock(),
+      sessionId,
+      subject,
+      clientId,
+      generation,
+      device,
+      request: { ip, userAgent },
+    }
+    try {
+      // An async listener's failure is its own: a refresh is not undone by an audit log that is away.
+      Promise.resolve(onEvent(event as DaypassEvent) as unknown).catch(() => {})
+    } catch {}
+  }
+}

@@ -1,0 +1,221 @@
+// Where does every key come from? One secret: HKDF-SHA256 gives the proof keys and the signing key, so that any number
+// of instances agree without talking, and there is a JWKS from the first second.
+
+import { Buffer } from 'node:buffer'
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  hkdfSync,
+  type JsonWebKey,
+  KeyObject,
+  sign as signWith,
+} from 'node:crypto'
+import type { Jwk } from '../verify/keys.ts'
+import { DaypassError } from './errors.ts'
+import type { ProofKey } from './refresh-token.ts'
+
+/** Signature algorithms of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */
+export type Algorithm = 'EdDSA' | 'ES256' | 'RS256' | 'HS256'
+
+/** At least 32 random bytes, as bytes or as text (`openssl rand -base64 48` makes a good one). */
+export type Secret = string | Uint8Array
+
+/** A signing key of the app's own: a private key in this process, or a signer elsewhere (a KMS, an HSM). */
+export type SigningKey =
+  | {
+      algorithm: 'EdDSA' | 'ES256' | 'RS256'
+      /** A KeyObject, a PEM text or a private JWK. */
+      privateKey: KeyObject | string | Jwk
+      /** Default: the key's thumbprint (RFC 7638). */
+      kid?: string
+    }
+  | {
+      algorithm: 'HS256'
+      /** At least 32 bytes. */
+      secretKey: KeyObject | Uint8Array
+      kid?: string
+    }
+  | {
+      algorithm: 'EdDSA' | 'ES256' | 'RS256'
+      /** The public half, as a KeyObject, a PEM text or a JWK. */
+      publicKey: KeyObject | string | Jwk
+      /**
+       * Signs these bytes elsewhere. ES256 answers r‖s, 64 bytes (RFC 7518 §3.4).
+       * Asked before the refresh changes anything, so that a signer that is away loses nobody their session.
+       */
+      sign(data: Uint8Array): Promise<Uint8Array>
+      kid?: string
+    }
+
+/** What signs access tokens. */
+export interface Signer {
+  algorithm: Algorithm
+  kid: string
+  /** Whether it may fail or take its time, being somewhere else. */
+  external: boolean
+  sign(data: string): Uint8Array | Promise<Uint8Array>
+}
+
+/** All keys of one instance. The first of each kind makes; all of them check. */
+export interface Keys {
+  proofKeys: ProofKey[]
+  signer: Signer
+  /** What checks access tokens, secret HS256 keys included: not for publication. */
+  verificationKeys: Jwk[]
+  /** The public keys alone (RFC 7517 §5). */
+  jwks: { keys: Jwk[] }
+}
+
+/** Derives and reads all keys; throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` at start, not at the first request. */
+export function createKeys(
+  secret: Secret | readonly Secret[],
+  algorithm: 'EdDSA' | 'HS256',
+  signingKeys: readonly SigningKey[] = [],
+): Keys {
+  const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
+  if (masters.length === 0) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
+  const proofKeys = masters.map((master) => ({
+    id: derive(master, 'refresh token key id', 1)[0]!,
+    key: createSecretKey(derive(master, 'refresh token proof', 32)),
+  }))
+  // Keys of the app's own sign first; what the secrets give still checks what they signed before.
+  const pairs = [...signingKeys.map(readSigningKey), ...masters.map((master) => derivePair(master, algorithm))]
+  const verificationKeys = pairs.map((pair) => pair.jwk)
+  return {
+    proofKeys,
+    signer: pairs[0]!.signer,
+    verificationKeys,
+    jwks: { keys: verificationKeys.filter((jwk) => jwk.kty !== 'oct') },
+  }
+}
+
+interface Pair {
+  signer: Signer
+  jwk: Jwk
+}
+
+function derivePair(master: Buffer, algorithm: 'EdDSA' | 'HS256'): Pair {
+  const seed = derive(master, `access token ${algorithm}`, 32)
+  if (algorithm === 'HS256') return secretPair(createSecretKey(seed))
+  // RFC 8410 §7: an Ed25519 private key in PKCS #8 is this prefix and the seed.
+  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
+  return privatePair('EdDSA', createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }))
+}
+
+function readSigningKey(key: SigningKey): Pair {
+  if ('secretKey' in key) {
+    const secretKey = key.secretKey instanceof KeyObject ? key.secretKey : createSecretKey(key.secretKey)
+    if ((secretKey.symmetricKeySize ?? 0) < 32) {
+      throw new DaypassError('ERR_KEY_WEAK', 'An HS256 key needs at least 32 bytes (RFC 7518 §3.2).')
+    }
+    return secretPair(secretKey, key.kid)
+  }
+  if ('privateKey' in key) return privatePair(key.algorithm, readKey(key.privateKey, createPrivateKey), key.kid)
+  const publicKey = readKey(key.publicKey, createPublicKey)
+  const jwk = toJwk(key.algorithm, publicKey, key.kid)
+  const sign = async (data: string) => {
+    try {
+      return await key.sign(Buffer.from(data))
+    } catch (cause) {
+      throw new DaypassError('ERR_SIGNER_UNAVAILABLE', undefined, { cause })
+    }
+  }
+  return { jwk, signer: { algorithm: key.algorithm, kid: jwk.kid!, external: true, sign } }
+}
+
+function secretPair(key: KeyObject, kid?: string): Pair {
+  // The id tells nothing of the key: a derived digest, not a thumbprint of the secret itself.
+  const id = kid ?? createHmac('sha256', key).update('daypass kid').digest('base64url').slice(0, 16)
+  const jwk: Jwk = { kty: 'oct', k: key.export().toString('base64url'), alg: 'HS256', kid: id }
+  const sign = (data: string) => createHmac('sha256', key).update(data).digest()
+  return { jwk, signer: { algorithm: 'HS256', kid: id, external: false, sign } }
+}
+
+function privatePair(algorithm: 'EdDSA' | 'ES256' | 'RS256', key: KeyObject, kid?: string): Pair {
+  const jwk = toJwk(algorithm, createPublicKey(key), kid)
+  return { jwk, signer: { algorithm, kid: jwk.kid!, external: false, sign: localSign[algorithm](key) } }
+}
+
+const localSign = {
+  EdDSA: (key: KeyObject) => (data: string) => signWith(null, Buffer.from(data), key),
+  RS256: (key: KeyObject) => (data: string) => signWith('sha256', Buffer.from(data), key),
+  // The bare KeyObject and our own conversion: `dsaEncoding` more than doubles the cost (see `npm run bench`).
+  ES256: (key: KeyObject) => (data: string) => derToConcat(signWith('sha256', Buffer.from(data), key)),
+}
+
+/** SEQUENCE { INTEGER r, INTEGER s } to r‖s of 32 bytes each (RFC 7518 §3.4). */
+function derToConcat(der: Buffer): Buffer {
+  const out = Buffer.alloc(64)
+  const rLength = der[3]!
+  const r = der.subarray(4, 4 + rLength)
+  const s = der.subarray(6 + rLength)
+  copyInteger(r, out, 32)
+  copyInteger(s, out, 64)
+  return out
+}
+
+function copyInteger(integer: Buffer, out: Buffer, end: number): void {
+  const bytes = integer.length > 32 ? integer.subarray(integer.length - 32) : integer
+  bytes.copy(out, end - bytes.length)
+}
+
+const keyKinds = {
+  EdDSA: (key: KeyObject) => key.asymmetricKeyType === 'ed25519',
+  ES256: (key: KeyObject) => key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
+  RS256: (key: KeyObject) => key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048,
+}
+
+function toJwk(algorithm: 'EdDSA' | 'ES256' | 'RS256', publicKey: KeyObject, kid?: string): Jwk {
+  if (!keyKinds[algorithm](publicKey)) {
+    throw new DaypassError(
+      'ERR_KEY_WEAK',
+      `${algorithm} needs ${{ EdDSA: 'an Ed25519 key', ES256: 'a P-256 key', RS256: 'an RSA key of at least 2048 bits' }[algorithm]}.`,
+    )
+  }
+  const jwk = publicKey.export({ format: 'jwk' }) as Jwk
+  return { ...jwk, alg: algorithm, use: 'sig', kid: kid ?? thumbprint(jwk) }
+}
+
+/** RFC 7638 §3: the required members in lexical order, hashed. */
+function thumbprint(jwk: Jwk): string {
+  const { crv, e, kty, n, x, y } = jwk
+  return createHash('sha256').update(JSON.stringify({ crv, e, kty, n, x, y })).digest('base64url')
+}
+
+function readKey(key: KeyObject | string | Jwk, read: (key: any) => KeyObject): KeyObject {
+  if (key instanceof KeyObject) return key
+  try {
+    return typeof key === 'string' ? read(key) : read({ key: key as JsonWebKey, format: 'jwk' })
+  } catch (cause) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'A signing key cannot be read: give a KeyObject, a PEM text or a JWK.',
+      {
+        cause,
+      },
+    )
+  }
+}
+
+function readSecret(secret: unknown): Buffer {
+  const bytes =
+    typeof secret === 'string'
+      ? Buffer.from(secret)
+      : secret instanceof Uint8Array
+        ? Buffer.from(secret)
+        : Buffer.alloc(0)
+  if (bytes.length < 32 || new Set(bytes).size < 8) {
+    throw new DaypassError(
+      'ERR_KEY_WEAK',
+      '`secret` must be at least 32 random bytes: make one with `openssl rand -base64 48` and keep it in DAYPASS_SECRET.',
+    )
+  }
+  return bytes
+}
+
+function derive(master: Buffer, purpose: string, length: number): Buffer {
+  return Buffer.from(hkdfSync('sha256', master, 'daypass v1', purpose, length))
+}

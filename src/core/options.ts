@@ -1,0 +1,133 @@
+// What can be set, and what holds where nothing is?
+
+import { randomBytes } from 'node:crypto'
+import { DaypassError } from './errors.ts'
+import type { DaypassEvent } from './events.ts'
+import type { Secret, SigningKey } from './keys.ts'
+import type { Claims, Store } from './types.ts'
+
+/** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
+export interface ClaimsSchema<C> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly validate: (value: unknown) => SchemaResult<C> | Promise<SchemaResult<C>>
+    readonly types?: { readonly input: unknown; readonly output: C } | undefined
+  }
+}
+
+type SchemaResult<C> =
+  | { readonly value: C; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string }[] }
+
+/** Options of `createDaypass`. Durations are seconds. */
+export interface DaypassOptions<C = Claims> {
+  /**
+   * At least 32 random bytes (`openssl rand -base64 48`). A list rotates: the first makes new tokens, all of them are
+   * accepted; drop an old one when `idleTimeout` has passed.
+   */
+  secret: Secret | readonly Secret[]
+  /** Who signs: an https address of yours, or any text that verifiers are told (`iss`). */
+  issuer: string
+  /** Where sessions live: `createSqliteStore(path)` from `daypass/sqlite`, or another store. */
+  store: Store
+  /** Whom access tokens are for (`aud`). Default: the issuer. */
+  audience?: string
+  /** The `client_id` of sessions that name none (RFC 9068 §2.2). Default "first-party". */
+  clientId?: string
+  /** How access tokens are signed with a key made from `secret`. Default EdDSA; HS256 makes no public keys. */
+  algorithm?: 'EdDSA' | 'HS256'
+  /** Signing keys of your own, ES256 and RS256 and external signers among them: the first signs, all are published. */
+  signingKeys?: readonly SigningKey[]
+  /** How long an access token lives. Default 900 (15 minutes). */
+  accessTokenLifetime?: number
+  /** After how long without a refresh a session ends. Default 604,800 (7 days). */
+  idleTimeout?: number
+  /** After how long a session ends however much it is used. Default 2,592,000 (30 days). */
+  absoluteTimeout?: number
+  /**
+   * For how long a race or a keyless retry is taken for what it is and not for theft. Default 30; 0 is strict. Clients
+   * that send an Idempotency-Key do not need it for a lost answer.
+   */
+  reuseInterval?: number
+  /** How many sessions a subject may have; the longest unused end when there are more. Default: no limit. */
+  maxSessionsPerSubject?: number
+  /**
+   * Asked at every refresh before anything changes: is this subject (still) allowed in? False ends the session. Where
+   * it throws, the answer is 503 and the session lives on. Costs one more read of the store a refresh.
+   */
+  isActive?: (subject: string) => boolean | Promise<boolean>
+  /** Checks and types the app's own claims at `issue`: any Standard Schema. */
+  claims?: ClaimsSchema<C>
+  /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
+  onEvent?: (event: DaypassEvent) => void
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  clock?: () => number
+  /** Random bytes. Default `crypto.randomBytes`. */
+  random?: (size: number) => Uint8Array
+}
+
+/** Options as everything inside reads them: checked, with defaults, in milliseconds but for `accessTokenLifetime`. */
+export function readOptions<C>(options: DaypassOptions<C>) {
+  const { issuer, store, audience = issuer, clientId = 'first-party', algorithm = 'EdDSA' } = options
+  if (typeof issuer !== 'string' || issuer === '') {
+    throw wrong("`issuer` is missing: give your server's address, such as 'https://example.com'.")
+  }
+  if (typeof store?.advance !== 'function') {
+    throw wrong("`store` is missing: give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
+  }
+  if (typeof audience !== 'string' || audience === '') throw wrong('`audience` must be a text.')
+  if (typeof clientId !== 'string' || clientId === '') throw wrong('`clientId` must be a text.')
+  if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
+    throw wrong('`algorithm` is EdDSA or HS256; for ES256 and RS256 give `signingKeys`.')
+  }
+  const accessTokenLifetime = duration('accessTokenLifetime', options.accessTokenLifetime, 900, 1)
+  const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
+  const absoluteTimeout = duration('absoluteTimeout', options.absoluteTimeout, Math.max(2_592_000, idleTimeout), 1)
+  const reuseInterval = duration('reuseInterval', options.reuseInterval, 30, 0)
+  if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
+  if (accessTokenLifetime > absoluteTimeout) {
+    throw wrong('`accessTokenLifetime` must not be longer than `absoluteTimeout`.')
+  }
+  const max = options.maxSessionsPerSubject ?? Number.POSITIVE_INFINITY
+  if (!(max >= 1)) throw wrong('`maxSessionsPerSubject` must be 1 or more.')
+  return {
+    issuer,
+    store,
+    audience,
+    clientId,
+    algorithm,
+    accessTokenLifetime,
+    idleTimeout: idleTimeout * 1000,
+    absoluteTimeout: absoluteTimeout * 1000,
+    reuseInterval: reuseInterval * 1000,
+    maxSessionsPerSubject: max,
+    isActive: options.isActive,
+    claims: options.claims,
+    onEvent: options.onEvent,
+    clock: options.clock ?? Date.now,
+    random: options.random ?? randomBytes,
+  }
+}
+
+/**
+ * Lifetimes that meet an authentication assurance level, to spread into the options: `createDaypass({ ...nist.aal2, … })`.
+ *
+ * @see NIST SP 800-63B-4 §2.1.3, §2.2.3, §2.3.3
+ */
+export const nist = {
+  /** 30 days. */
+  aal1: { absoluteTimeout: 2_592_000, idleTimeout: 2_592_000 },
+  /** 24 hours, 1 hour idle. */
+  aal2: { absoluteTimeout: 86_400, idleTimeout: 3_600 },
+  /** 12 hours, 15 minutes idle; access tokens of 5 minutes, so that activity shows in time. */
+  aal3: { absoluteTimeout: 43_200, idleTimeout: 900, accessTokenLifetime: 300 },
+} as const
+
+function duration(name: string, value: number | undefined, fallback: number, least: number): number {
+  const seconds = value ?? fallback
+  if (typeof seconds === 'number' && seconds >= least && seconds <= 3_155_760_000) return seconds
+  throw wrong(`\`${name}\` must be a number of seconds, ${least} or more.`)
+}
+
+const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -1,0 +1,100 @@
+// What are the bytes of a refresh token, and how is one told from a forgery?
+//
+//   dpr_ + base64url( version 1 · keyId 1 · sessionId 16 · generation 4 · salt 8 · tag 16 · proof 16 )
+//
+// `tag`   = HMAC-SHA256(session.secret, version…salt): a stolen server key forges nothing.
+// `proof` = HMAC-SHA256(server key,     version…tag):  a stolen database forges nothing, and garbage costs no I/O.
+
+import { Buffer } from 'node:buffer'
+import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
+import type { Session } from './types.ts'
+
+const prefix = 'dpr_'
+const version = 1
+const saltAt = 22
+const tagAt = 30
+const proofAt = 46
+const size = 62
+const textLength = prefix.length + Math.ceil((size * 4) / 3)
+
+/** Nobody rotates four thousand million times; a generation past this is refused, not wrapped. */
+export const maxGeneration = 0xffff_fffe
+
+/** The key that proves tokens, with the byte that names it in them. */
+export interface ProofKey {
+  id: number
+  key: KeyObject
+}
+
+/** A parsed token whose proof is good. Its tag is checked against the session's row by {@link isTagged}. */
+export interface RefreshToken {
+  sessionId: string
+  generation: number
+  salt: Uint8Array
+  bytes: Buffer
+}
+
+/** Makes the text of the token of `generation` with `salt`. */
+export function mintRefreshToken(session: Session, generation: number, salt: Uint8Array, proofKey: ProofKey): string {
+  const bytes = Buffer.allocUnsafe(size)
+  bytes[0] = version
+  bytes[1] = proofKey.id
+  bytes.write(session.id, 2, 16, 'base64url')
+  bytes.writeUInt32BE(generation, 18)
+  bytes.set(salt, saltAt)
+  mac(session.secret, bytes.subarray(0, tagAt)).copy(bytes, tagAt, 0, 16)
+  mac(proofKey.key, bytes.subarray(0, proofAt)).copy(bytes, proofAt, 0, 16)
+  return prefix + bytes.toString('base64url')
+}
+
+/** Reads a token; null for anything that this server's keys did not make. Never throws, whatever comes. */
+export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[]): RefreshToken | null {
+  if (typeof text !== 'string' || text.length !== textLength || !text.startsWith(prefix)) return null
+  const encoded = text.slice(prefix.length)
+  const bytes = Buffer.from(encoded, 'base64url')
+  // One spelling a token: decoders pass over stray bits and characters, so the text must be what we would write.
+  if (bytes.length !== size || bytes.toString('base64url') !== encoded || bytes[0] !== version) return null
+  // The id is a hint: two secrets may share one by chance.
+  const proven = proofKeys.some(
+    ({ id, key }) =>
+      id === bytes[1] && timingSafeEqual(mac(key, bytes.subarray(0, proofAt)).subarray(0, 16), bytes.subarray(proofAt)),
+  )
+  if (!proven) return null
+  return {
+    sessionId: bytes.toString('base64url', 2, 18),
+    generation: bytes.readUInt32BE(18),
+    salt: bytes.subarray(saltAt, tagAt),
+    bytes,
+  }
+}
+
+/** Whether the token was made with this session's secret, in constant time. */
+export function isTagged(token: RefreshToken, session: Session): boolean {
+  const tag = mac(session.secret, token.bytes.subarray(0, tagAt)).subarray(0, 16)
+  return timingSafeEqual(tag, token.bytes.subarray(tagAt, proofAt))
+}
+
+/**
+ * The salt of the child that a keyed refresh gets: the same for the same parent and key, so that a refresh asked again
+ * is answered with the same token. It needs nothing but the row, whoever asks.
+ */
+export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: Uint8Array): Uint8Array {
+  const generation = Buffer.allocUnsafe(4)
+  generation.writeUInt32BE(session.generation)
+  return createHmac('sha256', session.secret)
+    .update('daypass child')
+    .update(generation)
+    .update(parentSalt)
+    .update(parentKey)
+    .digest()
+    .subarray(0, 8)
+}
+
+/** What of an Idempotency-Key is kept: 16 bytes of its SHA-256. */
+export function hashIdempotencyKey(key: string): Uint8Array {
+  return createHash('sha256').update(key).digest().subarray(0, 16)
+}
+
+function mac(key: KeyObject | Uint8Array, data: Uint8Array): Buffer {
+  return createHmac('sha256', key).update(data).digest()
+}

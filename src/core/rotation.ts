@@ -1,0 +1,78 @@
+// THE PROTOCOL: what happens to a refresh token that is presented? A pure decision; no I/O, no clock.
+// docs/protocol.md tells it in words. Every store's `advance` does atomically what `advance` here does.
+
+import type { Advance, Session } from './types.ts'
+
+/** What was presented: the parsed token and the keys that came with it. */
+export interface Presented {
+  generation: number
+  salt: Uint8Array
+  /** The hash of the Idempotency-Key, or null where none came. */
+  key: Uint8Array | null
+  /** The hash of the key of the last refresh that the caller completed, or null. */
+  previousKey: Uint8Array | null
+}
+
+/**
+ * - `rotated`: the token is the session's newest (or newer than a store that lost writes knows): a child is due.
+ * - `replayed`: the same refresh asked again, however late: the same child.
+ * - `retried`: a keyless refresh asked again soon: a sibling of the child, good until one of them is redeemed.
+ * - `superseded`: a race lost; no token, nothing changes.
+ * - `reused`: a copy of a token is about: the session ends.
+ */
+export type Decision = 'rotated' | 'replayed' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired' | 'unknown'
+
+/**
+ * Decides what a presented token is to a session. Instants and `reuseInterval` are milliseconds.
+ *
+ * The token's proof and tag must have been checked: a token of another session never gets here.
+ */
+export function decide(session: Session | null, presented: Presented, now: number, reuseInterval: number): Decision {
+  if (session === null) return 'unknown'
+  if (session.revokedAt !== null) return session.revokedReason === 'expired' ? 'expired' : 'revoked'
+  if (isExpired(session, now)) return 'expired'
+  if (presented.generation >= session.generation) return 'rotated'
+
+  const isParent = presented.generation === session.generation - 1 && equal(presented.salt, session.parentSalt)
+  if (isParent && session.parentKey !== null) {
+    if (equal(presented.key, session.parentKey) || equal(presented.previousKey, session.parentKey)) return 'replayed'
+  }
+  if (isParent && session.parentKey === null && presented.key === null) {
+    // Both ways, so that a clock set back does not keep this door open for an hour.
+    if (Math.abs(now - session.rotatedAt) < reuseInterval) return 'retried'
+  }
+  if (presented.generation >= session.burstGeneration && isBurst(session, now, reuseInterval)) return 'superseded'
+  return 'reused'
+}
+
+/** Whether a rotation at `now` still belongs to the run of close rotations that began at `burstAt`. */
+export function isBurst(session: Session, now: number, reuseInterval: number): boolean {
+  return now - session.burstAt < reuseInterval
+}
+
+/** Whether a session is over its idle or its absolute time. An instant reached is an instant passed. */
+export function isExpired(session: Session, now: number): boolean {
+  return now >= session.expiresAt || now >= session.idleExpiresAt
+}
+
+/** The row after {@link Advance}, or null where it does not match: the store contract's compare-and-set, as a function. */
+export function advance(session: Session, step: Advance): Session | null {
+  if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
+  const burst = isBurst(session, step.now, step.reuseInterval)
+  return {
+    ...session,
+    generation: step.generation + 1,
+    parentSalt: step.salt,
+    parentKey: step.key,
+    rotatedAt: step.now,
+    idleExpiresAt: Math.min(step.idleExpiresAt, session.expiresAt),
+    burstAt: burst ? session.burstAt : step.now,
+    burstGeneration: burst ? session.burstGeneration : step.generation,
+    device: step.ip === undefined ? session.device : { ...session.device, ip: step.ip },
+  }
+}
+
+/** Equal bytes; a null equals nothing. What is compared here is stored beside it: no secret to guard against timing. */
+function equal(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a !== null && b !== null && a.length === b.length && a.every((byte, index) => byte === b[index])
+}

@@ -1,0 +1,121 @@
+// What is a session, and what must a store do with one?
+
+/** The app's own claims in an access token: plain JSON. */
+export type Claims = Record<string, unknown>
+
+/** Where a session lives: shown to its owner in the list of devices. */
+export interface Device {
+  userAgent?: string | undefined
+  /** The address of the last request that moved the session. */
+  ip?: string | undefined
+  /** A name that the app or the person gave. */
+  label?: string | undefined
+}
+
+/**
+ * The only state: one row a session, from sign-in to pruning. Instants are milliseconds since the epoch.
+ * Nothing in it can be turned into a token without the server's secret.
+ */
+export interface Session {
+  /** 128 random bits, base64url (22 characters). */
+  id: string
+  subject: string
+  clientId: string
+  /** Scopes separated by spaces (RFC 6749 §3.3); empty for none. */
+  scope: string
+  claims: Claims
+  /** The generation of the refresh token that is good now: 0 at sign-in, one more at every rotation. */
+  generation: number
+  /** 16 random bytes that key the tags of this session's tokens. */
+  secret: Uint8Array
+  /** The salt of the token that the last rotation redeemed. */
+  parentSalt: Uint8Array | null
+  /** The hash of the Idempotency-Key that the last rotation was asked with; null where it came without one. */
+  parentKey: Uint8Array | null
+  /** When the present run of close rotations began; 0 before the first. */
+  burstAt: number
+  /** The generation with which that run began. */
+  burstGeneration: number
+  /** When the last rotation happened (sign-in counts). */
+  rotatedAt: number
+  createdAt: number
+  /** When the person proved who they are (OpenID Connect `auth_time`). */
+  authTime: number
+  /** How they did (RFC 8176). */
+  amr: string[]
+  idleExpiresAt: number
+  /** The absolute end; no rotation moves it. */
+  expiresAt: number
+  /** The thumbprint of the key that the session is bound to (RFC 9449); null for none. */
+  jkt: string | null
+  device: Device
+  revokedAt: number | null
+  revokedReason: RevokedReason | null
+}
+
+/** Why a session ended before its time. */
+export type RevokedReason = 'sign-out' | 'reuse' | 'forgery' | 'inactive' | 'expired' | 'limit' | 'password' | 'admin'
+
+/** One compare-and-set: redeem the token of `generation` with `salt`. */
+export interface Advance {
+  id: string
+  generation: number
+  salt: Uint8Array
+  /** The hash of the Idempotency-Key, or null. */
+  key: Uint8Array | null
+  /** Milliseconds since the epoch. */
+  now: number
+  /** What the session's idle expiry becomes; the store caps it at the absolute expiry. */
+  idleExpiresAt: number
+  /** Milliseconds. */
+  reuseInterval: number
+  /** The address it came from, kept in the row's device. */
+  ip?: string | undefined
+}
+
+/** What a successful {@link Store.advance} found: the row as it is now. */
+export interface Advanced {
+  session: Session
+  /** The row was behind the token: the store had lost writes, and is mended now. */
+  healed: boolean
+}
+
+/**
+ * The contract of every store, kept so small that a new engine is an afternoon; `daypass/testing` checks all of it.
+ * Each call is atomic by itself. A store that cannot answer throws `ERR_STORE_…` (503), never an empty result.
+ */
+export interface Store {
+  /** Writes a new row. */
+  create(session: Session): Promise<void>
+  /** Reads a row, revoked and expired ones too. */
+  find(id: string): Promise<Session | null>
+  /**
+   * Where the row's generation ≤ `generation`, it is not revoked and both its expiries are after `now`: sets generation
+   * to `generation + 1`, parentSalt, parentKey, rotatedAt and idleExpiresAt, and where no burst is on
+   * (`now − burstAt ≥ reuseInterval`) burstAt to `now` and burstGeneration to `generation`. One round trip.
+   * Null where nothing matched; then nothing was changed.
+   */
+  advance(step: Advance): Promise<Advanced | null>
+  /**
+   * Where the row's generation is `generation + 1` and it is not revoked: begins the burst anew where it is over.
+   * False where the row has moved on. (A replay long after its rotation is a new beginning of close refreshes.)
+   */
+  renewBurst(id: string, generation: number, now: number, reuseInterval: number): Promise<boolean>
+  /** Ends a session; the row as it is now where this call ended it, null where it was ended before or is not there. */
+  revoke(id: string, now: number, reason: RevokedReason): Promise<Session | null>
+  /** Ends all sessions of a subject but one; the rows that this call ended. */
+  revokeSubject(subject: string, now: number, reason: RevokedReason, exceptId?: string): Promise<Session[]>
+  /** The subject's sessions that are neither revoked nor expired, newest sign-in first. */
+  list(subject: string, now: number): Promise<Session[]>
+  /** The sessions revoked at or after `since`, in any order. */
+  revokedSince(since: number): Promise<{ id: string; revokedAt: number }[]>
+  /**
+   * Deletes rows that expired or were revoked before `before`, at most `limit`; how many went. Called again while the
+   * answer is `limit`, so that no step is long.
+   */
+  prune(before: number, limit: number): Promise<number>
+  /** Throws where the store cannot answer: what `/readyz` asks. */
+  check(): Promise<void>
+  /** Lets go of what the store itself opened; what is in flight finishes first. */
+  close(): Promise<void>
+}

@@ -1,0 +1,58 @@
+// How does the refresh token travel in a cookie that script cannot read?
+
+import { DaypassError } from '../core/errors.ts'
+import type { HttpRequest } from './message.ts'
+
+/** How the cookie is set. */
+export interface CookieOptions {
+  /** The name; `__Host-` goes before it. Default "daypass". Give each app on one host its own. */
+  name?: string
+  /** Default "strict": it goes along only where the page is of the same site. "none" for a page of another site. */
+  sameSite?: 'strict' | 'lax' | 'none'
+}
+
+/** The refresh token's cookie. */
+export interface Cookie {
+  /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
+  read(request: HttpRequest): string | undefined
+  /** The `Set-Cookie` that keeps a token for `maxAge` seconds. */
+  set(request: HttpRequest, token: string, maxAge: number): string
+  /** The `Set-Cookie` that removes it. */
+  clear(request: HttpRequest): string
+}
+
+/**
+ * `__Host-` (RFC 6265bis §4.1.3.2): no other host and no plain-text page can set or overwrite it. Over plain http on
+ * this very machine browsers keep no such cookie, so there, and nowhere else, it loses its prefix and `Secure`.
+ */
+export function createCookie({ name = 'daypass', sameSite = 'strict' }: CookieOptions = {}): Cookie {
+  if (!/^[\w-]+$/.test(name))
+    throw new DaypassError('ERR_OPTION_INVALID', '`cookie.name` must be letters, digits, - and _.')
+  if (!['strict', 'lax', 'none'].includes(sameSite)) {
+    throw new DaypassError('ERR_OPTION_INVALID', '`cookie.sameSite` is "strict", "lax" or "none".')
+  }
+  const site = `SameSite=${sameSite[0]!.toUpperCase()}${sameSite.slice(1)}`
+  const nameFor = (request: HttpRequest) => (isPlainLocalhost(request) ? name : `__Host-${name}`)
+  const write = (request: HttpRequest, value: string, maxAge: number) =>
+    `${nameFor(request)}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${isPlainLocalhost(request) ? '' : '; Secure'}`
+  return {
+    read(request) {
+      const wanted = nameFor(request)
+      const values: string[] = []
+      for (const line of request.headers('cookie')) {
+        for (const pair of line.split(';')) {
+          const at = pair.indexOf('=')
+          if (at > 0 && pair.slice(0, at).trim() === wanted) values.push(pair.slice(at + 1).trim())
+        }
+      }
+      if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)
+      return values[0]
+    },
+    set: write,
+    clear: (request) => write(request, '', 0),
+  }
+}
+
+function isPlainLocalhost({ secure, host }: HttpRequest): boolean {
+  return !secure && /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)
+}

@@ -1,0 +1,248 @@
+// Which addresses are there, and what does each of them do? The routes, over one request/answer shape.
+
+import type { Daypass, IssueOptions, RevokeOptions, SessionInfo, Tokens } from '../core/daypass.ts'
+import { DaypassError } from '../core/errors.ts'
+import type { Claims } from '../core/types.ts'
+import { type CookieOptions, createCookie } from './cookies.ts'
+import { checkAccess, refuseAccess } from './guard.ts'
+import { readRefreshKeys } from './idempotency-key.ts'
+import { errorAnswer, type HttpAnswer, type HttpRequest, isServerFault, readJsonObject } from './message.ts'
+import { createOrigins } from './origins.ts'
+
+/** How the refresh token travels: in a cookie that script cannot read (browsers), or in JSON (everything else). */
+export type Transport = 'cookie' | 'body'
+
+/** Who signed in, as the app's `authenticate` says it. */
+export interface SignIn<C = Claims> extends IssueOptions<C> {
+  subject: string
+  /** Given back to the caller beside the tokens, as `user`. */
+  user?: unknown
+}
+
+/** What `authenticate` gets to know of a request. */
+export interface SignInRequest {
+  ip?: string | undefined
+  userAgent?: string | undefined
+  /** The value of a header, by its name in lower case. */
+  header(name: string): string | undefined
+}
+
+/** Options of the HTTP surface. */
+export interface HttpOptions<C = Claims> {
+  /** Where the routes are. Default "/auth"; "" for none. */
+  basePath?: string
+  /** A route's path under `basePath`, where it should have another: the tutorials' `{ refresh: '/refresh-token' }`. */
+  paths?: { login?: string; refresh?: string; logout?: string; sessions?: string }
+  /**
+   * Makes `POST /login`: whose credentials are these? Null for nobody's. The credentials are the JSON body as it came,
+   * so check its members' types.
+   */
+  authenticate?: (
+    credentials: Record<string, unknown>,
+    request: SignInRequest,
+  ) => SignIn<C> | null | Promise<SignIn<C> | null>
+  /** The transport of a sign-in that names none (`"transport": "body"`). Default "cookie". */
+  transport?: Transport
+  /** Pages of other origins that may use this server with cookies, exact: `https://app.example.com`. */
+  origins?: readonly string[]
+  cookie?: CookieOptions
+  /** Bytes of a body at the most. Default 16,384. */
+  bodyLimit?: number
+  /** Told what the caller is not told: why an answer is 500 or 503. Default: `console.error`. */
+  onError?: (error: unknown) => void
+}
+
+/** The routes, and signing in from outside them. */
+export interface Handler<C = Claims> {
+  /** Answers a request to one of our addresses; null for any other address. Never throws. */
+  handle(request: HttpRequest): Promise<HttpAnswer | null>
+  /** Begins a session for a login of the app's own: the answer to send, token and cookie and all. */
+  signIn(request: HttpRequest, signIn: SignIn<C>, transport?: Transport): Promise<HttpAnswer>
+  /** Ends the session that a request carries, for a logout of the app's own. */
+  signOut(request: HttpRequest): Promise<HttpAnswer>
+  /** Says an error as the routes do, and tells the operator of those that are ours. */
+  fail(thrown: unknown, request?: HttpRequest): HttpAnswer
+}
+
+/** Makes the routes of one Daypass. Throws `ERR_OPTION_INVALID`. */
+export function createHandler<C = Claims>(auth: Daypass<C>, options: HttpOptions<C> = {}): Handler<C> {
+  const { authenticate, bodyLimit = 16_384, transport: defaultTransport = 'cookie' } = options
+  const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
+  const cookie = createCookie(options.cookie)
+  const origins = createOrigins(options.origins)
+  const base = readPath(options.basePath ?? '/auth', 'basePath')
+  const path = (name: keyof NonNullable<HttpOptions['paths']>) =>
+    base + readPath(options.paths?.[name] ?? `/${name}`, `paths.${name}`)
+
+  type Route = (request: HttpRequest, id: string) => Promise<HttpAnswer>
+  const sessionsPath = path('sessions')
+  const routes: Record<string, Record<string, Route>> = {
+    [path('refresh')]: { POST: refresh },
+    [path('logout')]: { POST: signOut },
+    [sessionsPath]: { GET: listSessions, DELETE: endOtherSessions },
+    '/.well-known/jwks.json': { GET: async () => ok(auth.jwks(), { 'cache-control': 'public, max-age=300' }) },
+  }
+  if (authenticate) routes[path('login')] = { POST: login }
+  const oneSession: Record<string, Route> = { DELETE: endSession }
+
+  async function login(request: HttpRequest): Promise<HttpAnswer> {
+    origins.check(request, false)
+    const { transport, ...credentials } = await readJsonObject(request, bodyLimit)
+    const chosen = readTransport(transport)
+    if (chosen === 'cookie') origins.check(request, true)
+    const header = (name: string) => request.headers(name)[0]
+    const signedIn = await authenticate!(credentials, { ip: request.ip, userAgent: request.userAgent, header })
+    if (!signedIn) throw new DaypassError('ERR_CREDENTIALS_INVALID')
+    return signIn(request, signedIn, chosen)
+  }
+
+  async function signIn(request: HttpRequest, { subject, user, ...given }: SignIn<C>, transport?: Transport) {
+    const { ip, userAgent } = request
+    const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
+    const tokens = await (auth as Daypass<any>).issue(subject, { ...given, device })
+    return tokensAnswer(request, tokens, transport ?? defaultTransport, user === undefined ? {} : { user })
+  }
+
+  async function refresh(request: HttpRequest): Promise<HttpAnswer> {
+    const { token, transport } = await readRefreshToken(request)
+    if (token === undefined) throw new DaypassError('ERR_REFRESH_TOKEN_MISSING')
+    const { ip, userAgent } = request
+    const tokens = await auth.refresh(token, { ...readRefreshKeys(request), ip, userAgent, signal: request })
+    return tokensAnswer(request, tokens, transport)
+  }
+
+  /** One transport a request: two tokens would leave open whose session is meant. */
+  async function readRefreshToken(request: HttpRequest): Promise<{ token?: string; transport: Transport }> {
+    const fromCookie = cookie.read(request)
+    origins.check(request, fromCookie !== undefined)
+    const { refreshToken } = await readJsonObject(request, bodyLimit)
+    if (refreshToken === undefined) return { ...(fromCookie && { token: fromCookie }), transport: 'cookie' }
+    if (typeof refreshToken !== 'string') {
+      throw new DaypassError('ERR_REQUEST_INVALID', '`refreshToken` must be a string.')
+    }
+    if (fromCookie !== undefined) {
+      throw new DaypassError('ERR_REQUEST_INVALID', 'A refresh token came in the cookie and in the body: send one.')
+    }
+    return { token: refreshToken, transport: 'body' }
+  }
+
+  async function signOut(request: HttpRequest): Promise<HttpAnswer> {
+    const { token, transport } = await readRefreshToken(request)
+    const revoke: RevokeOptions = { request: { ip: request.ip, userAgent: request.userAgent } }
+    if (token !== undefined) await auth.revokeToken(token, revoke)
+    else if (request.headers('authorization').length > 0) {
+      const { sessionId } = await checkAccess(auth, request)
+      await auth.revoke(sessionId, revoke)
+    }
+    // The one answer that takes the cookie away: a refresh that lost a race must not destroy what won it.
+    return transport === 'cookie'
+      ? { status: 204, headers: { 'set-cookie': cookie.clear(request) } }
+      : { status: 204, headers: {} }
+  }
+
+  async function listSessions(request: HttpRequest): Promise<HttpAnswer> {
+    const { subject, sessionId } = await checkAccess(auth, request)
+    const sessions = await auth.sessions(subject)
+    return ok({ sessions: sessions.map((session) => ({ ...toPublic(session), current: session.id === sessionId })) })
+  }
+
+  async function endSession(request: HttpRequest, id: string): Promise<HttpAnswer> {
+    origins.check(request, false)
+    const { subject } = await checkAccess(auth, request)
+    const { ip, userAgent } = request
+    if (!(await auth.revoke(id, { subject, request: { ip, userAgent } }))) {
+      throw new DaypassError('ERR_NOT_FOUND', 'You have no such session.')
+    }
+    return { status: 204, headers: {} }
+  }
+
+  async function endOtherSessions(request: HttpRequest): Promise<HttpAnswer> {
+    origins.check(request, false)
+    const { subject, sessionId } = await checkAccess(auth, request)
+    const { ip, userAgent } = request
+    return ok({ ended: await auth.revokeSubject(subject, { except: sessionId, request: { ip, userAgent } }) })
+  }
+
+  function tokensAnswer(request: HttpRequest, tokens: Tokens<C>, transport: Transport, more: object = {}): HttpAnswer {
+    const { accessToken, tokenType, expiresIn, refreshToken, session } = tokens
+    const body = { accessToken, tokenType, expiresIn, session: toPublic(session), ...more }
+    if (transport === 'body') return ok({ ...body, refreshToken })
+    const maxAge = Math.max(1, Math.floor((session.idleExpiresAt - session.rotatedAt) / 1000))
+    return ok(body, { 'set-cookie': cookie.set(request, refreshToken, maxAge) })
+  }
+
+  function readTransport(transport: unknown): Transport {
+    if (transport === undefined) return defaultTransport
+    if (transport === 'cookie' || transport === 'body') return transport
+    throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
+  }
+
+  function fail(thrown: unknown): HttpAnswer {
+    if (isServerFault(thrown)) onError(thrown)
+    return errorAnswer(thrown)
+  }
+
+  function findRoute(path: string): { methods: Record<string, Route>; id: string } | undefined {
+    if (Object.hasOwn(routes, path)) return { methods: routes[path]!, id: '' }
+    const id = path.startsWith(`${sessionsPath}/`) ? path.slice(sessionsPath.length + 1) : ''
+    return /^[\w-]{1,64}$/.test(id) ? { methods: oneSession, id } : undefined
+  }
+
+  async function answer(request: HttpRequest, methods: Record<string, Route>, id: string): Promise<HttpAnswer> {
+    if (origins.isPreflight(request)) return { status: 204, headers: {} }
+    const route = methods[request.method === 'HEAD' && methods.GET ? 'GET' : request.method]
+    if (!Object.hasOwn(methods, request.method === 'HEAD' ? 'GET' : request.method) || route === undefined) {
+      const allow = Object.keys(methods).join(', ')
+      return { ...errorAnswer(new DaypassError('ERR_METHOD_NOT_ALLOWED')), headers: { allow } }
+    }
+    try {
+      return await route(request, id)
+    } catch (error) {
+      const isAboutAccess = error instanceof DaypassError && error.code.startsWith('ERR_ACCESS_TOKEN')
+      return isAboutAccess ? refuseAccess(error) : fail(error)
+    }
+  }
+
+  return {
+    async handle(request) {
+      const found = findRoute(request.path)
+      if (found === undefined) return null
+      const { status, headers, body } = await answer(request, found.methods, found.id)
+      return { status, headers: { 'cache-control': 'no-store', ...origins.headers(request), ...headers }, body }
+    },
+    async signIn(request, given, transport) {
+      if ((transport ?? defaultTransport) === 'cookie') origins.check(request, false)
+      const answer = await signIn(request, given, transport)
+      return { ...answer, headers: { 'cache-control': 'no-store', ...answer.headers } }
+    },
+    async signOut(request) {
+      const answer = await signOut(request)
+      return { ...answer, headers: { 'cache-control': 'no-store', ...answer.headers } }
+    },
+    fail,
+  }
+}
+
+/** What a person may see of a session over HTTP. */
+function toPublic<C>({
+  id,
+  subject,
+  scope,
+  device,
+  createdAt,
+  rotatedAt,
+  authTime,
+  idleExpiresAt,
+  expiresAt,
+}: SessionInfo<C>) {
+  return { id, subject, ...(scope && { scope }), device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt }
+}
+
+function ok(body: unknown, headers: Record<string, string> = {}): HttpAnswer {
+  return { status: 200, headers, body }
+}
+
+function readPath(path: string, name: string): string {
+  if (path === '' || /^(\/[\w.~-]+)+$/.test(path)) return path
+  throw new DaypassError('ERR_OPTION_INVALID', `\`${name}\` must be a path such as /auth, without a slash at its end.`)
+}

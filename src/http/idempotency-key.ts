@@ -1,0 +1,27 @@
+// Which refresh is this, in the client's own words?
+
+import { DaypassError } from '../core/errors.ts'
+import { type HttpRequest, header } from './message.ts'
+
+/** The key of this refresh and, in the cookie transport, of the last one that the client completed. */
+export interface RefreshKeys {
+  idempotencyKey?: string
+  previousKey?: string
+}
+
+// A structured-field string with parameters (RFC 8941 §3.3.3, draft-ietf-httpapi-idempotency-key-header §2.1);
+// a bare word too, because that is what people type.
+const syntax =
+  /^(?:"([\x21\x23-\x5b\x5d-\x7e]+)"|([\w.~+/=-]+))((?:\s*;\s*[a-z*][\w.*-]*(?:="[\x21\x23-\x5b\x5d-\x7e]*")?)*)$/
+const previous = /;\s*previous="([^"]+)"/
+
+/** Reads `Idempotency-Key: "k3"; previous="k2"`. Throws `ERR_IDEMPOTENCY_KEY_INVALID`. */
+export function readRefreshKeys(request: HttpRequest): RefreshKeys {
+  const text = header(request, 'idempotency-key')
+  if (text === undefined) return {}
+  const match = text.length > 600 ? null : syntax.exec(text.trim())
+  if (match === null) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
+  const previousKey = previous.exec(match[3] ?? '')?.[1]
+  const idempotencyKey = (match[1] ?? match[2])!
+  return previousKey === undefined ? { idempotencyKey } : { idempotencyKey, previousKey }
+}

@@ -1,0 +1,88 @@
+// What is a request and an answer in here? The one shape that the two doors, node.ts and fetch.ts, translate.
+
+import { DaypassError } from '../core/errors.ts'
+import type { RequestOrigin } from '../core/events.ts'
+
+/** A request, as far as the routes need it. */
+export interface HttpRequest extends RequestOrigin {
+  method: string
+  /** The path alone: no query, no origin. */
+  path: string
+  /** The `Host`, as the browser sees it. */
+  host: string
+  /** Whether the browser's side of the connection is encrypted. */
+  secure: boolean
+  /** Every value that came under a name (lower case): a header sent twice is two values. */
+  headers(name: string): string[]
+  /** The body's text, at most `limit` bytes; empty where there is none. Throws `ERR_BODY_TOO_LARGE`. */
+  text(limit: number): Promise<string>
+  /** A body that something before us has read and parsed already (`express.json()`). */
+  parsedBody?: unknown
+  /** Whether the caller has gone away; its token is not redeemed then. */
+  readonly aborted: boolean
+}
+
+/** An answer: JSON, or nothing. */
+export interface HttpAnswer {
+  status: number
+  headers: Record<string, string>
+  body?: unknown
+}
+
+/** The value of a header that may come once. Throws `ERR_REQUEST_INVALID` where it came twice. */
+export function header(request: HttpRequest, name: string): string | undefined {
+  const values = request.headers(name)
+  if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The header ${name} came twice.`)
+  return values[0]
+}
+
+/**
+ * The body as a JSON object; an empty one where there is no body.
+ *
+ * @throws DaypassError `ERR_MEDIA_TYPE`, `ERR_BODY_TOO_LARGE`, `ERR_REQUEST_INVALID`.
+ */
+export async function readJsonObject(request: HttpRequest, limit: number): Promise<Record<string, unknown>> {
+  const length = header(request, 'content-length')
+  if ((length === undefined || length === '0') && request.headers('transfer-encoding').length === 0) {
+    // No length and no encoding is no body in HTTP/1; HTTP/2 and the fetch door may still have one.
+    if (length === '0' || header(request, 'content-type') === undefined) return {}
+  }
+  if (Number(length) > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
+  const type = (header(request, 'content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase()
+  if (type !== 'application/json') throw new DaypassError('ERR_MEDIA_TYPE')
+  const body = request.parsedBody === undefined ? parseJson(await request.text(limit)) : request.parsedBody
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new DaypassError('ERR_REQUEST_INVALID', 'The body must be a JSON object.')
+  }
+  return body as Record<string, unknown>
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch {
+    // Without the parser's words: they quote the body, and there are passwords in it.
+    throw new DaypassError('ERR_REQUEST_INVALID', 'The body is not JSON.')
+  }
+}
+
+/** Says an error over HTTP. Whoever is no DaypassError says nothing of itself. */
+export function errorAnswer(thrown: unknown): HttpAnswer {
+  const error = thrown instanceof DaypassError ? thrown : new DaypassError('ERR_INTERNAL', undefined, { cause: thrown })
+  // A wrong option is the operator's business; the caller gets told no more than that it failed.
+  const message = error.status === 500 ? 'Something went wrong here; it was logged.' : error.message
+  const headers: Record<string, string> = {}
+  if (error.retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfter)))
+  if (error.code === 'ERR_BODY_TOO_LARGE') headers.connection = 'close'
+  const code = error.code
+  return {
+    status: error.status,
+    headers,
+    body: error.error === '' ? { code, message } : { error: error.error, code, message },
+  }
+}
+
+/** Whether an operator should read of it: what the caller cannot mend. */
+export function isServerFault(thrown: unknown): boolean {
+  return !(thrown instanceof DaypassError) || thrown.status >= 500
+}

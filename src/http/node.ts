@@ -1,0 +1,81 @@
+// The door for node:http and what is built on it: (req, res), and no Request object on the way.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { DaypassError } from '../core/errors.ts'
+import type { HttpAnswer, HttpRequest } from './message.ts'
+import type { Unproxy } from './proxies.ts'
+
+/** Reads a node:http request. Express's is one, with its `originalUrl` and its parsed `body`. */
+export function fromNode(req: IncomingMessage, res: ServerResponse, unproxy: Unproxy): HttpRequest {
+  const { headers } = req
+  const hop = unproxy(
+    {
+      ip: req.socket.remoteAddress?.replace(/^::ffff:/, ''),
+      secure: (req.socket as TLSSocket).encrypted === true,
+      host: headers.host ?? headers[':authority']?.toString() ?? '',
+    },
+    (name) => headers[name]?.toString(),
+  )
+  const { originalUrl = req.url ?? '/', body } = req as IncomingMessage & { originalUrl?: string; body?: unknown }
+  const query = originalUrl.indexOf('?')
+  return {
+    method: req.method ?? 'GET',
+    path: query === -1 ? originalUrl : originalUrl.slice(0, query),
+    host: hop.host,
+    secure: hop.secure,
+    ip: hop.ip,
+    userAgent: headers['user-agent'],
+    headers: (name) => headerValues(req, name),
+    text: (limit) => readText(req, limit),
+    parsedBody: req.readableEnded ? body : undefined,
+    get aborted() {
+      return res.destroyed || req.socket.destroyed
+    },
+  }
+}
+
+/** Not `req.headers`, which keeps the first of two Authorization headers and joins two Cookie headers. */
+function headerValues({ headers, rawHeaders }: IncomingMessage, name: string): string[] {
+  if (headers[name] === undefined) return []
+  const values: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const raw = rawHeaders[index]!
+    if (raw.length === name.length && raw.toLowerCase() === name) values.push(rawHeaders[index + 1]!)
+  }
+  return values
+}
+
+function readText(req: IncomingMessage, limit: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // Somebody before us read it and kept nothing.
+    if (req.readableEnded) return resolve('')
+    const chunks: Buffer[] = []
+    let size = 0
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size > limit) {
+        req.removeAllListeners('data').pause()
+        reject(new DaypassError('ERR_BODY_TOO_LARGE'))
+      } else chunks.push(chunk)
+    })
+    req.once('end', () => resolve(Buffer.concat(chunks).toString()))
+    req.once('close', () => reject(new DaypassError('ERR_REQUEST_ABORTED')))
+  })
+}
+
+/** Sends an answer. A caller that has gone gets none. */
+export function toNode(res: ServerResponse, { status, headers, body }: HttpAnswer): void {
+  if (res.headersSent || res.destroyed) return
+  const { 'set-cookie': cookie, vary, ...others } = headers
+  // What the app has set stays: its own cookies, and what its answers vary by.
+  if (cookie !== undefined) res.appendHeader('set-cookie', cookie)
+  if (vary !== undefined) res.appendHeader('vary', vary)
+  if (body === undefined) {
+    res.writeHead(status, others).end()
+    return
+  }
+  const text = Buffer.from(JSON.stringify(body))
+  res.writeHead(status, { ...others, 'content-type': 'application/json', 'content-length': text.length })
+  res.end(res.req?.method === 'HEAD' ? undefined : text)
+}

@@ -1,0 +1,51 @@
+// How do calls that are in flight together share one commit?
+
+/** What became of one call of a batch. */
+export type Settled<Result> = { value: Result } | { error: unknown }
+
+/**
+ * Gathers calls and hands them over together: all that came in one turn of the event loop, and all that came while the
+ * batch before was under way. An engine that waits for a disk then waits once for all of them.
+ *
+ * @param commit Carries a batch out; its answers are in the order of its calls. Where it throws, every call fails.
+ * @param maxBatch How many calls one batch may hold.
+ */
+export function createGroupCommit<Call, Result>(
+  commit: (calls: Call[]) => Settled<Result>[] | Promise<Settled<Result>[]>,
+  maxBatch = 1000,
+) {
+  const waiting: { call: Call; resolve: (result: Result) => void; reject: (error: unknown) => void }[] = []
+  let running: Promise<void> | undefined
+
+  async function flush(): Promise<void> {
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, maxBatch)
+      try {
+        const results = await commit(batch.map((entry) => entry.call))
+        for (const [index, entry] of batch.entries()) {
+          const result = results[index]!
+          if ('value' in result) entry.resolve(result.value)
+          else entry.reject(result.error)
+        }
+      } catch (error) {
+        for (const entry of batch) entry.reject(error)
+      }
+    }
+    // In the same turn as the look above: a call that comes now finds nobody running and begins anew.
+    running = undefined
+  }
+
+  return {
+    /** Resolves when the call's batch is committed. */
+    run(call: Call): Promise<Result> {
+      return new Promise((resolve, reject) => {
+        waiting.push({ call, resolve, reject })
+        running ??= new Promise((done) => setImmediate(() => flush().then(done)))
+      })
+    },
+    /** Resolves when nothing is waiting or under way. */
+    async drain(): Promise<void> {
+      while (running) await running
+    },
+  }
+}

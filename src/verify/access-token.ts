@@ -1,0 +1,95 @@
+// What does a verified access token say? (RFC 9068 §2.2)
+
+import { DaypassError } from '../core/errors.ts'
+
+/** A verified access token. Frozen: it is shared by every request that presents the same token. */
+export interface AccessToken<C = Record<string, unknown>> {
+  /** Who (`sub`). */
+  readonly subject: string
+  /** Which sign-in (`sid`). */
+  readonly sessionId: string
+  readonly clientId: string
+  readonly scopes: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly issuedAt: number
+  /** Milliseconds since the epoch; reached is passed. */
+  readonly expiresAt: number
+  /** When the person proved who they are, in milliseconds since the epoch (`auth_time`). */
+  readonly authTime: number | undefined
+  /** How they did (RFC 8176). */
+  readonly amr: readonly string[]
+  /** This token's own id (`jti`). */
+  readonly tokenId: string
+  /** The app's own claims. */
+  readonly claims: Readonly<C>
+}
+
+/** The members of the payload that belong to the protocol; custom claims cannot have these names. */
+export const registeredClaims: ReadonlySet<string> = new Set(
+  'iss sub aud client_id iat exp nbf jti sid scope auth_time amr acr cnf act may_act azp nonce at_hash events __proto__'.split(
+    ' ',
+  ),
+)
+
+/** What a token must match. */
+export interface Expected {
+  issuer: string
+  audience: string
+  /** Milliseconds. */
+  now: number
+  /** Milliseconds; bounded by the caller. */
+  clockTolerance: number
+}
+
+/** Checks the claims of RFC 9068 §4 and RFC 8725 §3; throws `ERR_ACCESS_TOKEN_INVALID` or `ERR_ACCESS_TOKEN_EXPIRED`. */
+export function readAccessToken(payload: Record<string, unknown>, expected: Expected): AccessToken<any> {
+  const { iss, sub, aud, client_id, iat, exp, nbf, jti, sid, scope, auth_time, amr } = payload
+  if (iss !== expected.issuer) throw invalid('its issuer is another')
+  if (typeof aud === 'string' ? aud !== expected.audience : !(isTexts(aud) && aud.includes(expected.audience))) {
+    throw invalid('it is for another audience')
+  }
+  if (!isText(sub) || !isText(client_id) || !isText(jti) || !isText(sid)) throw invalid('a required claim is missing')
+  if (!isInstant(iat) || !isInstant(exp)) throw invalid('iat or exp is not a number')
+  if (scope !== undefined && typeof scope !== 'string') throw invalid('scope is not a text')
+  if (auth_time !== undefined && !isInstant(auth_time)) throw invalid('auth_time is not a number')
+  if (amr !== undefined && !isTexts(amr)) throw invalid('amr is not a list of texts')
+  if (nbf !== undefined && (!isInstant(nbf) || nbf * 1000 > expected.now + expected.clockTolerance)) {
+    throw invalid('it is not valid yet')
+  }
+  if (iat * 1000 > expected.now + Math.max(expected.clockTolerance, 60_000))
+    throw invalid('it was issued in the future')
+  if (expected.now >= exp * 1000 + expected.clockTolerance) throw new DaypassError('ERR_ACCESS_TOKEN_EXPIRED')
+  const claims: Record<string, unknown> = {}
+  for (const name of Object.keys(payload)) if (!registeredClaims.has(name)) claims[name] = payload[name]
+  return deepFreeze({
+    subject: sub,
+    sessionId: sid,
+    clientId: client_id,
+    scopes: scope ? scope.split(' ') : [],
+    issuedAt: iat * 1000,
+    expiresAt: exp * 1000,
+    authTime: auth_time === undefined ? undefined : auth_time * 1000,
+    amr: amr ?? [],
+    tokenId: jti,
+    claims,
+  })
+}
+
+/** `reason` is for logs; the answer is the same for every one of them. */
+export function invalid(reason: string): DaypassError {
+  return new DaypassError('ERR_ACCESS_TOKEN_INVALID', undefined, { cause: reason })
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
+const isInstant = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 8.64e12
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const member of Object.values(value)) deepFreeze(member)
+  }
+  return value
+}

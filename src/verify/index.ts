@@ -1,0 +1,160 @@
+// How does an API check access tokens without asking anybody? (Web standards only: no `node:` import.)
+
+import { compactVerify } from 'jose'
+import { DaypassError } from '../core/errors.ts'
+import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
+import { createTokenCache } from './cache.ts'
+import { parseStrictObject } from './json.ts'
+import { algorithms, type FindKey, type Jwk, localKeys, remoteKeys } from './keys.ts'
+
+export { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
+export type { AccessToken } from './access-token.ts'
+export type { Jwk } from './keys.ts'
+
+/** Options of {@link createVerifier}. */
+export interface VerifierOptions {
+  /** The `issuer` of the server that signs, to the letter. */
+  issuer: string
+  /** The `audience` that tokens must be for. Default: the issuer. */
+  audience?: string
+  /**
+   * The server's keys: an address to fetch them from, or the key set itself. Default: `/.well-known/jwks.json` at the
+   * issuer. An HS256 key (`kty: "oct"`) can only be given here, never fetched.
+   */
+  jwks?: string | URL | { keys: readonly Jwk[] }
+  /** Seconds by which clocks may differ, 0 to 300. Default 0. */
+  clockTolerance?: number
+  /** How many verified tokens are remembered; 0 for none. Default 10,000 (about 10 MB). */
+  cacheSize?: number
+  /** Seconds after which fetched keys are fetched again. Default 600. */
+  jwksMaxAge?: number
+  /** Seconds between two fetches for unknown key ids, at least. Default 30. */
+  jwksCooldown?: number
+  /** Says whether a session was ended; asked at every verification, remembered or not. */
+  isRevoked?: (sessionId: string) => boolean
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  clock?: () => number
+  /** Default the global `fetch`. */
+  fetch?: typeof fetch
+}
+
+/** What {@link createVerifier} makes. */
+export interface Verifier<C = Record<string, unknown>> {
+  /**
+   * Verifies an access token.
+   *
+   * @param token The JWT alone, without `Bearer`.
+   * @returns What it says; frozen and shared.
+   * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED` or
+   *   `ERR_JWKS_UNAVAILABLE`.
+   */
+  verify(token: string): Promise<AccessToken<C>>
+}
+
+/**
+ * Makes a verifier of RFC 9068 access tokens. A token seen before costs a Map look-up and no signature check; its
+ * expiry and revocation are checked every time.
+ *
+ * @example
+ * ```ts
+ * import { createVerifier } from 'daypass/verify'
+ *
+ * const verifier = createVerifier<{ role: string }>({ issuer: 'https://id.example.com', audience: 'https://api.example.com' })
+ * const { subject, claims } = await verifier.verify('eyJ…')
+ * console.log(subject, claims.role)
+ * ```
+ * @see RFC 9068 §4, RFC 8725
+ */
+export function createVerifier<C = Record<string, unknown>>(options: VerifierOptions): Verifier<C> {
+  const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000, jwksMaxAge = 600 } = options
+  const clockTolerance = (options.clockTolerance ?? 0) * 1000
+  if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be the issuer’s exact text.')
+  if (typeof audience !== 'string' || audience === '') throw option('`audience` must be a text.')
+  if (!(clockTolerance >= 0 && clockTolerance <= 300_000)) throw option('`clockTolerance` must be 0 to 300 seconds.')
+  if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
+
+  const cache = createTokenCache<{ token: AccessToken<C>; until: number }>(cacheSize)
+  const { findKey, rememberFor } = keySource()
+
+  function keySource(): { findKey: FindKey; rememberFor: number } {
+    const { jwks = new URL('/.well-known/jwks.json', issuer) } = options
+    if (typeof jwks === 'object' && 'keys' in jwks) return { findKey: localKeys(jwks.keys), rememberFor: Infinity }
+    const cooldown = options.jwksCooldown ?? 30
+    // Whatever was remembered under keys that may be gone is checked again under those that are there now.
+    const onFetched = () => cache.clear()
+    const findKey = remoteKeys(new URL(jwks), { maxAge: jwksMaxAge, cooldown, fetch: options.fetch, onFetched })
+    return { findKey, rememberFor: jwksMaxAge * 1000 }
+  }
+
+  function checked(token: AccessToken<C>): AccessToken<C> {
+    if (isRevoked?.(token.sessionId)) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
+    return token
+  }
+
+  async function verifyUnseen(text: string): Promise<AccessToken<C>> {
+    const header = readHeader(text)
+    const key = await findKey(header)
+    if (key === undefined) throw invalid('no key for its alg and kid')
+    let payload: Uint8Array
+    try {
+      payload = (await compactVerify(text, key, { algorithms: [header.alg] })).payload
+    } catch (cause) {
+      throw new DaypassError('ERR_ACCESS_TOKEN_INVALID', undefined, { cause })
+    }
+    const claims = parseStrictObject(payload)
+    if (claims === undefined) throw invalid('its payload is not one plain JSON object')
+    const now = clock()
+    const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
+    cache.set(text, { token, until: Math.min(token.expiresAt + clockTolerance, now + rememberFor) })
+    return checked(token)
+  }
+
+  return {
+    async verify(text) {
+      const seen = cache.get(text)
+      if (seen !== undefined) {
+        if (clock() < seen.until) return checked(seen.token)
+        cache.delete(text)
+      }
+      return verifyUnseen(text)
+    },
+  }
+}
+
+const maxLength = 16_384
+const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
+
+/** Everything that can be refused before any cryptography and any I/O. */
+function readHeader(text: unknown): { alg: string; kid?: string } {
+  if (typeof text !== 'string' || text.length > maxLength || !compact.test(text)) throw invalid('not a compact JWS')
+  const parts = text.split('.')
+  if (!parts.every(isCanonical)) throw invalid('base64url with stray bits')
+  const header = parseStrictObject(decode(parts[0]!))
+  if (header === undefined) throw invalid('its header is not one plain JSON object')
+  const { alg, typ, crit, kid, b64 } = header
+  if (typeof alg !== 'string' || !algorithms.has(alg)) throw invalid('its algorithm is not allowed')
+  if (crit !== undefined || b64 !== undefined) throw invalid('it has extensions that nobody understands')
+  // RFC 9068 §4; media types are compared without case, and "application/" may be left out (RFC 7515 §4.1.9).
+  if (typeof typ !== 'string' || typ.toLowerCase().replace(/^application\//, '') !== 'at+jwt') {
+    throw invalid('its type is not at+jwt')
+  }
+  if (kid !== undefined && typeof kid !== 'string') throw invalid('its kid is not a text')
+  return kid === undefined ? { alg } : { alg, kid }
+}
+
+/** The last character may carry bits that no byte takes: two spellings of one token, of which one is ours. */
+function isCanonical(part: string): boolean {
+  const rest = part.length % 4
+  if (rest === 0) return true
+  if (rest === 1) return false
+  const stray = rest === 2 ? 0b1111 : 0b11
+  return (alphabet.indexOf(part.at(-1)!) & stray) === 0
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+function decode(part: string): Uint8Array {
+  return Uint8Array.from(atob(part.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
+}
+
+const option = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

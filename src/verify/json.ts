@@ -1,0 +1,49 @@
+// Is this text one JSON object that everyone reads the same way?
+
+/**
+ * Parses a JSON object and refuses what two parsers could read differently (RFC 8725 §2.4 and §3.1, RFC 7515 §4): bytes
+ * that are not UTF-8, anything but an object at the top, a member named twice, a member named `__proto__`, nesting
+ * deeper than 32. Undefined for all of these.
+ */
+export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | undefined {
+  let value: unknown
+  let text: string
+  try {
+    text = decoder.decode(bytes)
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  return hasUniqueMembers(text) ? (value as Record<string, unknown>) : undefined
+}
+
+// `ignoreBOM` keeps the mark in the text, and JSON.parse then refuses it.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const maxDepth = 32
+const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
+
+/** Walks a text that JSON.parse has accepted: strings and brackets are all there is to see. */
+function hasUniqueMembers(text: string): boolean {
+  const open: (Set<string> | null)[] = []
+  let expectName = false
+  for (const [part] of text.matchAll(token)) {
+    if (part === '{' || part === '[') {
+      if (open.length === maxDepth) return false
+      open.push(part === '{' ? new Set() : null)
+      expectName = part === '{'
+    } else if (part === '}' || part === ']') {
+      open.pop()
+      expectName = false
+    } else if (part === ',') {
+      expectName = open.at(-1) !== null
+    } else if (part !== ':' && expectName) {
+      const names = open.at(-1)
+      const name = JSON.parse(part) as string
+      if (name === '__proto__' || names?.has(name)) return false
+      names?.add(name)
+      expectName = false
+    }
+  }
+  return true
+}

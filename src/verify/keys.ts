@@ -1,0 +1,109 @@
+// Which keys may check an access token, and which algorithm does each of them do?
+
+import { createRemoteJWKSet, customFetch, importJWK } from 'jose'
+import { DaypassError } from '../core/errors.ts'
+
+/** A JSON Web Key (RFC 7517). Public here, but for `kty: "oct"`. */
+export interface Jwk {
+  kty?: string
+  kid?: string
+  alg?: string
+  use?: string
+  crv?: string
+  x?: string
+  y?: string
+  n?: string
+  e?: string
+  k?: string
+  [member: string]: unknown
+}
+
+/** What jose verifies with. */
+export type VerificationKey = Awaited<ReturnType<typeof importJWK>>
+
+/** Finds the key that a header names, for exactly the algorithm it is for; undefined where there is none. */
+export type FindKey = (header: { alg: string; kid?: string }) => Promise<VerificationKey | undefined>
+
+/** The algorithms that access tokens may have. Nothing else is ever tried (RFC 8725 §3.1). */
+export const algorithms: ReadonlySet<string> = new Set(['EdDSA', 'Ed25519', 'ES256', 'RS256', 'HS256'])
+
+/** Keys that are known from the start; weak or unusable ones throw `ERR_KEY_WEAK` now, not at the first request. */
+export function localKeys(jwks: readonly Jwk[]): FindKey {
+  if (jwks.length === 0) throw new DaypassError('ERR_OPTION_INVALID', 'The key set is empty.')
+  const keys = jwks.map((jwk) => {
+    const alg = jwk.alg ?? algorithmOf(jwk)
+    checkStrength(jwk, alg)
+    let imported: Promise<VerificationKey> | undefined
+    const load = () => {
+      imported ??= importJWK(jwk as Parameters<typeof importJWK>[0], alg)
+      return imported
+    }
+    return { kid: jwk.kid, alg, load }
+  })
+  return async ({ alg, kid }) => {
+    const found = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
+    // Without a kid there must be no choice: a token is not tried against one key after another.
+    return found.length === 1 ? found[0]!.load() : undefined
+  }
+}
+
+/**
+ * Keys fetched from a `jwks_uri`: cached for `maxAge` seconds, fetched again for an unknown kid at most once in
+ * `cooldown` seconds, so that made-up kids cost nothing. Secret keys in it are ignored.
+ */
+export function remoteKeys(
+  url: URL,
+  options: { maxAge: number; cooldown: number; fetch?: typeof fetch | undefined; onFetched: () => void },
+): FindKey {
+  const load = options.fetch ?? fetch
+  const find = createRemoteJWKSet(url, {
+    cacheMaxAge: options.maxAge * 1000,
+    cooldownDuration: options.cooldown * 1000,
+    timeoutDuration: 5000,
+    [customFetch]: async (...args: Parameters<typeof fetch>) => {
+      const response = await load(...args)
+      options.onFetched()
+      return response
+    },
+  })
+  return async (header) => {
+    // A shared secret never comes from a public address.
+    if (header.alg === 'HS256') return undefined
+    try {
+      return (await find(header as Parameters<typeof find>[0])) as VerificationKey
+    } catch (cause) {
+      const code = (cause as { code?: string }).code
+      if (code === 'ERR_JWKS_NO_MATCHING_KEY' || code === 'ERR_JWKS_MULTIPLE_MATCHING_KEYS') return undefined
+      if (code === 'ERR_JOSE_NOT_SUPPORTED') return undefined
+      throw new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause })
+    }
+  }
+}
+
+function algorithmOf(jwk: Jwk): string {
+  if (jwk.kty === 'OKP' && jwk.crv === 'Ed25519') return 'EdDSA'
+  if (jwk.kty === 'EC' && jwk.crv === 'P-256') return 'ES256'
+  throw new DaypassError('ERR_OPTION_INVALID', 'A key needs an `alg` member: one key, one algorithm (RFC 8725 §3.1).')
+}
+
+function sameAlgorithm(ofKey: string, ofHeader: string): boolean {
+  // Two names of one algorithm (RFC 9864 §2.2).
+  return ofKey === ofHeader || (isEd25519(ofKey) && isEd25519(ofHeader))
+}
+
+const isEd25519 = (alg: string) => alg === 'EdDSA' || alg === 'Ed25519'
+
+function checkStrength(jwk: Jwk, alg: string): void {
+  const bytes = (text: unknown) => (typeof text === 'string' ? Math.floor((text.length * 3) / 4) : 0)
+  const strong =
+    (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && bytes(jwk.x) === 32) ||
+    (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && bytes(jwk.x) === 32 && bytes(jwk.y) === 32) ||
+    (alg === 'RS256' && jwk.kty === 'RSA' && bytes(jwk.n) >= 256) ||
+    (alg === 'HS256' && jwk.kty === 'oct' && bytes(jwk.k) >= 32)
+  if (!strong || !algorithms.has(alg)) {
+    throw new DaypassError(
+      'ERR_KEY_WEAK',
+      `A verification key does not fit ${algorithms.has(alg) ? alg : 'any allowed algorithm'}: it is empty, too short or of another kind.`,
+    )
+  }
+}
