@@ -33,11 +33,6 @@ export const errorKinds = {
   ERR_RATE_LIMITED: { status: 429, error: 'rate_limited', message: 'Too many tries; wait as Retry-After says.' },
 
   ERR_CREDENTIALS_INVALID: { status: 401, error: 'invalid_grant', message: 'The credentials are not right.' },
-  ERR_ACCOUNT_UNAVAILABLE: {
-    status: 409,
-    error: 'invalid_request',
-    message: 'No account can be made with this e-mail address; if it is yours, sign in.',
-  },
   ERR_REFRESH_TOKEN_MISSING: { status: 401, error: 'invalid_grant', message: 'No refresh token came; sign in.' },
   ERR_REFRESH_TOKEN_INVALID: { status: 401, error: 'invalid_grant', message: 'Not a refresh token of this server.' },
   ERR_REFRESH_TOKEN_REUSED: {

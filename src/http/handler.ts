@@ -3,6 +3,7 @@
 import type { Daypass, IssueOptions, RevokeOptions, SessionInfo, Tokens } from '../core/daypass.ts'
 import { DaypassError } from '../core/errors.ts'
 import type { Claims } from '../core/types.ts'
+import type { AccessToken } from '../verify/index.ts'
 import { type CookieOptions, createCookie } from './cookies.ts'
 import { checkAccess, refuseAccess } from './guard.ts'
 import { readRefreshKeys } from './idempotency-key.ts'
@@ -64,8 +65,28 @@ export interface Handler<C = Claims> {
   fail(thrown: unknown, request?: HttpRequest): HttpAnswer
 }
 
+/** What answers one method of one address. What it throws is answered as an error. */
+export type Route = (request: HttpRequest, id: string) => Promise<HttpAnswer>
+
+/** Addresses, each with its methods. */
+export type Routes = Record<string, Record<string, Route>>
+
+/** What routes beside ours are made with; the standalone server adds its accounts so. */
+export interface RouteTools<C> {
+  /** A route that reads credentials as `POST /login` does, and signs in whom they belong to. */
+  signInRoute(authenticate: NonNullable<HttpOptions<C>['authenticate']>): Route
+  /** Reads the body of an unsafe request of a page that may send it. */
+  readBody(request: HttpRequest): Promise<Record<string, unknown>>
+  /** The request's access token, checked. */
+  checkAccess(request: HttpRequest): Promise<AccessToken<C>>
+}
+
 /** Makes the routes of one Daypass. Throws `ERR_OPTION_INVALID`. */
-export function createHandler<C = Claims>(auth: Daypass<C>, options: HttpOptions<C> = {}): Handler<C> {
+export function createHandler<C = Claims>(
+  auth: Daypass<C>,
+  options: HttpOptions<C> = {},
+  more: (tools: RouteTools<C>) => Routes = () => ({}),
+): Handler<C> {
   const { authenticate, bodyLimit = 16_384, transport: defaultTransport = 'cookie' } = options
   const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
   const cookie = createCookie(options.cookie)
@@ -74,26 +95,31 @@ export function createHandler<C = Claims>(auth: Daypass<C>, options: HttpOptions
   const path = (name: keyof NonNullable<HttpOptions['paths']>) =>
     base + readPath(options.paths?.[name] ?? `/${name}`, `paths.${name}`)
 
-  type Route = (request: HttpRequest, id: string) => Promise<HttpAnswer>
   const sessionsPath = path('sessions')
-  const routes: Record<string, Record<string, Route>> = {
+  const routes: Routes = {
     [path('refresh')]: { POST: refresh },
     [path('logout')]: { POST: signOut },
     [sessionsPath]: { GET: listSessions, DELETE: endOtherSessions },
     '/.well-known/jwks.json': { GET: async () => ok(auth.jwks(), { 'cache-control': 'public, max-age=300' }) },
   }
-  if (authenticate) routes[path('login')] = { POST: login }
+  if (authenticate) routes[path('login')] = { POST: signInRoute(authenticate) }
+  const readBody = (request: HttpRequest) => {
+    origins.check(request, false)
+    return readJsonObject(request, bodyLimit)
+  }
+  Object.assign(routes, more({ signInRoute, readBody, checkAccess: (request) => checkAccess(auth, request) }))
   const oneSession: Record<string, Route> = { DELETE: endSession }
 
-  async function login(request: HttpRequest): Promise<HttpAnswer> {
-    origins.check(request, false)
-    const { transport, ...credentials } = await readJsonObject(request, bodyLimit)
-    const chosen = readTransport(transport)
-    if (chosen === 'cookie') origins.check(request, true)
-    const header = (name: string) => request.headers(name)[0]
-    const signedIn = await authenticate!(credentials, { ip: request.ip, userAgent: request.userAgent, header })
-    if (!signedIn) throw new DaypassError('ERR_CREDENTIALS_INVALID')
-    return signIn(request, signedIn, chosen)
+  function signInRoute(authenticate: NonNullable<typeof options.authenticate>): Route {
+    return async (request) => {
+      const { transport, ...credentials } = await readBody(request)
+      const chosen = readTransport(transport)
+      if (chosen === 'cookie') origins.check(request, true)
+      const header = (name: string) => request.headers(name)[0]
+      const signedIn = await authenticate(credentials, { ip: request.ip, userAgent: request.userAgent, header })
+      if (!signedIn) throw new DaypassError('ERR_CREDENTIALS_INVALID')
+      return signIn(request, signedIn, chosen)
+    }
   }
 
   async function signIn(request: HttpRequest, { subject, user, ...given }: SignIn<C>, transport?: Transport) {

@@ -1,0 +1,69 @@
+// Where do the standalone server's accounts and rate limits live? Beside the sessions, in tables of their own.
+
+import type { DatabaseSync } from 'node:sqlite'
+
+/** A person who can sign in at the standalone server. */
+export interface Account {
+  /** The subject of their tokens. */
+  id: string
+  /** Lower case. */
+  email: string
+  passwordHash: string
+  createdAt: number
+}
+
+/** What the accounts need of an engine. Each call is atomic. */
+export interface AccountStore {
+  /** False where the e-mail address has an account already. */
+  create(account: Account): Promise<boolean>
+  findByEmail(email: string): Promise<Account | null>
+  findById(id: string): Promise<Account | null>
+  setPassword(id: string, passwordHash: string): Promise<void>
+  /** Counts one try under a key; how many there were in its window, this one included, and when the window ends. */
+  countTry(key: string, now: number, window: number): Promise<{ tries: number; until: number }>
+  /** Forgets the tries under a key. */
+  forgetTries(key: string): Promise<void>
+}
+
+/** Accounts in a SQLite database; the limits survive a restart because they are rows. */
+export function createSqliteAccounts(db: DatabaseSync): AccountStore {
+  db.exec(`
+    CREATE TABLE IF NOT EXISTS daypass_account (
+      id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password_hash TEXT NOT NULL, created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS daypass_try (key TEXT PRIMARY KEY, tries INTEGER NOT NULL, until INTEGER NOT NULL)
+      STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS daypass_try_until ON daypass_try (until);`)
+  const insert = db.prepare('INSERT INTO daypass_account VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING')
+  const byEmail = db.prepare('SELECT * FROM daypass_account WHERE email = ?')
+  const byId = db.prepare('SELECT * FROM daypass_account WHERE id = ?')
+  const update = db.prepare('UPDATE daypass_account SET password_hash = ? WHERE id = ?')
+  const count = db.prepare(
+    `INSERT INTO daypass_try VALUES (:key, 1, :now + :window) ON CONFLICT DO UPDATE SET
+       tries = iif(until <= :now, 1, tries + 1), until = iif(until <= :now, :now + :window, until)
+     RETURNING tries, until`,
+  )
+  const forget = db.prepare('DELETE FROM daypass_try WHERE key = ?')
+  const forgetOld = db.prepare(
+    'DELETE FROM daypass_try WHERE key IN (SELECT key FROM daypass_try WHERE until <= ? LIMIT 10)',
+  )
+  return {
+    create: async ({ id, email, passwordHash, createdAt }) =>
+      insert.run(id, email, passwordHash, createdAt).changes === 1,
+    findByEmail: async (email) => toAccount(byEmail.get(email)),
+    findById: async (id) => toAccount(byId.get(id)),
+    setPassword: async (id, passwordHash) => void update.run(passwordHash, id),
+    async countTry(key, now, window) {
+      // A few old rows go whenever a new one may come, so that the table stays as small as the window.
+      forgetOld.run(now - window)
+      return count.get({ key, now, window }) as unknown as { tries: number; until: number }
+    },
+    forgetTries: async (key) => void forget.run(key),
+  }
+}
+
+function toAccount(row: Record<string, unknown> | undefined): Account | null {
+  if (row === undefined) return null
+  const { id, email, password_hash: passwordHash, created_at: createdAt } = row
+  return { id, email, passwordHash, createdAt } as Account
+}

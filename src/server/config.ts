@@ -1,0 +1,131 @@
+// What does the standalone server run with? The environment, read once and checked.
+
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { DaypassError } from '../core/errors.ts'
+import type { LogLevel } from './log.ts'
+
+/** The settings of `daypass serve`. Durations are seconds. */
+export interface Config {
+  port: number
+  host: string
+  /** A URL: `sqlite:./data/daypass.db`, `memory:`. */
+  store: string
+  secret: string[]
+  /** Where a new secret was written, where one was made just now. */
+  newSecretPath: string | undefined
+  issuer: string
+  algorithm: 'EdDSA' | 'HS256'
+  accessTokenLifetime: number | undefined
+  idleTimeout: number | undefined
+  absoluteTimeout: number | undefined
+  reuseInterval: number | undefined
+  rateLimit: boolean
+  registration: boolean
+  apiKey: string | undefined
+  origins: string[]
+  trustedProxies: string[]
+  logLevel: LogLevel
+}
+
+/** Every variable with what it does: what `daypass --help` prints. */
+export const variables: Record<string, string> = {
+  PORT: 'port to listen on (3000)',
+  HOST: 'address to listen on (127.0.0.1; 0.0.0.0 for all)',
+  DAYPASS_STORE: 'where sessions live: sqlite:PATH or memory: (sqlite:./data/daypass.db)',
+  DAYPASS_SECRET: 'at least 32 random bytes; "new,old" rotates (made and kept beside the database)',
+  DAYPASS_ISSUER: 'your address, as tokens say it (http://localhost:PORT)',
+  DAYPASS_ALGORITHM: 'EdDSA or HS256 (EdDSA)',
+  DAYPASS_ACCESS_TOKEN_LIFETIME: 'seconds (900)',
+  DAYPASS_IDLE_TIMEOUT: 'seconds without a refresh until a session ends (604800)',
+  DAYPASS_ABSOLUTE_TIMEOUT: 'seconds until any session ends (2592000)',
+  DAYPASS_REUSE_INTERVAL: 'seconds in which a race is a race and not theft (30; 0 is strict)',
+  DAYPASS_RATE_LIMIT: 'on, or off for load tests (on)',
+  DAYPASS_REGISTRATION: 'on, or off: nobody new (on)',
+  DAYPASS_API_KEY: 'lets your back end make sessions: POST /admin/sessions (off)',
+  DAYPASS_ORIGINS: 'pages of other origins that may use it, with commas (none)',
+  DAYPASS_TRUSTED_PROXIES: 'addresses of proxies in front whose X-Forwarded-* is believed (none)',
+  DAYPASS_LOG: 'debug, info, error or off (info)',
+}
+
+/** Reads the environment. Throws `ERR_OPTION_INVALID`, naming the variable. */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  for (const name of Object.keys(env)) {
+    // A misspelt setting that is quietly not there is the worst kind of default.
+    if (name.startsWith('DAYPASS_') && !name.startsWith('DAYPASS_TEST_') && !(name in variables)) {
+      throw wrong(name, `is not a setting; the settings are ${Object.keys(variables).join(', ')}`)
+    }
+  }
+  const number = (name: string, least: number, most = Number.MAX_SAFE_INTEGER) => {
+    const text = env[name]
+    if (text === undefined || text === '') return undefined
+    const value = Number(text)
+    if (!Number.isFinite(value) || value < least || value > most)
+      throw wrong(name, `must be a number, ${least} or more`)
+    return value
+  }
+  const choice = <T extends string>(name: string, choices: readonly T[], fallback: T): T => {
+    const text = env[name] || fallback
+    const found = choices.find((value) => value.toLowerCase() === text.toLowerCase())
+    if (found === undefined) throw wrong(name, `must be ${choices.join(' or ')}`)
+    return found
+  }
+  const list = (name: string) =>
+    (env[name] ?? '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean)
+  const port = number('PORT', 0, 65_535) ?? 3000
+  const store = env.DAYPASS_STORE || 'sqlite:./data/daypass.db'
+  return {
+    port,
+    host: env.HOST || '127.0.0.1',
+    store,
+    ...readSecret(env.DAYPASS_SECRET, store),
+    issuer: env.DAYPASS_ISSUER || `http://localhost:${port}`,
+    algorithm: choice('DAYPASS_ALGORITHM', ['EdDSA', 'HS256'], 'EdDSA'),
+    accessTokenLifetime: number('DAYPASS_ACCESS_TOKEN_LIFETIME', 1),
+    idleTimeout: number('DAYPASS_IDLE_TIMEOUT', 1),
+    absoluteTimeout: number('DAYPASS_ABSOLUTE_TIMEOUT', 1),
+    reuseInterval: number('DAYPASS_REUSE_INTERVAL', 0),
+    rateLimit: choice('DAYPASS_RATE_LIMIT', ['on', 'off'], 'on') === 'on',
+    registration: choice('DAYPASS_REGISTRATION', ['on', 'off'], 'on') === 'on',
+    apiKey: readApiKey(env.DAYPASS_API_KEY),
+    origins: list('DAYPASS_ORIGINS'),
+    trustedProxies: list('DAYPASS_TRUSTED_PROXIES'),
+    logLevel: choice('DAYPASS_LOG', ['debug', 'info', 'error', 'off'], 'info'),
+  }
+}
+
+/** The folder of the database, where the secret is kept too if nobody gives one. */
+function dataFolder(store: string): string {
+  return store.startsWith('sqlite:') ? dirname(resolve(store.slice('sqlite:'.length))) : resolve('data')
+}
+
+function readSecret(given: string | undefined, store: string): Pick<Config, 'secret' | 'newSecretPath'> {
+  if (given) return { secret: given.split(',').map((part) => part.trim()), newSecretPath: undefined }
+  const folder = dataFolder(store)
+  const path = join(folder, 'secret')
+  mkdirSync(folder, { recursive: true })
+  try {
+    // "wx": of two servers that start at once, one makes it and the other reads it.
+    writeFileSync(path, `${randomBytes(48).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 })
+    return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: path }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_SECRET is not set and none can be kept in ${path}.`, {
+        cause,
+      })
+    }
+    return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: undefined }
+  }
+}
+
+function readApiKey(key: string | undefined): string | undefined {
+  if (!key) return undefined
+  if (key.length < 32) throw wrong('DAYPASS_API_KEY', 'must have at least 32 characters (openssl rand -base64 48)')
+  return key
+}
+
+const wrong = (name: string, what: string) => new DaypassError('ERR_OPTION_INVALID', `${name} ${what}.`)

@@ -1,0 +1,30 @@
+// Which engine does DAYPASS_STORE name?
+
+import { DaypassError } from '../core/errors.ts'
+import type { Store } from '../core/types.ts'
+import { createMemoryStore } from '../stores/memory.ts'
+import { createSqliteStore, openSqlite } from '../stores/sqlite.ts'
+import { type AccountStore, createSqliteAccounts } from './account-store.ts'
+
+/** Sessions and accounts in one engine. */
+export interface Stores {
+  sessions: Store
+  accounts: AccountStore
+  close(): Promise<void>
+}
+
+/** Opens what the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
+export function openStores(url: string): Stores {
+  const scheme = url.slice(0, url.indexOf(':') + 1)
+  if (scheme === 'memory:') {
+    const db = openSqlite(':memory:')
+    const sessions = createMemoryStore()
+    return { sessions, accounts: createSqliteAccounts(db), close: async () => db.close() }
+  }
+  if (scheme === 'sqlite:') {
+    const db = openSqlite(url.slice(scheme.length).replace(/^\/\/(?=\/)/, ''))
+    const sessions = createSqliteStore(db)
+    return { sessions, accounts: createSqliteAccounts(db), close: async () => db.close() }
+  }
+  throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE must be sqlite:PATH or memory:.')
+}
