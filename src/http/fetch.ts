@@ -30,11 +30,15 @@ async function readText(request: Request, limit: number): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   let size = 0
-  // `for await` cancels the stream when it is left early.
-  for await (const chunk of request.body ?? []) {
-    size += chunk.length
-    if (size > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
-    text += decoder.decode(chunk, { stream: true })
+  try {
+    // `for await` cancels the stream when it is left early.
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length
+      if (size > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
+      text += decoder.decode(chunk, { stream: true })
+    }
+  } catch (error) {
+    throw request.signal.aborted ? new DaypassError('ERR_REQUEST_ABORTED') : error
   }
   return text + decoder.decode()
 }

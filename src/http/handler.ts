@@ -123,6 +123,8 @@ export function createHandler<C = Claims>(
   }
 
   async function signIn(request: HttpRequest, { subject, user, ...given }: SignIn<C>, transport?: Transport) {
+    // Before the session begins: what JSON cannot say must not leave a session that nobody holds.
+    if (user !== undefined) JSON.stringify(user)
     const { ip, userAgent } = request
     const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
     const tokens = await (auth as Daypass<any>).issue(subject, { ...given, device })
@@ -205,7 +207,8 @@ export function createHandler<C = Claims>(
 
   function fail(thrown: unknown): HttpAnswer {
     if (isServerFault(thrown)) onError(thrown)
-    return errorAnswer(thrown)
+    const answer = errorAnswer(thrown)
+    return { ...answer, headers: { ...answer.headers, 'cache-control': 'no-store' } }
   }
 
   function findRoute(path: string): { methods: Record<string, Route>; id: string } | undefined {

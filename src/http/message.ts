@@ -68,7 +68,7 @@ function parseJson(text: string): unknown {
 
 /** Says an error over HTTP. Whoever is no DaypassError says nothing of itself. */
 export function errorAnswer(thrown: unknown): HttpAnswer {
-  const error = thrown instanceof DaypassError ? thrown : new DaypassError('ERR_INTERNAL', undefined, { cause: thrown })
+  const error = toPublic(thrown)
   // A wrong option is the operator's business; the caller gets told no more than that it failed.
   const message = error.status === 500 ? 'Something went wrong here; it was logged.' : error.message
   const headers: Record<string, string> = {}
@@ -80,6 +80,14 @@ export function errorAnswer(thrown: unknown): HttpAnswer {
     headers,
     body: error.error === '' ? { code, message } : { error: error.error, code, message },
   }
+}
+
+/** Which disk is full and whose lock it is, or what an app's own error says, is the operator's business. */
+function toPublic(thrown: unknown): DaypassError {
+  if (!(thrown instanceof DaypassError)) return new DaypassError('ERR_INTERNAL')
+  if (!thrown.code.startsWith('ERR_STORE_')) return thrown
+  const { retryAfter } = thrown
+  return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, retryAfter === undefined ? {} : { retryAfter })
 }
 
 /** Whether an operator should read of it: what the caller cannot mend. */

@@ -29,9 +29,10 @@ export function createUnproxy(trusted: readonly string[] = []): Unproxy {
   const isTrusted = (ip: string) => isIP(ip) !== 0 && list.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
   return (hop, header) => {
     if (hop.ip === undefined || !isTrusted(hop.ip)) return hop
-    // The nearest address that is no proxy of ours: whatever stands before it was written by the caller.
-    const chain = (header('x-forwarded-for') ?? '').split(',').map((part) => part.trim())
-    const ip = chain.findLast((address) => isIP(address) !== 0 && !isTrusted(address)) ?? hop.ip
+    // The nearest that is no proxy of ours: whatever stands before it was written by the caller.
+    const chain = (header('x-forwarded-for') ?? '').split(',').map(readAddress)
+    const nearest = chain.findLast((address) => !isTrusted(address)) ?? ''
+    const ip = isIP(nearest) === 0 ? hop.ip : nearest
     const last = (name: string) => header(name)?.split(',').at(-1)?.trim()
     const proto = last('x-forwarded-proto')?.toLowerCase()
     return {
@@ -40,4 +41,11 @@ export function createUnproxy(trusted: readonly string[] = []): Unproxy {
       host: last('x-forwarded-host') || hop.host,
     }
   }
+}
+
+/** Some proxies write the port too (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and IPv4 the IPv6 way. */
+function readAddress(entry: string): string {
+  const text = entry.trim()
+  const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? []
+  return (bracketed ?? v4 ?? text).replace(/^::ffff:(?=[\d.]+$)/i, '')
 }

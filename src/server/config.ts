@@ -1,7 +1,7 @@
 // What does the standalone server run with? The environment, read once and checked.
 
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DaypassError } from '../core/errors.ts'
 import type { LogLevel } from './log.ts'
@@ -107,13 +107,13 @@ function readSecret(given: string | undefined, store: string): Pick<Config, 'sec
   if (given) return { secret: given.split(',').map((part) => part.trim()), newSecretPath: undefined }
   const folder = dataFolder(store)
   const path = join(folder, 'secret')
-  mkdirSync(folder, { recursive: true })
   try {
+    mkdirSync(folder, { recursive: true })
     // "wx": of two servers that start at once, one makes it and the other reads it.
     writeFileSync(path, `${randomBytes(48).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 })
     return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: path }
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
+    if (!existsSync(path)) {
       throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_SECRET is not set and none can be kept in ${path}.`, {
         cause,
       })

@@ -1,0 +1,34 @@
+// Do the table of errors in the code and the one in docs/errors.md say the same?
+
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { clientErrors } from '../../src/client/errors.ts'
+import { errorKinds } from '../../src/core/errors.ts'
+
+const root = join(import.meta.dirname, '../..')
+const rows = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^\| `(ERR_\w+)` \| ([^|]*) \|/gm)]
+
+test('docs/errors.md has each code of the server once, with its status and its error', () => {
+  const documented = Object.fromEntries(rows.map(([, code, answer]) => [code, answer!.trim()]))
+  const expected = Object.entries(errorKinds).map(([code, { status, error }]) => [
+    code,
+    error === '' ? `${status}` : `${status} \`${error}\``,
+  ])
+  for (const code of Object.keys(clientErrors)) expected.push([code, 'client'])
+  assert.deepEqual(documented, Object.fromEntries(expected))
+  assert.equal(rows.length, expected.length)
+})
+
+test('each code is used somewhere, and nobody throws a bare Error', () => {
+  const sources = globSync('src/{core,http,adapters,stores,verify,server,client}/**/*.ts', { cwd: root })
+  const text = sources
+    .filter((file) => !file.endsWith('errors.ts'))
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n')
+  for (const code of [...Object.keys(errorKinds), ...Object.keys(clientErrors)]) {
+    assert.ok(text.includes(`'${code}'`), `${code} is never thrown`)
+  }
+  assert.doesNotMatch(text, /new (Error|TypeError|RangeError)\(/)
+})

@@ -1,0 +1,260 @@
+// Does the standalone server do what its page and its README say?
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { post, type ServerProcess, startServerProcess } from './process.ts'
+
+const key = () => `"${randomBytes(16).toString('base64url')}"`
+const password = 'correct horse battery'
+const cli = join(import.meta.dirname, '../../src/server/cli.ts')
+const run = promisify(execFile)
+
+describe('with curl, against the body transport', () => {
+  let server: ServerProcess
+  before(async () => {
+    server = await startServerProcess({ DAYPASS_REUSE_INTERVAL: '1', DAYPASS_LOG: 'debug' })
+  })
+  after(() => server.remove())
+
+  async function curl(path: string, body: object, ...headers: string[]): Promise<any> {
+    const args = ['-s', '-w', '\n%{http_code}', '-H', 'content-type: application/json', '-d', JSON.stringify(body)]
+    for (const header of headers) args.push('-H', header)
+    const { stdout } = await run('curl', [...args, server.url + path])
+    const at = stdout.lastIndexOf('\n')
+    return { status: Number(stdout.slice(at + 1)), ...JSON.parse(stdout.slice(0, at)) }
+  }
+
+  test('login, refresh, the same refresh again, and the end of whoever holds the old token', async () => {
+    const credentials = { email: 'curl@example.com', password, transport: 'body' }
+    const registered = await curl('/auth/register', credentials)
+    assert.equal(registered.status, 200)
+    const login = await curl('/auth/login', credentials)
+    assert.equal(login.status, 200)
+    assert.match(login.refreshToken, /^dpr_[\w-]{83}$/)
+
+    const idempotencyKey = `Idempotency-Key: ${key()}`
+    const first = await curl('/auth/refresh', { refreshToken: login.refreshToken }, idempotencyKey)
+    assert.equal(first.status, 200)
+    const again = await curl('/auth/refresh', { refreshToken: login.refreshToken }, idempotencyKey)
+    assert.equal(again.refreshToken, first.refreshToken)
+    // "A minute later": later than the interval, which is a second here (and a day in test/core with its clock).
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    const later = await curl('/auth/refresh', { refreshToken: login.refreshToken }, idempotencyKey)
+    assert.equal(later.refreshToken, first.refreshToken)
+    assert.notEqual(later.accessToken, first.accessToken)
+
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    const thief = await curl('/auth/refresh', { refreshToken: login.refreshToken }, `Idempotency-Key: ${key()}`)
+    assert.deepEqual([thief.status, thief.error, thief.code], [401, 'invalid_grant', 'ERR_REFRESH_TOKEN_REUSED'])
+    const owner = await curl('/auth/refresh', { refreshToken: first.refreshToken }, `Idempotency-Key: ${key()}`)
+    assert.deepEqual([owner.status, owner.error], [401, 'invalid_grant'])
+    const { sessionId } = server.log.find((line) => line.message === 'reused') as { sessionId: string }
+    const events = server.log.filter((line) => line.sessionId === sessionId).map((line) => line.message)
+    assert.deepEqual(events, ['issued', 'rotated', 'replayed', 'replayed', 'reused', 'revoked'])
+    const api = await fetch(`${server.url}/auth/me`, { headers: { authorization: `Bearer ${later.accessToken}` } })
+    assert.equal(api.status, 401)
+  })
+})
+
+describe('accounts', () => {
+  let server: ServerProcess
+  before(async () => {
+    server = await startServerProcess({ DAYPASS_API_KEY: 'k'.repeat(32) })
+  })
+  after(() => server.remove())
+  const body = (email: string, secret = password) => ({ email, password: secret, transport: 'body' })
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+
+  test('a wrong password, an unknown address and a taken one get the same answer', async () => {
+    assert.equal((await post(`${server.url}/auth/register`, body('ada@example.com'))).status, 200)
+    const answers = await Promise.all([
+      post(`${server.url}/auth/login`, body('ada@example.com', 'not her password')),
+      post(`${server.url}/auth/login`, body('nobody@example.com', 'not her password')),
+      post(`${server.url}/auth/register`, body('ada@example.com', 'not her password')),
+    ])
+    for (const answer of answers) {
+      assert.equal(answer.status, 401)
+      assert.deepEqual(answer.body, answers[0]!.body)
+    }
+  })
+
+  test('registering again with the right password signs in, to the same account, whatever the case', async () => {
+    const first = await post(`${server.url}/auth/register`, body('Twice@Example.com'))
+    const second = await post(`${server.url}/auth/register`, body('twice@example.com '))
+    assert.equal(second.status, 200)
+    assert.equal(second.body.session.subject, first.body.session.subject)
+    assert.notEqual(second.body.session.id, first.body.session.id)
+  })
+
+  test('a password change ends the other sessions and leaves this one', async () => {
+    const one = (await post(`${server.url}/auth/register`, body('change@example.com'))).body
+    const two = (await post(`${server.url}/auth/login`, body('change@example.com'))).body
+    const change = { current: password, next: 'another horse entirely' }
+    const wrong = await post(`${server.url}/auth/password`, { ...change, current: 'wrong' }, bearer(one.accessToken))
+    assert.equal(wrong.status, 401)
+    const done = await post(`${server.url}/auth/password`, change, bearer(one.accessToken))
+    assert.equal(done.status, 204)
+    const refresh = (tokens: any) => post(`${server.url}/auth/refresh`, { refreshToken: tokens.refreshToken })
+    assert.equal((await refresh(two)).body.code, 'ERR_SESSION_REVOKED')
+    assert.equal((await refresh(one)).status, 200)
+    assert.equal((await post(`${server.url}/auth/login`, body('change@example.com'))).status, 401)
+    assert.equal((await post(`${server.url}/auth/login`, body('change@example.com', change.next))).status, 200)
+  })
+
+  const malformed: [string, object][] = [
+    ['no e-mail address', { email: 'ada', password }],
+    ['an object for a password', { email: 'a@b.c', password: { $ne: null } }],
+    ['a short password', { email: 'short@example.com', password: 'short' }],
+    ['an endless password', { email: 'long@example.com', password: 'x'.repeat(257) }],
+  ]
+  for (const [name, credentials] of malformed) {
+    test(`registration with ${name} is a 400`, async () => {
+      const answer = await post(`${server.url}/auth/register`, { ...credentials, transport: 'body' })
+      assert.deepEqual([answer.status, answer.body.code], [400, 'ERR_REQUEST_INVALID'])
+    })
+  }
+
+  test('a back end with the API key makes sessions, and nobody else does', async () => {
+    const body = { subject: 'user-1', claims: { role: 'admin' } }
+    const refused = await post(`${server.url}/admin/sessions`, body, bearer('x'.repeat(32)))
+    assert.equal(refused.status, 401)
+    const made = await post(`${server.url}/admin/sessions`, body, bearer('k'.repeat(32)))
+    assert.equal(made.status, 200)
+    const me = await fetch(`${server.url}/auth/me`, { headers: bearer(made.body.accessToken) })
+    assert.deepEqual(((await me.json()) as any).claims, { role: 'admin' })
+    const reserved = await post(
+      `${server.url}/admin/sessions`,
+      { subject: 'a', claims: { sub: 'b' } },
+      bearer('k'.repeat(32)),
+    )
+    assert.deepEqual([reserved.status, reserved.body.code], [400, 'ERR_REQUEST_INVALID'])
+  })
+
+  test('no password, token or hash is in the log', async () => {
+    assert.doesNotMatch(server.output(), /dpr_|eyJ|horse|scrypt/)
+  })
+})
+
+describe('rate limits', () => {
+  test('ten wrong passwords close an account for a while, the right one included, also after a restart', async () => {
+    const server = await startServerProcess()
+    try {
+      const attempt = (secret: string) =>
+        post(`${server.url}/auth/login`, { email: 'target@example.com', password: secret, transport: 'body' })
+      const registered = await post(`${server.url}/auth/register`, {
+        email: 'target@example.com',
+        password,
+        transport: 'body',
+      })
+      const guesses = await Promise.all(Array.from({ length: 12 }, (_, index) => attempt(`guess number ${index}`)))
+      assert.deepEqual(guesses.map(({ status }) => status).sort(), [...Array(10).fill(401), 429, 429])
+      const limited = await attempt(password)
+      assert.deepEqual([limited.status, limited.body.code], [429, 'ERR_RATE_LIMITED'])
+      assert.ok(Number(limited.headers.get('retry-after')) > 800)
+      assert.equal(await server.stop(), 0)
+      await server.start()
+      assert.equal((await attempt(password)).status, 429)
+      const { refreshToken } = registered.body
+      assert.equal((await post(`${server.url}/auth/refresh`, { refreshToken })).status, 200, 'a session goes on')
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('a right password clears an account of its wrong ones', async () => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    try {
+      const attempt = (secret: string) =>
+        post(`${server.url}/auth/login`, { email: 'typo@example.com', password: secret, transport: 'body' })
+      await post(`${server.url}/auth/register`, { email: 'typo@example.com', password, transport: 'body' })
+      for (let round = 0; round < 2; round++) {
+        for (let guess = 0; guess < 6; guess++) assert.equal((await attempt('a typing error')).status, 401)
+        assert.equal((await attempt(password)).status, 200)
+      }
+    } finally {
+      await server.remove()
+    }
+  })
+})
+
+describe('as a process', () => {
+  test('a request in flight is answered when it is told to stop, and it leaves with 0', async () => {
+    const server = await startServerProcess()
+    try {
+      // A registration takes a fifth of a second of hashing: told to stop right after it is asked.
+      const body = JSON.stringify({ email: 'slow@example.com', password, transport: 'body' })
+      const headers = { 'content-type': 'application/json', 'content-length': body.length }
+      const answer = new Promise<number>((resolve, reject) => {
+        const sent = request(`${server.url}/auth/register`, { method: 'POST', headers }, (res) => {
+          res.resume()
+          resolve(res.statusCode!)
+        })
+        sent.on('error', reject)
+        sent.end(body)
+      })
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      const left = server.stop()
+      assert.equal(await answer, 200)
+      assert.equal(await left, 0)
+      assert.equal(server.log.at(-1)!.message, 'stopped')
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('sessions, and the secret it made, outlive kill -9', async () => {
+    const server = await startServerProcess()
+    try {
+      const made = await post(`${server.url}/auth/register`, { email: 'k@example.com', password, transport: 'body' })
+      await server.stop('SIGKILL')
+      await server.start()
+      const answer = await post(`${server.url}/auth/refresh`, { refreshToken: made.body.refreshToken })
+      assert.equal(answer.status, 200)
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('it says that it is alive, ready and what it counted', async () => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    try {
+      await post(`${server.url}/auth/register`, { email: 'm@example.com', password, transport: 'body' })
+      assert.equal((await fetch(`${server.url}/healthz`)).status, 200)
+      assert.equal((await fetch(`${server.url}/readyz`)).status, 200)
+      const metrics = await (await fetch(`${server.url}/metrics`)).text()
+      assert.match(metrics, /^daypass_events_total\{type="issued"\} 1$/m)
+      assert.equal((await fetch(`${server.url}/nothing`)).status, 404)
+    } finally {
+      await server.remove()
+    }
+  })
+
+  const mistakes: [string, Record<string, string>, RegExp][] = [
+    ['a misspelt setting', { DAYPASS_ACESS_TOKEN_LIFETIME: '2' }, /DAYPASS_ACESS_TOKEN_LIFETIME is not a setting/],
+    ['a lifetime that is no number', { DAYPASS_IDLE_TIMEOUT: 'a week' }, /DAYPASS_IDLE_TIMEOUT must be a number/],
+    ['a weak secret', { DAYPASS_SECRET: 'changeme' }, /openssl rand/],
+    ['a store that nobody knows', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
+    ['a folder that is a file', { DAYPASS_STORE: 'sqlite:/dev/null/x.db' }, /DAYPASS_SECRET|database/],
+  ]
+  for (const [name, env, expected] of mistakes) {
+    test(`it says what to do about ${name}, in one line`, async () => {
+      const { PATH = '' } = process.env
+      const answer = run(process.execPath, [cli, 'serve'], {
+        env: { PATH, PORT: '0', DAYPASS_STORE: 'memory:', ...env },
+        cwd: '/tmp',
+      })
+      const { code, stderr } = await answer.then(
+        () => assert.fail('it started'),
+        (error: { code: number; stderr: string }) => error,
+      )
+      assert.equal(code, 1)
+      assert.match(stderr, expected)
+      assert.doesNotMatch(stderr, /\n {4}at /)
+    })
+  }
+})
