@@ -1,0 +1,16 @@
+// daypass/client: how does a browser, an app or a script stay signed in?
+
+export type { ClientSession } from './answer.ts'
+export { type ClientOptions, createClient, type DaypassClient, type SignedIn } from './client.ts'
+export {
+  type ClientErrorCode,
+  type ClientErrorDetails,
+  DaypassClientError,
+  isBodyNotReplayable,
+  isOffline,
+  isSignedOut,
+  isSignInFailed,
+} from './errors.ts'
+export type { CallOptions, Pass } from './fetch-with-token.ts'
+export type { SessionSnapshot, SessionStatus } from './state.ts'
+export type { ClientStorage } from './storage.ts'

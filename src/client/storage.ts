@@ -1,0 +1,56 @@
+// What does a client remember, and where, so that a crash between two lines loses nothing?
+
+/**
+ * A place for small texts, synchronous or not; a `Map` is one. What is `set` must still be there after a crash: the client
+ * writes before it sends. In the body transport the refresh token is in it: give a place that only this person can read.
+ */
+export interface ClientStorage {
+  get(name: string): string | null | undefined | Promise<string | null | undefined>
+  set(name: string, value: string): unknown
+}
+
+/** What is remembered, as one text, so that it is written whole or not at all. */
+export interface Memory {
+  /** The refresh token; body transport only. */
+  token?: string
+  /** The Idempotency-Key of a refresh whose answer is not stored yet. */
+  key?: string
+  /** The key of the last refresh whose answer is stored. */
+  last?: string
+  /** Nobody is signed in: spares a visitor the asking at every page load. */
+  out?: boolean
+}
+
+/** Remembers in localStorage; what it will not take (forbidden, full) as long as the page lives. */
+export function createWebStorage(): ClientStorage {
+  let refused: string | undefined
+  return {
+    get(name) {
+      try {
+        return refused ?? localStorage.getItem(name)
+      } catch {}
+    },
+    set(name, value) {
+      refused = value
+      try {
+        localStorage.setItem(name, value)
+        refused = undefined
+      } catch {}
+    },
+  }
+}
+
+/** The memory under one name of a storage. A text that is not ours to read counts as none. */
+export function openMemory(storage: ClientStorage, name: string) {
+  return {
+    async read(): Promise<Memory> {
+      const text = await storage.get(name)
+      try {
+        return Object(JSON.parse(text!))
+      } catch {
+        return {}
+      }
+    },
+    write: async (memory: Memory) => storage.set(name, JSON.stringify(memory)),
+  }
+}
