@@ -5,7 +5,7 @@ import type { Daypass } from '../core/daypass.ts'
 import type { Claims } from '../core/types.ts'
 import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
 import { createHandler, type HttpOptions, type SignIn, type Transport } from '../http/handler.ts'
-import { isServerFault } from '../http/message.ts'
+import { tellOperator } from '../http/message.ts'
 import { fromNode, toNode } from '../http/node.ts'
 import { createUnproxy } from '../http/proxies.ts'
 import type { AccessToken } from '../verify/index.ts'
@@ -107,7 +107,7 @@ export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<Nod
     try {
       return await checkAccess(verifier, fromNode(req, res, unproxy), needed)
     } catch (error) {
-      if (isServerFault(error)) onError(error)
+      tellOperator(onError, error)
       toNode(res, refuseAccess(error, needed))
       return null
     }

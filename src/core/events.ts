@@ -60,7 +60,8 @@ export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefin
     }
     try {
       // An async listener's failure is its own: a refresh is not undone by an audit log that is away.
-      Promise.resolve(onEvent(event as DaypassEvent) as unknown).catch(() => {})
+      const result = onEvent(event as DaypassEvent) as unknown
+      if (result !== undefined) Promise.resolve(result).catch(() => {})
     } catch {}
   }
 }

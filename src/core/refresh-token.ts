@@ -6,7 +6,7 @@
 // `proof` = HMAC-SHA256(server key,     version…tag):  a stolen database forges nothing, and garbage costs no I/O.
 
 import { Buffer } from 'node:buffer'
-import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { Session } from './types.ts'
 
 const prefix = 'dpr_'
@@ -42,7 +42,7 @@ export function mintRefreshToken(session: Session, generation: number, salt: Uin
   bytes.write(session.id, 2, 16, 'base64url')
   bytes.writeUInt32BE(generation, 18)
   bytes.set(salt, saltAt)
-  mac(session.secret, bytes.subarray(0, tagAt)).copy(bytes, tagAt, 0, 16)
+  mac(sessionKey(session), bytes.subarray(0, tagAt)).copy(bytes, tagAt, 0, 16)
   mac(proofKey.key, bytes.subarray(0, proofAt)).copy(bytes, proofAt, 0, 16)
   return prefix + bytes.toString('base64url')
 }
@@ -70,7 +70,7 @@ export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[])
 
 /** Whether the token was made with this session's secret, in constant time. */
 export function isTagged(token: RefreshToken, session: Session): boolean {
-  const tag = mac(session.secret, token.bytes.subarray(0, tagAt)).subarray(0, 16)
+  const tag = mac(sessionKey(session), token.bytes.subarray(0, tagAt)).subarray(0, 16)
   return timingSafeEqual(tag, token.bytes.subarray(tagAt, proofAt))
 }
 
@@ -81,7 +81,7 @@ export function isTagged(token: RefreshToken, session: Session): boolean {
 export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: Uint8Array): Uint8Array {
   const generation = Buffer.allocUnsafe(4)
   generation.writeUInt32BE(session.generation)
-  return createHmac('sha256', session.secret)
+  return createHmac('sha256', sessionKey(session))
     .update('daypass child')
     .update(generation)
     .update(parentSalt)
@@ -92,9 +92,14 @@ export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: U
 
 /** What of an Idempotency-Key is kept: 16 bytes of its SHA-256. */
 export function hashIdempotencyKey(key: string): Uint8Array {
-  return createHash('sha256').update(key).digest().subarray(0, 16)
+  return hash('sha256', key, 'buffer').subarray(0, 16)
 }
 
-function mac(key: KeyObject | Uint8Array, data: Uint8Array): Buffer {
+/** A KeyObject, because the bare bytes cost an HMAC five times as much (see `npm run bench`). */
+function sessionKey(session: Session): KeyObject {
+  return createSecretKey(session.secret)
+}
+
+function mac(key: KeyObject, data: Uint8Array): Buffer {
   return createHmac('sha256', key).update(data).digest()
 }

@@ -7,7 +7,7 @@ import type { AccessToken } from '../verify/index.ts'
 import { type CookieOptions, createCookie } from './cookies.ts'
 import { checkAccess, refuseAccess } from './guard.ts'
 import { readRefreshKeys } from './idempotency-key.ts'
-import { errorAnswer, type HttpAnswer, type HttpRequest, isServerFault, readJsonObject } from './message.ts'
+import { errorAnswer, type HttpAnswer, type HttpRequest, readJsonObject, tellOperator } from './message.ts'
 import { createOrigins } from './origins.ts'
 
 /** How the refresh token travels: in a cookie that script cannot read (browsers), or in JSON (everything else). */
@@ -123,7 +123,8 @@ export function createHandler<C = Claims>(
   }
 
   async function signIn(request: HttpRequest, { subject, user, ...given }: SignIn<C>, transport?: Transport) {
-    // Before the session begins: what JSON cannot say must not leave a session that nobody holds.
+    // Neither a caller that has gone nor a `user` that JSON cannot say leaves a session that nobody holds.
+    if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
     if (user !== undefined) JSON.stringify(user)
     const { ip, userAgent } = request
     const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
@@ -206,7 +207,7 @@ export function createHandler<C = Claims>(
   }
 
   function fail(thrown: unknown): HttpAnswer {
-    if (isServerFault(thrown)) onError(thrown)
+    tellOperator(onError, thrown)
     const answer = errorAnswer(thrown)
     return { ...answer, headers: { ...answer.headers, 'cache-control': 'no-store' } }
   }

@@ -1,7 +1,7 @@
 // Which refresh is this, in the client's own words?
 
 import { DaypassError } from '../core/errors.ts'
-import { type HttpRequest, header } from './message.ts'
+import type { HttpRequest } from './message.ts'
 
 /** The key of this refresh and, in the cookie transport, of the last one that the client completed. */
 export interface RefreshKeys {
@@ -17,8 +17,10 @@ const previous = /;\s*previous="([^"]+)"/
 
 /** Reads `Idempotency-Key: "k3"; previous="k2"`. Throws `ERR_IDEMPOTENCY_KEY_INVALID`. */
 export function readRefreshKeys(request: HttpRequest): RefreshKeys {
-  const text = header(request, 'idempotency-key')
-  if (text === undefined) return {}
+  const values = request.headers('idempotency-key')
+  if (values.length === 0) return {}
+  // One code for two headers, whether the door gives them apart or joined.
+  const text = values.join(', ')
   const match = text.length > 600 ? null : syntax.exec(text.trim())
   if (match === null) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
   const previousKey = previous.exec(match[3] ?? '')?.[1]

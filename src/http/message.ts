@@ -90,7 +90,10 @@ function toPublic(thrown: unknown): DaypassError {
   return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, retryAfter === undefined ? {} : { retryAfter })
 }
 
-/** Whether an operator should read of it: what the caller cannot mend. */
-export function isServerFault(thrown: unknown): boolean {
-  return !(thrown instanceof DaypassError) || thrown.status >= 500
+/** Tells the operator what the caller cannot mend. A logger that fails is its own business: the answer goes out. */
+export function tellOperator(onError: (error: unknown) => unknown, thrown: unknown): void {
+  if (thrown instanceof DaypassError && thrown.status < 500) return
+  try {
+    Promise.resolve(onError(thrown)).catch(() => {})
+  } catch {}
 }

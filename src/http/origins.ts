@@ -16,7 +16,8 @@ export interface Origins {
 /** `allowed` are exact origins such as `https://app.example.com`; there are no patterns. */
 export function createOrigins(allowed: readonly string[] = []): Origins {
   for (const origin of allowed) {
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+    // The URL parser takes a star for a host; whoever writes one means a pattern, and would wait in vain.
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin || origin.includes('*')) {
       throw new DaypassError(
         'ERR_OPTION_INVALID',
         `\`origins\` takes exact origins such as https://app.example.com, without a path or a slash: ${origin}`,

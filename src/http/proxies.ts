@@ -18,10 +18,11 @@ export function createUnproxy(trusted: readonly string[] = []): Unproxy {
   if (trusted.length === 0) return (hop) => hop
   const list = new BlockList()
   for (const entry of trusted) {
-    const [address = '', bits] = entry.split('/')
+    const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? []
     const family = isIP(address)
-    const prefix = bits === undefined ? (family === 6 ? 128 : 32) : Number(bits)
-    if (family === 0 || !(prefix >= 0 && prefix <= (family === 6 ? 128 : 32))) {
+    const most = family === 6 ? 128 : 32
+    const prefix = bits === undefined ? most : Number(bits)
+    if (family === 0 || prefix > most) {
       throw new DaypassError('ERR_OPTION_INVALID', `\`trustedProxies\` takes addresses and networks: ${entry}`)
     }
     list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')

@@ -1,0 +1,461 @@
+// The refresh token's cookie: how it is set, over what, believed from whom; and that only sign-out takes it away.
+
+import assert from 'node:assert/strict'
+import { createServer as createTlsServer, request as tlsRequest } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { describe, type TestContext, test } from 'node:test'
+import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
+import { DaypassError, type DaypassOptions, type Store } from '../../src/index.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import {
+  type Answer,
+  authenticate,
+  call,
+  makeDaypass,
+  newKey,
+  ownPage,
+  password,
+  type Role,
+  refreshBody,
+  refreshCookie,
+  type Sent,
+  serve,
+  signInBody,
+  signInCookie,
+} from './server.ts'
+
+/** A Set-Cookie, taken apart. */
+function readSetCookie({ setCookie }: Answer) {
+  assert.ok(setCookie, 'no Set-Cookie')
+  const [pair = '', ...attributes] = setCookie.split('; ')
+  const at = pair.indexOf('=')
+  return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes, setCookie }
+}
+
+const loginAt = (origin: string, headers: Sent['headers'] = {}) =>
+  call(origin, 'POST /auth/login', { json: { name: 'ada', password }, headers: { ...ownPage, ...headers } })
+
+describe('the cookie', () => {
+  test('is __Host-, HttpOnly, Secure, SameSite=Strict, Path=/, without Domain, as old as the session may idle', async (t) => {
+    const { origin } = await serve(t, { idleTimeout: 3600 })
+    const { name, value, attributes } = readSetCookie(await loginAt(origin, { host: 'app.test' }))
+    assert.equal(name, '__Host-daypass')
+    assert.match(value, /^dpr_[\w-]{83}$/)
+    assert.deepEqual(attributes, ['Path=/', 'Max-Age=3600', 'HttpOnly', 'SameSite=Strict', 'Secure'])
+  })
+
+  test('is set alike by every refresh, and is far below 4096 bytes', async (t) => {
+    const { origin } = await serve(t, {}, { cookie: { name: 'n'.repeat(64) } })
+    const headers = { ...ownPage, host: 'app.test' }
+    let answer = await loginAt(origin, headers)
+    for (let turn = 0; turn < 3; turn++) {
+      answer = await call(origin, 'POST /auth/refresh', { headers: { ...headers, cookie: answer.cookie! } })
+      const { attributes, setCookie } = readSetCookie(answer)
+      assert.deepEqual(attributes, ['Path=/', 'Max-Age=604800', 'HttpOnly', 'SameSite=Strict', 'Secure'])
+      assert.ok(Buffer.byteLength(setCookie) <= 512)
+      assert.equal(answer.headers['cache-control'], 'no-store', 'a cache that kept it would give it to others')
+    }
+  })
+
+  test('never outlives the session’s absolute end', async (t) => {
+    const { origin, time } = await serve(t, { idleTimeout: 3600, absoluteTimeout: 5400 })
+    const first = await loginAt(origin)
+    time.offset += 3_000_000
+    const second = await refreshCookie(origin, first.cookie!)
+    const maxAge = Number(/Max-Age=(\d+)/.exec(second.setCookie!)![1])
+    assert.ok(maxAge <= 2400 && maxAge >= 2390, `${maxAge}`)
+  })
+
+  test('has the name and SameSite that the app chose, and nothing else to choose', async (t) => {
+    for (const [sameSite, text] of [
+      ['lax', 'SameSite=Lax'],
+      ['none', 'SameSite=None'],
+      ['strict', 'SameSite=Strict'],
+    ] as const) {
+      const { origin } = await serve(t, {}, { cookie: { name: 'my-app', sameSite } })
+      const { name, attributes } = readSetCookie(await loginAt(origin, { host: 'app.test' }))
+      assert.equal(name, '__Host-my-app')
+      assert.ok(attributes.includes(text))
+      assert.ok(attributes.includes('Secure'))
+    }
+    const { auth } = makeDaypass()
+    for (const cookie of [
+      { name: 'a b' },
+      { name: '' },
+      { name: 'a;b' },
+      { name: 'a=b' },
+      { sameSite: 'Strict' as 'strict' },
+    ]) {
+      assert.throws(() => createNodeAuth(auth, { cookie }), { code: 'ERR_OPTION_INVALID' })
+    }
+  })
+
+  test('over plain http on this machine, and nowhere else, has no prefix and no Secure', async (t) => {
+    const { origin } = await serve(t)
+    const here = ['localhost', 'localhost:3000', 'LOCALHOST:3000', '127.0.0.1', '127.0.0.1:8080', '[::1]', '[::1]:3000']
+    for (const host of here) {
+      const { name, attributes } = readSetCookie(await loginAt(origin, { host }))
+      assert.equal(name, 'daypass', host)
+      assert.deepEqual(attributes, ['Path=/', 'Max-Age=604800', 'HttpOnly', 'SameSite=Strict'], host)
+    }
+    const elsewhere = [
+      'app.test',
+      'localhost.evil.test',
+      '127.0.0.1.evil.test',
+      'xlocalhost',
+      'app.localhost:3000',
+      '0.0.0.0:3000',
+      '127.0.0.2:3000',
+      '192.168.0.10:3000',
+      '[::2]:3000',
+      '[::ffff:127.0.0.1]',
+      'localhost:3000:80',
+      'evil.test:127.0.0.1',
+    ]
+    for (const host of elsewhere) {
+      const { name, attributes } = readSetCookie(await loginAt(origin, { host }))
+      assert.equal(name, '__Host-daypass', host)
+      assert.ok(attributes.includes('Secure'), host)
+    }
+  })
+
+  test('on another host the name without prefix is not read: no page in plain text can plant one', async (t) => {
+    const { origin } = await serve(t)
+    const { cookie } = await loginAt(origin)
+    const headers = { ...ownPage, cookie: cookie!, host: 'app.test' }
+    const answer = await call(origin, 'POST /auth/refresh', { headers })
+    assert.equal(answer.json.code, 'ERR_REFRESH_TOKEN_MISSING')
+  })
+
+  test('over TLS is __Host- and Secure on localhost too', async (t) => {
+    const { auth } = makeDaypass()
+    const web = createNodeAuth(auth, { authenticate })
+    // A pre-shared key instead of a certificate: TLS all the same, and no private key in the repository.
+    const psk = Buffer.alloc(16, 7)
+    const tls = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const
+    const server = createTlsServer(
+      { ...tls, pskCallback: () => psk },
+      async (req, res) => void (await web.handle(req, res)),
+    )
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => server.close().closeAllConnections())
+    const post = (path: string, headers: Record<string, string>, body = '') =>
+      new Promise<string>((resolve, reject) => {
+        const options = {
+          ...tls,
+          pskCallback: () => ({ psk, identity: 'test' }),
+          checkServerIdentity: () => undefined,
+          hostname: '127.0.0.1',
+          port: (server.address() as AddressInfo).port,
+          path,
+          method: 'POST',
+          agent: false as const,
+          headers: {
+            ...ownPage,
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(body),
+            ...headers,
+          },
+        }
+        const req = tlsRequest(options, (res) => {
+          res.resume().once('end', () => resolve(`${res.statusCode} ${res.headers['set-cookie']}`))
+        })
+        req.once('error', reject)
+        req.end(body)
+      })
+    const login = await post('/auth/login', {}, JSON.stringify({ name: 'ada', password }))
+    assert.match(login, /^200 __Host-daypass=dpr_[^;]+; Path=\/; Max-Age=604800; HttpOnly; SameSite=Strict; Secure$/)
+    const cookie = login.slice(4).split(';', 1)[0]!
+    assert.match(await post('/auth/refresh', { cookie }), /^200 __Host-daypass=dpr_/)
+  })
+})
+
+describe('behind a proxy that ends TLS', () => {
+  const trusted = { trustedProxies: ['127.0.0.0/8', '10.0.0.0/8', '2001:db8:1::/48'] }
+  const stranger = { trustedProxies: ['10.0.0.0/8'] }
+  const forwarded = {
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': 'app.test',
+    'x-forwarded-for': '203.0.113.9',
+  }
+
+  test('a configured proxy is believed: the cookie is Secure, the page of the public address is ours, the address is the caller’s', async (t) => {
+    const { origin } = await serve(t, {}, trusted)
+    const headers = { ...forwarded, origin: 'https://app.test' }
+    const login = await call(origin, 'POST /auth/login', { json: { name: 'ada', password }, headers })
+    assert.equal(login.status, 200, login.text)
+    assert.match(login.setCookie!, /^__Host-daypass=.*; Secure$/)
+    assert.equal(login.json.session.device.ip, '203.0.113.9')
+    const refresh = await call(origin, 'POST /auth/refresh', { headers: { ...headers, cookie: login.cookie! } })
+    assert.equal(refresh.status, 200)
+    const foreign = { ...forwarded, origin: origin, cookie: refresh.cookie! }
+    assert.equal((await call(origin, 'POST /auth/refresh', { headers: foreign })).status, 403)
+    const plain = { ...headers, origin: 'http://app.test', cookie: refresh.cookie! }
+    assert.equal((await call(origin, 'POST /auth/refresh', { headers: plain })).status, 403)
+    const logout = await call(origin, 'POST /auth/logout', { headers: { ...headers, cookie: refresh.cookie! } })
+    assert.equal(logout.setCookie, '__Host-daypass=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure')
+  })
+
+  for (const [who, options] of Object.entries({ 'nobody is configured': {}, 'a stranger says it': stranger })) {
+    test(`where ${who}, no X-Forwarded header is believed`, async (t) => {
+      const { origin } = await serve(t, {}, options)
+      const login = await loginAt(origin, forwarded)
+      assert.match(login.setCookie!, /^daypass=/, 'a stranger made the cookie of plain localhost another')
+      assert.equal(login.json.session.device.ip, '127.0.0.1')
+      const headers = { ...forwarded, origin: 'https://app.test', cookie: login.cookie! }
+      assert.equal((await call(origin, 'POST /auth/refresh', { headers })).status, 403)
+      // The other way round: nobody talks a public host out of its prefix.
+      const local = { 'x-forwarded-host': 'localhost', 'x-forwarded-proto': 'http', host: 'app.test' }
+      assert.match((await loginAt(origin, local)).setCookie!, /^__Host-daypass=.*; Secure$/)
+    })
+  }
+
+  const chains: [name: string, chain: string | string[], ip: string][] = [
+    ['one hop', '203.0.113.9', '203.0.113.9'],
+    ['what the caller wrote before it', '6.6.6.6, 203.0.113.9', '203.0.113.9'],
+    ['what the caller wrote, two proxies', '6.6.6.6, 203.0.113.9, 10.0.0.2', '203.0.113.9'],
+    ['a caller that calls itself a proxy', '6.6.6.6, 10.0.0.9, 203.0.113.9, 10.0.0.2', '203.0.113.9'],
+    ['two headers', ['6.6.6.6', '203.0.113.9'], '203.0.113.9'],
+    ['no spaces', '6.6.6.6,203.0.113.9,10.0.0.2', '203.0.113.9'],
+    ['a proxy that writes the port', '6.6.6.6, 203.0.113.9:5123', '203.0.113.9'],
+    ['IPv6', '6.6.6.6, 2001:db8:2::1, 2001:db8:1::5', '2001:db8:2::1'],
+    ['IPv6 with a port', '6.6.6.6, [2001:db8:2::1]:5123', '2001:db8:2::1'],
+    ['IPv4 the IPv6 way', '6.6.6.6, ::ffff:203.0.113.9, ::ffff:10.0.0.2', '203.0.113.9'],
+    ['a proxy that does not know', '6.6.6.6, unknown', '127.0.0.1'],
+    ['rubbish nearest to us', '6.6.6.6, <script>', '127.0.0.1'],
+    ['an empty entry nearest to us', '6.6.6.6, ', '127.0.0.1'],
+    ['proxies alone', '10.0.0.3, 10.0.0.2', '127.0.0.1'],
+    ['nothing', '', '127.0.0.1'],
+  ]
+  for (const [name, chain, ip] of chains) {
+    test(`X-Forwarded-For, ${name}: ${JSON.stringify(chain)} is ${ip}`, async (t) => {
+      const { origin } = await serve(t, {}, trusted)
+      const login = await loginAt(origin, { 'x-forwarded-for': chain })
+      assert.equal(login.json.session.device.ip, ip)
+    })
+  }
+
+  test('of several X-Forwarded-Proto and -Host the nearest proxy’s counts, not the caller’s', async (t) => {
+    const { origin } = await serve(t, {}, trusted)
+    for (const [proto, host, expected] of [
+      ['https, http', 'app.test, localhost', 'daypass'],
+      ['http, https', 'app.test, localhost', '__Host-daypass'],
+      ['http, http', 'localhost, app.test', '__Host-daypass'],
+      ['HTTPS', 'localhost', '__Host-daypass'],
+      ['wss', 'localhost', 'daypass'],
+    ] as const) {
+      const login = await loginAt(origin, { 'x-forwarded-proto': proto, 'x-forwarded-host': host })
+      assert.equal(readSetCookie(login).name, expected, `${proto} ${host}`)
+    }
+  })
+
+  test('`trustedProxies` takes addresses and networks alone', () => {
+    const { auth } = makeDaypass()
+    for (const entry of [
+      '*',
+      'all',
+      'proxy.test',
+      '10.0.0.0/33',
+      '10.0.0.0/x',
+      '10.0.0',
+      '2001:db8::/129',
+      '',
+      '10.0.0.0/-1',
+      '10.0.0.0/0x8',
+      '10.0.0.0/8/8',
+      '10.0.0.0/ 8',
+      '10.0.0.0/',
+    ]) {
+      assert.throws(() => createNodeAuth(auth, { trustedProxies: [entry] }), { code: 'ERR_OPTION_INVALID' }, entry)
+    }
+  })
+})
+
+describe('only sign-out takes the cookie away', () => {
+  type Failure = {
+    status: number
+    code: string
+    daypass?: Partial<DaypassOptions<Role>>
+    http?: NodeOptions<Role>
+    /** Gets a cookie that is good; gives the answer to look at. */
+    run: (served: Served, cookie: string, id: string) => Promise<Answer>
+  }
+  type Served = Awaited<ReturnType<typeof serve>>
+  const post = (served: Served, cookie: string, headers: Sent['headers'] = {}, more: Sent = {}) =>
+    call(served.origin, 'POST /auth/refresh', { ...more, headers: { ...ownPage, cookie, ...headers } })
+  const away = (): Store => {
+    const store = createMemoryStore()
+    const fail = async () => {
+      throw new DaypassError('ERR_STORE_UNAVAILABLE')
+    }
+    return { ...store, advance: fail }
+  }
+
+  const failures: Record<string, Failure> = {
+    'no cookie came': { status: 401, code: 'ERR_REFRESH_TOKEN_MISSING', run: (served) => post(served, 'a=b') },
+    'a broken token': {
+      status: 401,
+      code: 'ERR_REFRESH_TOKEN_INVALID',
+      run: (served, cookie) => post(served, cookie.slice(0, -1)),
+    },
+    'a token used before': {
+      status: 401,
+      code: 'ERR_REFRESH_TOKEN_REUSED',
+      daypass: { reuseInterval: 0 },
+      run: async (served, cookie) => {
+        await refreshCookie(served.origin, cookie, newKey())
+        return refreshCookie(served.origin, cookie, newKey())
+      },
+    },
+    'a session that was ended': {
+      status: 401,
+      code: 'ERR_SESSION_REVOKED',
+      run: async (served, cookie, id) => {
+        await served.auth.revoke(id)
+        return post(served, cookie)
+      },
+    },
+    'a session over its time': {
+      status: 401,
+      code: 'ERR_SESSION_EXPIRED',
+      run: (served, cookie) => {
+        served.time.offset += 8 * 86_400_000
+        return post(served, cookie)
+      },
+    },
+    'a session whose row is gone': {
+      status: 401,
+      code: 'ERR_SESSION_UNKNOWN',
+      run: async (served, cookie) => {
+        await served.store.prune(Number.MAX_SAFE_INTEGER, 1000)
+        return post(served, cookie)
+      },
+    },
+    'an account that is disabled': {
+      status: 401,
+      code: 'ERR_SUBJECT_INACTIVE',
+      daypass: { isActive: () => false },
+      run: (served, cookie) => post(served, cookie),
+    },
+    'a race lost': {
+      status: 409,
+      code: 'ERR_REFRESH_SUPERSEDED',
+      run: async (served, cookie) => {
+        await refreshCookie(served.origin, cookie, newKey())
+        return refreshCookie(served.origin, cookie, newKey())
+      },
+    },
+    'the store away': {
+      status: 503,
+      code: 'ERR_STORE_UNAVAILABLE',
+      daypass: { store: away() },
+      run: (served, cookie) => post(served, cookie),
+    },
+    'the app’s user table away': {
+      status: 503,
+      code: 'ERR_SUBJECT_CHECK_FAILED',
+      daypass: {
+        isActive: () => {
+          throw new Error('away')
+        },
+      },
+      run: (served, cookie) => post(served, cookie),
+    },
+    'a bad Idempotency-Key': {
+      status: 400,
+      code: 'ERR_IDEMPOTENCY_KEY_INVALID',
+      run: (served, cookie) => post(served, cookie, { 'idempotency-key': 'short' }),
+    },
+    'two cookies': {
+      status: 400,
+      code: 'ERR_REQUEST_INVALID',
+      run: (served, cookie) => post(served, `${cookie}; ${cookie}`),
+    },
+    'two tokens': {
+      status: 400,
+      code: 'ERR_REQUEST_INVALID',
+      run: (served, cookie) => post(served, cookie, {}, { json: { refreshToken: 'x' } }),
+    },
+    'a page of another site': {
+      status: 403,
+      code: 'ERR_ORIGIN_REFUSED',
+      run: (served, cookie) => post(served, cookie, { 'sec-fetch-site': 'cross-site' }),
+    },
+    'another method': {
+      status: 405,
+      code: 'ERR_METHOD_NOT_ALLOWED',
+      run: (served, cookie) => call(served.origin, 'GET /auth/refresh', { headers: { cookie } }),
+    },
+    'a body too large': {
+      status: 413,
+      code: 'ERR_BODY_TOO_LARGE',
+      run: (served, cookie) => post(served, cookie, {}, { json: { a: 'a'.repeat(20_000) } }),
+    },
+    'a form': {
+      status: 415,
+      code: 'ERR_MEDIA_TYPE',
+      run: (served, cookie) => post(served, cookie, { 'content-type': 'text/plain' }, { body: 'x' }),
+    },
+    'wrong credentials beside a session': {
+      status: 401,
+      code: 'ERR_CREDENTIALS_INVALID',
+      run: (served, cookie) =>
+        call(served.origin, 'POST /auth/login', { json: { name: 'ada' }, headers: { ...ownPage, cookie } }),
+    },
+    'a logout that fails': {
+      status: 503,
+      code: 'ERR_STORE_UNAVAILABLE',
+      run: (served, cookie) => {
+        served.store.revoke = async () => {
+          throw new DaypassError('ERR_STORE_UNAVAILABLE')
+        }
+        return call(served.origin, 'POST /auth/logout', { headers: { ...ownPage, cookie } })
+      },
+    },
+    'a logout that a page of another site wants': {
+      status: 403,
+      code: 'ERR_ORIGIN_REFUSED',
+      run: (served, cookie) =>
+        call(served.origin, 'POST /auth/logout', { headers: { 'sec-fetch-site': 'cross-site', cookie } }),
+    },
+  }
+
+  for (const [name, { status, code, daypass = {}, http = {}, run }] of Object.entries(failures)) {
+    test(`${name}: ${status} ${code}, and no Set-Cookie`, async (t: TestContext) => {
+      const served = await serve(t, daypass, http)
+      const { cookie, json } = await signInCookie(served.origin)
+      const answer = await run(served, cookie!, json.session.id)
+      assert.deepEqual([answer.status, answer.json.code], [status, code])
+      assert.equal(answer.headers['set-cookie'], undefined)
+      assert.equal(answer.headers['cache-control'], 'no-store')
+    })
+  }
+
+  test('ending a session from the list of devices sets no cookie; a body transport never does', async (t) => {
+    const { origin } = await serve(t)
+    const { json } = await signInBody(origin)
+    const next = await refreshBody(origin, json.refreshToken)
+    const headers = { authorization: `Bearer ${next.json.accessToken}` }
+    const answers = [
+      next,
+      await call(origin, 'DELETE /auth/sessions', { headers }),
+      await call(origin, `DELETE /auth/sessions/${json.session.id}`, { headers }),
+      await call(origin, 'POST /auth/logout', { json: { refreshToken: next.json.refreshToken } }),
+    ]
+    for (const answer of answers) {
+      assert.ok(answer.status < 300, answer.text)
+      assert.equal(answer.headers['set-cookie'], undefined)
+    }
+  })
+
+  test('sign-out takes it away with the attributes it was set with, also where the session is over already', async (t) => {
+    const { origin, auth } = await serve(t)
+    const { cookie, json } = await signInCookie(origin)
+    await auth.revoke(json.session.id)
+    for (const sent of [cookie!, 'daypass=rubbish', 'a=b']) {
+      const answer = await call(origin, 'POST /auth/logout', { headers: { ...ownPage, cookie: sent } })
+      assert.equal(answer.status, 204)
+      assert.equal(answer.setCookie, 'daypass=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict')
+    }
+  })
+})
