@@ -1,7 +1,8 @@
 // Sessions in this process's memory: for tests, demos and single processes that may forget.
 
+import { DaypassError } from '../core/errors.ts'
 import { advance, isBurst } from '../core/rotation.ts'
-import type { RevokedReason, Session, Store } from '../core/types.ts'
+import type { Claims, RevokedReason, Session, Store } from '../core/types.ts'
 
 /**
  * A store that forgets everything when the process ends. For anything that people sign in to, use a store on disk.
@@ -16,10 +17,9 @@ import type { RevokedReason, Session, Store } from '../core/types.ts'
  */
 export function createMemoryStore(): Store {
   const rows = new Map<string, Session>()
-  // Rows are replaced, never changed, so what was handed out stays what it was.
   const bySubject = new Map<string, Set<string>>()
-  // In the order they were revoked: the newest are read from the end.
-  const revoked: { id: string; revokedAt: number }[] = []
+  /** When each revoked session that is still there ended. */
+  const revoked = new Map<string, number>()
 
   const idsOf = (subject: string) => [...(bySubject.get(subject) ?? [])]
 
@@ -28,12 +28,13 @@ export function createMemoryStore(): Store {
     if (row === undefined || row.revokedAt !== null) return null
     const ended: Session = { ...row, revokedAt: now, revokedReason: reason }
     rows.set(id, ended)
-    revoked.push({ id, revokedAt: now })
-    return ended
+    revoked.set(id, now)
+    return copy(ended)
   }
 
   function remove(row: Session): void {
     rows.delete(row.id)
+    revoked.delete(row.id)
     const ids = bySubject.get(row.subject)
     ids?.delete(row.id)
     if (ids?.size === 0) bySubject.delete(row.subject)
@@ -41,19 +42,25 @@ export function createMemoryStore(): Store {
 
   return {
     async create(session) {
-      rows.set(session.id, session)
+      if (rows.has(session.id)) {
+        throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'a session of this id is there already' })
+      }
+      rows.set(session.id, copy(session))
+      if (session.revokedAt !== null) revoked.set(session.id, session.revokedAt)
       const ids = bySubject.get(session.subject)
       if (ids) ids.add(session.id)
       else bySubject.set(session.subject, new Set([session.id]))
     },
     async find(id) {
-      return rows.get(id) ?? null
+      const row = rows.get(id)
+      return row === undefined ? null : copy(row)
     },
     async advance(step) {
       const row = rows.get(step.id)
       const session = row === undefined ? null : advance(row, step)
       if (session === null) return null
-      rows.set(step.id, session)
+      rows.set(step.id, copy(session))
+      // Made of the row before, which nobody holds any more.
       return { session, healed: row!.generation < step.generation }
     },
     async renewBurst(id, generation, now, reuseInterval) {
@@ -76,9 +83,12 @@ export function createMemoryStore(): Store {
         .map((id) => rows.get(id)!)
         .filter((row) => row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now)
         .sort((a, b) => b.createdAt - a.createdAt)
+        .map(copy)
     },
     async revokedSince(since) {
-      return revoked.filter(({ revokedAt }) => revokedAt >= since)
+      const found: { id: string; revokedAt: number }[] = []
+      for (const [id, revokedAt] of revoked) if (revokedAt >= since) found.push({ id, revokedAt })
+      return found
     },
     async prune(before, limit) {
       let pruned = 0
@@ -89,10 +99,27 @@ export function createMemoryStore(): Store {
         remove(row)
         pruned++
       }
-      while (revoked.length > 0 && revoked[0]!.revokedAt < before) revoked.shift()
       return pruned
     },
     async check() {},
     async close() {},
   }
+}
+
+/** What goes in and what comes out is nobody else's: an app that writes into a session's claims changes no row. */
+function copy(row: Session): Session {
+  return {
+    ...row,
+    claims: copyClaims(row.claims),
+    secret: new Uint8Array(row.secret),
+    parentSalt: row.parentSalt && new Uint8Array(row.parentSalt),
+    parentKey: row.parentKey && new Uint8Array(row.parentKey),
+    amr: [...row.amr],
+    device: { ...row.device },
+  }
+}
+
+function copyClaims(claims: Claims): Claims {
+  for (const _ in claims) return JSON.parse(JSON.stringify(claims))
+  return {}
 }

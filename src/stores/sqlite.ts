@@ -174,7 +174,7 @@ function createStore(db: DatabaseSync, own: boolean): Store {
     check: () => write(() => void db.exec('UPDATE daypass_schema SET version = version')),
     async close() {
       await writes.drain()
-      if (own) db.close()
+      if (own && db.isOpen) db.close()
     },
   }
 }
@@ -220,7 +220,11 @@ function guard<T>(call: () => T, path?: string): T {
   }
 }
 
-const toId = (id: string) => Buffer.from(id, 'base64url')
+// One session, one name: what a decoder would pass over makes another name, of a session that is not there.
+const toId = (id: string) => {
+  const bytes = Buffer.from(id, 'base64url')
+  return bytes.toString('base64url') === id ? bytes : Buffer.alloc(0)
+}
 const toText = (id: unknown) => {
   const bytes = id as Uint8Array
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')

@@ -1,0 +1,11 @@
+// What does a store's author, or whoever simulates time and chance, get? Exports only.
+
+export type { Advance, Advanced, Session, Store } from '../core/types.ts'
+export { createFakeClock, type FakeClock } from './clock.ts'
+export { type ConcurrencyKitOptions, runConcurrencyKit } from './concurrency-kit.ts'
+export { type CrashKitOptions, runCrashKit } from './crash-kit.ts'
+export type { KitLoad, KitReport } from './kit-clients.ts'
+export { createSeededRandom, type SeededRandom } from './random.ts'
+export { storeContract } from './store-contract.ts'
+export type { StoreHarness, StoreRule } from './store-harness.ts'
+export type { StoreSource } from './store-source.ts'

@@ -1,0 +1,189 @@
+// The contract, second part: does a store's compare-and-set do exactly what the protocol's does?
+
+import assert from 'node:assert/strict'
+import { advance as pureAdvance } from '../core/rotation.ts'
+import type { Advance, Session } from '../core/types.ts'
+import {
+  type Bench,
+  bytes,
+  findRow,
+  freshId,
+  hour,
+  minute,
+  plain,
+  rule,
+  type StoreRule,
+  sameRow,
+  second,
+} from './store-harness.ts'
+
+/** Advances, and holds the answer and the row against the protocol's own function. */
+async function advanceBoth({ store }: Bench, session: Session, step: Advance): Promise<Session | null> {
+  const expected = pureAdvance(session, step)
+  const advanced = await store.advance(step)
+  assert.deepEqual(plain(advanced?.session), plain(expected))
+  if (advanced !== null) assert.equal(advanced.healed, session.generation < step.generation)
+  sameRow(await store.find(session.id), expected ?? session)
+  return expected
+}
+
+/** The rules of `advance` and `renewBurst` for one caller at a time. */
+export const advanceRules: readonly StoreRule[] = [
+  rule('advance redeems the newest token: generation, parent, instants', async (bench) => {
+    const session = await bench.create({ claims: { role: 'admin' }, device: { label: 'phone' } })
+    const step = bench.step(session, { key: bytes(16) })
+    const row = await advanceBoth(bench, session, step)
+    assert.ok(row)
+    assert.equal(row.generation, 1)
+    assert.deepEqual(new Uint8Array(row.parentSalt!), step.salt)
+    assert.deepEqual(new Uint8Array(row.parentKey!), step.key)
+    assert.equal(row.rotatedAt, step.now)
+    assert.equal(row.idleExpiresAt, step.idleExpiresAt)
+    assert.equal(row.expiresAt, session.expiresAt)
+    assert.equal(row.createdAt, session.createdAt)
+  }),
+
+  rule('advance without a key clears the key of the rotation before', async (bench) => {
+    const session = await bench.create()
+    const first = await advanceBoth(bench, session, bench.step(session, { key: bytes(16) }))
+    const second_ = await advanceBoth(bench, first!, bench.step(first!, { key: null, now: bench.t0 + 2 * second }))
+    assert.equal(second_!.parentKey, null)
+  }),
+
+  rule('advance of a generation that is gone matches nothing and changes nothing', async (bench) => {
+    const session = await bench.create({ generation: 5 })
+    for (const generation of [0, 4]) {
+      assert.equal(await advanceBoth(bench, session, bench.step(session, { generation })), null)
+    }
+  }),
+
+  rule('advance of a generation that the row has not reached mends the row', async (bench) => {
+    for (const [at, generation] of [
+      [3, 4],
+      [0, 9],
+      [7, 4_294_967_294],
+    ] as const) {
+      const session = await bench.create({ generation: at })
+      const row = await advanceBoth(bench, session, bench.step(session, { generation }))
+      assert.equal(row!.generation, generation + 1)
+      assert.equal(row!.burstGeneration, generation)
+    }
+  }),
+
+  rule('advance of a session that is not there gives null and writes no row', async ({ store, step, create, t0 }) => {
+    const session = await create()
+    const id = freshId()
+    assert.equal(await store.advance(step(session, { id })), null)
+    assert.equal(await store.find(id), null)
+    assert.equal((await store.list('subject-1', t0)).length, 1)
+    for (const wrong of ['', 'x', `${session.id}=`])
+      assert.equal(await store.advance(step(session, { id: wrong })), null)
+    sameRow(await store.find(session.id), session)
+  }),
+
+  rule('advance of a revoked session matches nothing, also where the row is behind', async (bench) => {
+    const session = await bench.create({ revokedAt: bench.t0, revokedReason: 'admin' })
+    assert.equal(await advanceBoth(bench, session, bench.step(session)), null)
+    assert.equal(await advanceBoth(bench, session, bench.step(session, { generation: 4 })), null)
+  }),
+
+  rule(
+    'advance at the very instant of the idle expiry matches nothing; a millisecond before, it does',
+    async (bench) => {
+      const session = await bench.create({ idleExpiresAt: bench.t0 + hour })
+      for (const generation of [0, 3]) {
+        for (const now of [bench.t0 + hour, bench.t0 + hour + 1, bench.t0 + 9 * hour]) {
+          assert.equal(await advanceBoth(bench, session, bench.step(session, { now, generation })), null)
+        }
+      }
+      const now = bench.t0 + hour - 1
+      assert.ok(await advanceBoth(bench, session, bench.step(session, { now, idleExpiresAt: now + hour })))
+    },
+  ),
+
+  rule('advance at the very instant of the absolute expiry matches nothing', async (bench) => {
+    const expiresAt = bench.t0 + hour
+    const session = await bench.create({ idleExpiresAt: expiresAt, expiresAt })
+    assert.equal(await advanceBoth(bench, session, bench.step(session, { now: expiresAt })), null)
+    assert.ok(await advanceBoth(bench, session, bench.step(session, { now: expiresAt - 1 })))
+  }),
+
+  rule('advance never moves the absolute expiry, and caps the idle one at it', async (bench) => {
+    const expiresAt = bench.t0 + hour + minute
+    const session = await bench.create({ expiresAt })
+    const row = await advanceBoth(bench, session, bench.step(session, { idleExpiresAt: bench.t0 + 100 * hour }))
+    assert.equal(row!.idleExpiresAt, expiresAt)
+    assert.equal(row!.expiresAt, expiresAt)
+  }),
+
+  rule('advance sets an idle expiry that is earlier than the one before too', async (bench) => {
+    const session = await bench.create()
+    const row = await advanceBoth(bench, session, bench.step(session, { idleExpiresAt: bench.t0 + minute }))
+    assert.equal(row!.idleExpiresAt, bench.t0 + minute)
+  }),
+
+  rule('rotations closer than the interval are one burst; at the interval a new one begins', async (bench) => {
+    const { t0 } = bench
+    let row: Session = await bench.create()
+    const seen: [number, number][] = []
+    for (const at of [1000, 2000, 30_999, 31_000, 31_001, 99_000]) {
+      row = (await advanceBoth(bench, row, bench.step(row, { now: t0 + at })))!
+      seen.push([row.burstAt - t0, row.burstGeneration])
+    }
+    assert.deepEqual(seen, [
+      [1000, 0],
+      [1000, 0],
+      [1000, 0],
+      [31_000, 3],
+      [31_000, 3],
+      [99_000, 5],
+    ])
+  }),
+
+  rule('an interval of 0 makes every rotation a burst of its own', async (bench) => {
+    let row: Session = await bench.create()
+    for (let generation = 0; generation < 3; generation++) {
+      row = (await advanceBoth(bench, row, bench.step(row, { reuseInterval: 0 })))!
+      assert.equal(row.burstGeneration, generation)
+    }
+  }),
+
+  rule('a clock set back keeps the burst that is on', async (bench) => {
+    const session = await bench.create({ burstAt: bench.t0 + hour, burstGeneration: 2, generation: 4 })
+    const row = await advanceBoth(bench, session, bench.step(session))
+    assert.equal(row!.burstAt, bench.t0 + hour)
+    assert.equal(row!.burstGeneration, 2)
+  }),
+
+  rule('advance keeps the address it came from, and the one before where none is given', async (bench) => {
+    const session = await bench.create({ device: { userAgent: 'UA', ip: '192.0.2.1', label: 'phone' } })
+    const first = await advanceBoth(bench, session, bench.step(session, { ip: '2001:db8::9' }))
+    assert.deepEqual({ ...first!.device }, { userAgent: 'UA', ip: '2001:db8::9', label: 'phone' })
+    const second_ = await advanceBoth(bench, first!, bench.step(first!, { ip: undefined }))
+    assert.equal(second_!.device.ip, '2001:db8::9')
+    const bare = await bench.create()
+    assert.equal((await advanceBoth(bench, bare, bench.step(bare, { ip: '192.0.2.2' })))!.device.ip, '192.0.2.2')
+  }),
+
+  rule('renewBurst begins the burst anew where it is over, and only there', async ({ store, create, t0 }) => {
+    const session = await create({ generation: 4, burstAt: t0, burstGeneration: 1 })
+    assert.equal(await store.renewBurst(session.id, 3, t0 + 29_999, 30_000), true)
+    sameRow(await store.find(session.id), session, 'still on')
+    assert.equal(await store.renewBurst(session.id, 3, t0 - hour, 30_000), true)
+    sameRow(await store.find(session.id), session, 'still on by a clock that was set back')
+    assert.equal(await store.renewBurst(session.id, 3, t0 + 30_000, 30_000), true)
+    sameRow(await store.find(session.id), { ...session, burstAt: t0 + 30_000, burstGeneration: 3 })
+  }),
+
+  rule('renewBurst of a row that moved on, ended or is not there is false and changes nothing', async (bench) => {
+    const { store, create, t0 } = bench
+    const session = await create({ generation: 4, burstAt: 1, burstGeneration: 1 })
+    for (const generation of [2, 4, 5]) assert.equal(await store.renewBurst(session.id, generation, t0, 1000), false)
+    sameRow(await store.find(session.id), session)
+    const ended = await create({ generation: 4, burstAt: 1, burstGeneration: 1, revokedAt: t0, revokedReason: 'admin' })
+    assert.equal(await store.renewBurst(ended.id, 3, t0, 1000), false)
+    sameRow(await store.find(ended.id), ended)
+    assert.equal(await store.renewBurst(freshId(), 3, t0, 1000), false)
+    assert.equal((await findRow(store, session.id)).burstAt, 1)
+  }),
+]

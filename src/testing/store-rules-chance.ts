@@ -1,0 +1,149 @@
+// The contract, fourth part: does a store agree with the protocol's own function, whatever comes in whatever order?
+
+import assert from 'node:assert/strict'
+import { isBurst, isExpired, advance as pureAdvance } from '../core/rotation.ts'
+import type { RevokedReason, Session, Store } from '../core/types.ts'
+import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
+import { hour, makeSession, minute, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
+
+/** The contract in its plainest words: a Map, one call at a time. What a store is held against. */
+function createModel() {
+  const rows = new Map<string, Session>()
+  const bySubject = (subject: string) => [...rows.values()].filter((row) => row.subject === subject)
+  const revoke = (id: string, now: number, reason: RevokedReason): Session | null => {
+    const row = rows.get(id)
+    if (row === undefined || row.revokedAt !== null) return null
+    const ended = { ...row, revokedAt: now, revokedReason: reason }
+    rows.set(id, ended)
+    return ended
+  }
+  return { rows, bySubject, revoke }
+}
+
+const reasons = ['sign-out', 'reuse', 'admin', 'password'] as const
+
+/** Randomised, with a seed that is printed: run again with `DAYPASS_TEST_SEED=…`. */
+export const chanceRules: readonly StoreRule[] = [
+  rule('2,000 random calls leave the same rows and answers as the protocol’s own function', async (bench) => {
+    const seed = freshSeed()
+    bench.harness.note?.(`seed ${seed}`)
+    try {
+      await compare(bench.store, createSeededRandom(seed), bench.t0)
+    } catch (error) {
+      throw new Error(`With DAYPASS_TEST_SEED=${seed}: ${(error as Error).message}`, { cause: error })
+    }
+  }),
+]
+
+async function compare(store: Store, chance: SeededRandom, t0: number): Promise<void> {
+  const model = createModel()
+  const subjects = ['a', 'b', 'c']
+  let now = t0
+  for (let count = 0; count < 2000; count++) {
+    // Mostly on by a little, at times by a lot, at times back.
+    now += chance.pick([0, 1, 7, second, 10 * second, 30 * second, minute, chance.below(10 * minute), -second, -minute])
+    const ids = [...model.rows.keys()]
+    const id = ids.length > 0 ? chance.pick(ids) : ''
+    const row = model.rows.get(id)
+    const call = chance.below(20)
+    const what = `call ${count}, kind ${call}`
+
+    if (row === undefined || call === 0) {
+      const session = randomSession(chance, now, chance.pick(subjects))
+      model.rows.set(session.id, session)
+      await store.create(session)
+    } else if (call < 12) {
+      const step = {
+        id,
+        generation: Math.max(0, row.generation + chance.pick([0, 0, 0, 0, -1, -2, 1, 5])),
+        salt: chance.bytes(8),
+        key: chance.pick([null, chance.bytes(16)]),
+        // At times the very instant at which something changes.
+        now: chance.pick([
+          now,
+          now,
+          now,
+          row.idleExpiresAt,
+          row.expiresAt,
+          row.idleExpiresAt - 1,
+          row.burstAt + 30 * second,
+        ]),
+        idleExpiresAt: now + chance.pick([minute, hour, 30 * hour]),
+        reuseInterval: chance.pick([0, 30 * second, 30 * second]),
+        ip: chance.pick([undefined, '192.0.2.1', '2001:db8::1']),
+      }
+      const expected = pureAdvance(row, step)
+      const advanced = await store.advance(step)
+      assert.deepEqual(plain(advanced?.session), plain(expected), what)
+      if (advanced !== null) assert.equal(advanced.healed, row.generation < step.generation, what)
+      if (expected !== null) model.rows.set(id, expected)
+    } else if (call < 14) {
+      const generation = row.generation - 1 + chance.pick([0, 0, 0, 1, -1])
+      const interval = chance.pick([0, second, 30 * second])
+      const matches = row.revokedAt === null && row.generation === generation + 1
+      assert.equal(await store.renewBurst(id, generation, now, interval), matches, what)
+      if (matches && !isBurst(row, now, interval)) {
+        model.rows.set(id, { ...row, burstAt: now, burstGeneration: generation })
+      }
+    } else if (call === 14) {
+      const reason = chance.pick(reasons)
+      sameRow(await store.revoke(id, now, reason), model.revoke(id, now, reason), what)
+    } else if (call === 15 && chance.below(4) === 0) {
+      const reason = chance.pick(reasons)
+      const except = chance.pick([undefined, id])
+      const expected = model
+        .bySubject(row.subject)
+        .filter((each) => each.id !== except)
+        .map((each) => model.revoke(each.id, now, reason))
+        .filter((each) => each !== null)
+      const ended = await store.revokeSubject(row.subject, now, reason, except)
+      assert.deepEqual(byId(ended).map(plain), byId(expected).map(plain), what)
+    } else if (call === 16) {
+      const live = model.bySubject(row.subject).filter((each) => each.revokedAt === null && !isExpired(each, now))
+      const listed = await store.list(row.subject, now)
+      assert.deepEqual(byId(listed).map(plain), byId(live).map(plain), what)
+      const order = listed.map((each) => each.createdAt)
+      assert.deepEqual(
+        order,
+        [...order].sort((a, b) => b - a),
+        what,
+      )
+    } else if (call === 17) {
+      const since = now - chance.pick([0, second, minute, hour])
+      const expected = [...model.rows.values()].filter((each) => each.revokedAt !== null && each.revokedAt >= since)
+      assert.deepEqual(
+        byId(await store.revokedSince(since)),
+        byId(expected.map((each) => ({ id: each.id, revokedAt: each.revokedAt! }))),
+        what,
+      )
+    } else if (call === 18 && chance.below(10) === 0) {
+      const before = now - chance.pick([0, minute, hour])
+      const over = [...model.rows.values()].filter((each) => isOver(each, before))
+      assert.equal(await store.prune(before, 10_000), over.length, what)
+      for (const each of over) model.rows.delete(each.id)
+    }
+    sameRow(await store.find(id), model.rows.get(id) ?? null, what)
+  }
+  for (const [id, row] of model.rows) sameRow(await store.find(id), row, 'at the end')
+}
+
+function randomSession(chance: SeededRandom, now: number, subject: string): Session {
+  const expiresAt = now + chance.pick([minute, hour, 30 * hour])
+  return {
+    ...makeSession(now),
+    id: Buffer.from(chance.bytes(16)).toString('base64url'),
+    secret: chance.bytes(16),
+    subject,
+    expiresAt,
+    idleExpiresAt: Math.min(expiresAt, now + chance.pick([minute, hour])),
+    generation: chance.pick([0, 0, 3]),
+    claims: chance.pick([{}, { n: chance.below(9) }]),
+    amr: chance.pick([[], ['pwd']]),
+    device: chance.pick([{}, { userAgent: 'UA', ip: '192.0.2.9' }, { label: 'x' }]),
+  }
+}
+
+const isOver = ({ idleExpiresAt, revokedAt }: Session, before: number) =>
+  idleExpiresAt < before || (revokedAt !== null && revokedAt < before)
+
+const byId = <T extends { id: string }>(rows: readonly T[]) => [...rows].sort((a, b) => (a.id < b.id ? -1 : 1))

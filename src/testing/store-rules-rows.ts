@@ -1,0 +1,338 @@
+// The contract, first part: does a store keep, find, end and forget rows as it should?
+
+import assert from 'node:assert/strict'
+import type { Session } from '../core/types.ts'
+import {
+  bytes,
+  findRow,
+  freshId,
+  hour,
+  makeSession,
+  minute,
+  rule,
+  type StoreRule,
+  sameRow,
+  second,
+} from './store-harness.ts'
+
+const ids = (sessions: readonly { id: string }[]) => sessions.map((session) => session.id)
+const sorted = (list: readonly string[]) => [...list].sort()
+
+const keeping: StoreRule[] = [
+  rule('create then find gives back every member of a full row', async ({ store, t0 }) => {
+    const full = makeSession(t0, {
+      subject: 'Zoë 🦊 𝒽ello',
+      clientId: 'mobile app/2',
+      scope: 'read write:all',
+      claims: {
+        role: 'admin',
+        name: 'Zoë 🦊 " \\ \u2028 \n',
+        deep: { list: [1, -0.5, 1e21, null, true, { a: [] }] },
+        '': '',
+      },
+      generation: 4_294_967_294,
+      parentSalt: bytes(8),
+      parentKey: bytes(16),
+      burstAt: t0 - 3,
+      burstGeneration: 4_294_967_290,
+      rotatedAt: t0 - 2,
+      createdAt: t0 - 1,
+      authTime: t0 - 5000,
+      amr: ['pwd', 'otp', 'hwk'],
+      idleExpiresAt: t0 + hour,
+      expiresAt: t0 + 100 * 365 * 24 * hour,
+      jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I',
+      device: { userAgent: 'Mozilla/5.0 (“quoted”; 日本語)', ip: '2001:db8::1', label: 'Zoë’s 📱' },
+    })
+    await store.create(full)
+    sameRow(await store.find(full.id), full)
+  }),
+
+  rule(
+    'create then find gives back nulls, empty lists and absent device members as such',
+    async ({ store, create }) => {
+      const bare = await create()
+      const found = await findRow(store, bare.id)
+      sameRow(found, bare)
+      assert.deepEqual(Object.keys(found.device), [], 'an absent device member is absent')
+      assert.deepEqual(found.claims, {})
+      assert.deepEqual(found.amr, [])
+    },
+  ),
+
+  rule('each device member is kept by itself', async ({ store, create }) => {
+    for (const device of [{ userAgent: 'a' }, { ip: '192.0.2.1' }, { label: 'c' }, { userAgent: '', label: '' }]) {
+      const session = await create({ device })
+      sameRow(await store.find(session.id), session)
+    }
+  }),
+
+  rule('a revoked row is kept with its instant and every reason', async ({ store, create, t0 }) => {
+    const reasons = ['sign-out', 'reuse', 'forgery', 'inactive', 'expired', 'limit', 'password', 'admin'] as const
+    for (const revokedReason of reasons) {
+      const session = await create({ revokedAt: t0, revokedReason })
+      sameRow(await store.find(session.id), session)
+    }
+  }),
+
+  rule('claims of 4 kB with every kind of text come back as they were', async ({ store, create }) => {
+    const claims = { text: 'ü\u0000"\\𝕏'.repeat(400), __nested: { constructor: 1, toString: 'x', length: 0 } }
+    const session = await create({ claims })
+    assert.deepEqual((await findRow(store, session.id)).claims, claims)
+  }),
+
+  rule('subjects are texts, whatever is in them, and never mixed up', async ({ store, create, t0 }) => {
+    const subjects = [
+      "o'hara; DROP TABLE daypass_session;--",
+      '$ne',
+      '{"$ne":null}',
+      'a*',
+      'a%',
+      'a_',
+      'A',
+      'a',
+      'ä',
+      'a ',
+      ' a',
+    ]
+    for (const subject of subjects) await create({ subject })
+    for (const subject of subjects) {
+      const listed = await store.list(subject, t0)
+      assert.deepEqual(
+        listed.map((session) => session.subject),
+        [subject],
+      )
+    }
+    assert.deepEqual(await store.list('nobody', t0), [])
+  }),
+
+  rule('find gives null for what is not there, however it is spelled', async ({ store, create }) => {
+    const { id } = await create({ id: 'AAAAAAAAAAAAAAAAAAAAAA' })
+    assert.equal(await store.find('BAAAAAAAAAAAAAAAAAAAAA'), null)
+    // The same 16 bytes to a lenient decoder: one session has one name.
+    for (const other of [
+      '',
+      'x',
+      'AAAAAAAAAAAAAAAAAAAAAB',
+      `${id}=`,
+      `${id}==`,
+      ` ${id}`,
+      `${id}AAAA`,
+      id.toLowerCase(),
+    ]) {
+      assert.equal(await store.find(other), null, `found by ${JSON.stringify(other)}`)
+      assert.equal(await store.revoke(other, Date.now(), 'admin'), null)
+    }
+    assert.equal((await findRow(store, id)).revokedAt, null)
+  }),
+
+  rule('creating the same id twice fails and leaves the first row alone', async ({ store, create }) => {
+    const first = await create()
+    await assert.rejects(store.create({ ...first, subject: 'somebody else', secret: bytes(16) }))
+    sameRow(await store.find(first.id), first)
+    assert.deepEqual(await store.list('somebody else', first.createdAt), [])
+  }),
+
+  rule('what goes in and what comes out is a copy: changing it changes no row', async ({ store, create, step, t0 }) => {
+    const given = makeSession(t0, {
+      claims: { role: 'user', list: [1] },
+      amr: ['pwd'],
+      device: { label: 'phone' },
+      parentSalt: bytes(8),
+      parentKey: bytes(16),
+    })
+    const original = structuredClone(given)
+    await store.create(given)
+    spoil(given)
+    sameRow(await store.find(original.id), original, 'the object given to create')
+
+    for (const read of [() => store.find(original.id), async () => (await store.list(original.subject, t0))[0]!]) {
+      spoil((await read())!)
+      sameRow(await store.find(original.id), original, 'an object read')
+    }
+
+    const redeem = step(original, { key: bytes(16), ip: '192.0.2.7' })
+    const advanced = await store.advance(redeem)
+    assert.ok(advanced)
+    const after = structuredClone(advanced.session)
+    redeem.salt.fill(0)
+    redeem.key!.fill(0)
+    spoil(advanced.session)
+    sameRow(await store.find(original.id), after, 'the objects of advance')
+
+    const revoked = await store.revoke(original.id, t0 + second, 'admin')
+    const ended = structuredClone(revoked)
+    spoil(revoked!)
+    sameRow(await store.find(original.id), ended, 'the object of revoke')
+    const other = await create({ subject: 'other' })
+    const all = await store.revokeSubject('other', t0 + second, 'admin')
+    const last = structuredClone(all[0]!)
+    spoil(all[0]!)
+    sameRow(await store.find(other.id), last, 'the objects of revokeSubject')
+  }),
+]
+
+/** Writes into everything of a row that can be written into. */
+function spoil(session: Session): void {
+  for (const change of [
+    () => session.secret.fill(0),
+    () => session.parentSalt?.fill(0),
+    () => session.parentKey?.fill(0),
+    () => Object.assign(session.claims, { role: 'admin', added: true }),
+    () => (session.claims.list as number[] | undefined)?.push(2),
+    () => session.amr.push('mfa'),
+    () => Object.assign(session.device, { label: 'spoiled', ip: '0.0.0.0' }),
+    () => Object.assign(session, { generation: 99, revokedAt: null, revokedReason: null, subject: 'spoiled' }),
+  ]) {
+    try {
+      change()
+    } catch {
+      // Frozen is as good as copied.
+    }
+  }
+}
+
+const ending: StoreRule[] = [
+  rule('revoke ends a session and gives the row as it is now; the first reason wins', async ({ store, create, t0 }) => {
+    const session = await create({ claims: { a: 1 } })
+    const ended = { ...session, revokedAt: t0 + 5, revokedReason: 'sign-out' } as const
+    sameRow(await store.revoke(session.id, t0 + 5, 'sign-out'), ended)
+    assert.equal(await store.revoke(session.id, t0 + 6, 'reuse'), null)
+    sameRow(await store.find(session.id), ended)
+    assert.equal(await store.revoke(freshId(), t0, 'admin'), null)
+  }),
+
+  rule('of 50 revokes at once exactly one ended the session', async ({ store, create, t0 }) => {
+    const session = await create()
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => store.revoke(session.id, t0 + i, 'admin')))
+    assert.equal(answers.filter((answer) => answer !== null).length, 1)
+    sameRow(await store.find(session.id), answers.find((answer) => answer !== null)!)
+  }),
+
+  rule('revokeSubject ends all sessions of one subject, once, and of nobody else', async ({ store, create, t0 }) => {
+    const mine = [await create(), await create(), await create()]
+    const before = await create({ revokedAt: t0 - 1, revokedReason: 'reuse' })
+    const other = await create({ subject: 'subject-2' })
+    const ended = await store.revokeSubject('subject-1', t0 + 7, 'password')
+    assert.deepEqual(sorted(ids(ended)), sorted(ids(mine)))
+    for (const row of ended) {
+      assert.equal(row.revokedAt, t0 + 7)
+      assert.equal(row.revokedReason, 'password')
+      sameRow(await store.find(row.id), row)
+    }
+    sameRow(await store.find(before.id), before)
+    sameRow(await store.find(other.id), other)
+    assert.deepEqual(await store.revokeSubject('subject-1', t0 + 8, 'admin'), [])
+    assert.deepEqual(await store.revokeSubject('nobody', t0, 'admin'), [])
+  }),
+
+  rule('revokeSubject leaves the session that is excepted', async ({ store, create, t0 }) => {
+    const kept = await create()
+    const ended = await create()
+    assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'password', kept.id)), [ended.id])
+    sameRow(await store.find(kept.id), kept)
+    // An exception that is not there excepts nothing.
+    assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', freshId())), [kept.id])
+  }),
+
+  rule('list gives the live sessions of the subject, newest sign-in first', async ({ store, create, t0 }) => {
+    const [b, a, c] = [
+      await create({ createdAt: t0 - 2 * minute, device: { label: 'b' } }),
+      await create({ createdAt: t0 - minute, claims: { a: 1 } }),
+      await create({ createdAt: t0 - 3 * minute }),
+    ]
+    await create({ revokedAt: t0, revokedReason: 'admin' })
+    await create({ subject: 'subject-2' })
+    const listed = await store.list('subject-1', t0)
+    assert.deepEqual(ids(listed), ids([a, b, c]))
+    for (const [index, session] of [a, b, c].entries()) sameRow(listed[index]!, session)
+    await store.revoke(a.id, t0, 'admin')
+    assert.deepEqual(ids(await store.list('subject-1', t0)), ids([b, c]))
+  }),
+
+  rule('list leaves out a session at the very instant of either expiry', async ({ store, create, t0 }) => {
+    const idle = await create({ subject: 'idle', idleExpiresAt: t0 + hour })
+    const absolute = await create({ subject: 'absolute', idleExpiresAt: t0 + hour, expiresAt: t0 + hour })
+    for (const { id, subject } of [idle, absolute]) {
+      assert.deepEqual(ids(await store.list(subject, t0 + hour - 1)), [id])
+      assert.deepEqual(await store.list(subject, t0 + hour), [])
+      // Listing changes nothing.
+      assert.deepEqual(ids(await store.list(subject, t0)), [id])
+    }
+  }),
+
+  rule('revokedSince gives what was revoked at or after the instant', async ({ store, create, t0 }) => {
+    const rows = [await create(), await create(), await create({ subject: 'subject-2' })]
+    await create()
+    assert.deepEqual(await store.revokedSince(0), [])
+    await store.revoke(rows[0]!.id, t0 + 10, 'sign-out')
+    await store.revoke(rows[1]!.id, t0 + 20, 'reuse')
+    await store.revokeSubject('subject-2', t0 + 30, 'password')
+    const since = async (instant: number) => sorted(ids(await store.revokedSince(instant)))
+    assert.deepEqual(await since(t0), sorted(ids(rows)))
+    assert.deepEqual(await since(t0 + 10), sorted(ids(rows)))
+    assert.deepEqual(await since(t0 + 11), sorted(ids(rows.slice(1))))
+    assert.deepEqual(await since(t0 + 30), ids(rows.slice(2)))
+    assert.deepEqual(await since(t0 + 31), [])
+    assert.deepEqual(await since(Number.NEGATIVE_INFINITY), sorted(ids(rows)))
+    assert.deepEqual(await store.revokedSince(t0 + 20.5), [{ id: rows[2]!.id, revokedAt: t0 + 30 }])
+    // Whatever the order of the instants: another instance's clock may be behind.
+    await store.revoke((await create()).id, t0 + 5, 'admin')
+    assert.equal((await since(t0 + 5)).length, 4)
+    assert.equal((await since(t0 + 6)).length, 3)
+  }),
+]
+
+const forgetting: StoreRule[] = [
+  rule('prune deletes what was over before the instant, and leaves the rest', async ({ store, create, t0 }) => {
+    const idle = await create({ idleExpiresAt: t0 + hour })
+    const absolute = await create({ idleExpiresAt: t0 + hour, expiresAt: t0 + hour })
+    const revoked = await create()
+    await store.revoke(revoked.id, t0 + hour, 'admin')
+    const live = await create({ idleExpiresAt: t0 + 2 * hour })
+    assert.equal(await store.prune(t0 + hour, 100), 0, 'over at the instant is not over before it')
+    assert.equal(await store.prune(t0 + hour + 1, 100), 3)
+    for (const gone of [idle, absolute, revoked]) assert.equal(await store.find(gone.id), null)
+    sameRow(await store.find(live.id), live)
+    assert.deepEqual(ids(await store.list('subject-1', t0)), [live.id])
+    assert.equal(await store.prune(t0 + hour + 1, 100), 0)
+  }),
+
+  rule('prune goes in steps of no more than the limit, and gets to the end', async ({ store, create, t0 }) => {
+    for (let i = 0; i < 25; i++) {
+      const session = await create({ subject: `s${i}`, idleExpiresAt: t0 + hour })
+      if (i % 2 === 0) await store.revoke(session.id, t0 + i, 'admin')
+    }
+    const live = await create({ idleExpiresAt: t0 + 3 * hour })
+    const steps: number[] = []
+    for (let n = 10; n === 10 && steps.length < 10; ) {
+      n = await store.prune(t0 + 2 * hour, 10)
+      steps.push(n)
+    }
+    assert.deepEqual(steps, [10, 10, 5])
+    sameRow(await store.find(live.id), live)
+    assert.deepEqual(await store.revokedSince(0), [], 'what is gone is not told of any more')
+  }),
+
+  rule('a pruned session cannot be advanced, revoked or listed', async ({ store, create, step, t0 }) => {
+    const session = await create({ idleExpiresAt: t0 + hour })
+    assert.equal(await store.prune(t0 + 2 * hour, 10), 1)
+    assert.equal(await store.advance(step(session)), null)
+    assert.equal(await store.renewBurst(session.id, 0, t0, 1000), false)
+    assert.equal(await store.revoke(session.id, t0, 'admin'), null)
+    assert.deepEqual(await store.list(session.subject, t0), [])
+    // Its name is free again, as if it had never been.
+    await store.create(session)
+    sameRow(await store.find(session.id), session)
+  }),
+
+  rule('check answers, and changes nothing', async ({ store, create }) => {
+    const session = await create()
+    await store.check()
+    await Promise.all([store.check(), store.check()])
+    sameRow(await store.find(session.id), session)
+  }),
+]
+
+/** Rows: kept, ended, forgotten. */
+export const rowRules: readonly StoreRule[] = [...keeping, ...ending, ...forgetting]

@@ -1,0 +1,190 @@
+// The contract, fifth part: what does a thief of the database hold? A whole Daypass runs over the store, and its rows
+// are searched for anything that could be used.
+
+import assert from 'node:assert/strict'
+import { createSecretKey, randomBytes } from 'node:crypto'
+import { createDaypass, type Daypass } from '../core/daypass.ts'
+import { isDaypassError } from '../core/errors.ts'
+import { createKeys } from '../core/keys.ts'
+import { childSalt, mintRefreshToken } from '../core/refresh-token.ts'
+import type { Session, Store } from '../core/types.ts'
+import { createFakeClock, type FakeClock } from './clock.ts'
+import { bytes, findRow, rule, type StoreHarness, type StoreRule } from './store-harness.ts'
+
+/** The rules about a whole Daypass over the store. */
+export const secretRules: readonly StoreRule[] = [
+  rule(
+    'after a life of refreshes the engine holds no token, no proof, no live salt, no key and no JWT',
+    async (bench) => {
+      const { store, harness } = bench
+      const { auth, secret, used, live } = await liveALittle(store)
+      const raw = await dump(harness, store)
+      const { id } = (await auth.sessions('subject-1'))[0]!
+      const row = await findRow(store, id)
+      assert.ok(raw.contains('subject-1'), 'the search finds what is there')
+      assert.ok(raw.contains(row.secret), 'the search finds bytes that are there')
+
+      raw.lacks('the server secret', secret)
+      for (const token of used.refreshTokens) {
+        const { tag, proof } = parts(token)
+        raw.lacks('a refresh token', token, token.slice(4))
+        raw.lacks('the bytes of a refresh token', Buffer.from(token.slice(4), 'base64url'))
+        raw.lacks('a tag', tag)
+        raw.lacks('a proof', proof)
+      }
+      raw.lacks('the salt of the live token', parts(live).salt)
+      for (const token of used.accessTokens) raw.lacks('an access token', token, token.split('.')[2]!)
+      for (const key of used.keys) raw.lacks('an Idempotency-Key', key, Buffer.from(key, 'base64url'))
+      await auth.refresh(live)
+    },
+  ),
+
+  rule(
+    'whoever has the rows, but not the server secret, forges no token, and the attempt ends no session',
+    async (bench) => {
+      const { store } = bench
+      const { auth, live } = await liveALittle(store)
+      const { id } = (await auth.sessions('subject-1'))[0]!
+      const row = await findRow(store, id)
+      const salts = [row.parentSalt!, bytes(8), new Uint8Array(8), childSalt(row, row.parentKey!, row.parentSalt!)]
+      const keys = [row.secret, row.parentKey!, row.parentSalt!, new Uint8Array(32), bytes(32), Buffer.from(row.id)]
+      const { keyId } = parts(live)
+      for (const generation of [row.generation - 1, row.generation, row.generation + 1]) {
+        for (const salt of salts) {
+          for (const key of keys) {
+            const forged = mintRefreshToken(row, generation, salt, { id: keyId, key: createSecretKey(key) })
+            await refused(auth, forged)
+            await refused(auth, forged, Buffer.from(row.parentKey!).toString('base64url'))
+          }
+        }
+      }
+      const after = await findRow(store, id)
+      assert.equal(after.revokedAt, null)
+      assert.equal(after.generation, row.generation)
+      await auth.refresh(live)
+    },
+  ),
+
+  rule('whoever has the server secret, but not the rows, forges no token either', async (bench) => {
+    const { store } = bench
+    const { auth, live, proofKey } = await liveALittle(store)
+    const { id } = (await auth.sessions('subject-1'))[0]!
+    const row = await findRow(store, id)
+    // The session's id is no secret: it is in every access token. Its secret is what the thief has to guess.
+    const guess: Session = { ...row, secret: bytes(16) }
+    await refused(auth, mintRefreshToken(guess, row.generation, bytes(8), proofKey))
+    // A good proof over a bad tag is an alarm: the server's key is out, and the session is ended.
+    assert.equal((await findRow(store, id)).revokedReason, 'forgery')
+    await assert.rejects(auth.refresh(live), (error) => isDaypassError(error, 'ERR_SESSION_REVOKED'))
+  }),
+
+  rule('a whole session on this store: lost answers, late replays, a thief caught, sign-out', async ({ store }) => {
+    const { auth, clock } = createTestDaypass(store)
+    const first = await auth.issue('subject-1', { claims: { role: 'admin' }, device: { label: 'phone' } })
+    const key = newKey()
+    const second = await auth.refresh(first.refreshToken, { idempotencyKey: key })
+    clock.advance(86_400)
+    const again = await auth.refresh(first.refreshToken, { idempotencyKey: key })
+    assert.equal(again.outcome, 'replayed')
+    assert.equal(again.refreshToken, second.refreshToken)
+    const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
+    const [a, b] = await Promise.allSettled([
+      auth.refresh(third.refreshToken, { idempotencyKey: newKey() }),
+      auth.refresh(third.refreshToken, { idempotencyKey: newKey() }),
+    ])
+    const outcomes = [a, b].map((each) => (each.status === 'fulfilled' ? 'won' : each.reason.code)).sort()
+    assert.deepEqual(outcomes, ['ERR_REFRESH_SUPERSEDED', 'won'])
+    clock.advance(60)
+    assert.equal((await auth.sessions('subject-1')).length, 1)
+    const reused = (error: unknown) => isDaypassError(error, 'ERR_REFRESH_TOKEN_REUSED')
+    await assert.rejects(auth.refresh(first.refreshToken, { idempotencyKey: newKey() }), reused)
+    assert.deepEqual(await auth.sessions('subject-1'), [])
+
+    const next = await auth.issue('subject-1')
+    assert.equal(await auth.revoke(next.session.id), true)
+    const revoked = (error: unknown) => isDaypassError(error, 'ERR_SESSION_REVOKED')
+    await assert.rejects(auth.refresh(next.refreshToken), revoked)
+    clock.advance(40 * 86_400)
+    assert.equal(await auth.prune(), 2)
+    assert.equal(await store.find(next.session.id), null)
+  }),
+]
+
+const newKey = () => randomBytes(24).toString('base64url')
+
+function createTestDaypass(store: Store): { auth: Daypass; secret: Buffer; clock: FakeClock } {
+  const clock = createFakeClock(Date.now())
+  const secret = randomBytes(48)
+  return { auth: createDaypass({ secret, issuer: 'https://id.example', store, clock: clock.clock }), secret, clock }
+}
+
+/** Issues, refreshes 30 times with keys, replays, races, refreshes without a key; gives all that was ever handed out. */
+async function liveALittle(store: Store) {
+  const { auth, secret, clock } = createTestDaypass(store)
+  const used = { refreshTokens: [] as string[], accessTokens: [] as string[], keys: [] as string[] }
+  const keep = <T extends { refreshToken: string; accessToken: string }>(tokens: T) => {
+    used.refreshTokens.push(tokens.refreshToken)
+    used.accessTokens.push(tokens.accessToken)
+    return tokens.refreshToken
+  }
+  let live = keep(
+    await auth.issue('subject-1', { claims: { role: 'admin' }, device: { userAgent: 'UA', ip: '192.0.2.1' } }),
+  )
+  for (let i = 0; i < 30; i++) {
+    const idempotencyKey = newKey()
+    used.keys.push(idempotencyKey)
+    clock.advance(i % 3 === 0 ? 3600 : 1)
+    const before = live
+    live = keep(await auth.refresh(before, { idempotencyKey, ip: '192.0.2.2' }))
+    if (i % 5 === 0) assert.equal(keep(await auth.refresh(before, { idempotencyKey })), live)
+    if (i % 7 === 0) await auth.refresh(before, { idempotencyKey: newKey() }).catch(() => {})
+    if (i % 10 === 4) live = keep(await auth.refresh(live))
+    await auth.verify(used.accessTokens.at(-1)!)
+  }
+  // The last rotation is keyed: the row then holds all that a child's salt is made of, and even so no token.
+  const idempotencyKey = newKey()
+  used.keys.push(idempotencyKey)
+  live = keep(await auth.refresh(live, { idempotencyKey }))
+  return { auth, secret, used, live, proofKey: proofKeyOf(secret) }
+}
+
+/** The proof key as `createDaypass` derives it: what a thief of the server secret has. */
+function proofKeyOf(secret: Buffer) {
+  return createKeys(secret, 'EdDSA').proofKeys[0]!
+}
+
+async function refused(auth: Daypass, refreshToken: string, idempotencyKey?: string): Promise<void> {
+  await assert.rejects(auth.refresh(refreshToken, { idempotencyKey }), (error) =>
+    isDaypassError(error, 'ERR_REFRESH_TOKEN_INVALID'),
+  )
+}
+
+/** The parts of a refresh token that are worth something. */
+function parts(token: string) {
+  const all = Buffer.from(token.slice(4), 'base64url')
+  return { keyId: all[1]!, salt: all.subarray(22, 30), tag: all.subarray(30, 46), proof: all.subarray(46) }
+}
+
+/** All that the engine holds, and a search in it that knows the usual spellings of bytes. */
+async function dump(harness: StoreHarness, store: Store) {
+  const held = (await harness.rawRows(store)).map((part) =>
+    typeof part === 'string' ? Buffer.from(part) : Buffer.from(part),
+  )
+  const spellings = (needle: string | Uint8Array): Buffer[] => {
+    if (typeof needle === 'string') return [Buffer.from(needle), Buffer.from(needle, 'utf16le')]
+    const buffer = Buffer.from(needle)
+    const texts = [buffer.toString('hex'), buffer.toString('hex').toUpperCase()]
+    // Without the last character or two, which depend on what follows and on padding.
+    texts.push(buffer.toString('base64').replace(/.?=*$/, ''), buffer.toString('base64url').slice(0, -1))
+    texts.push(JSON.stringify([...buffer]).slice(1, -1))
+    return [buffer, ...texts.map((text) => Buffer.from(text))]
+  }
+  const contains = (needle: string | Uint8Array) =>
+    spellings(needle).some((spelling) => held.some((part) => part.includes(spelling)))
+  return {
+    contains,
+    lacks(what: string, ...needles: (string | Uint8Array)[]) {
+      for (const needle of needles) assert.ok(!contains(needle), `the engine holds ${what}`)
+    },
+  }
+}

@@ -1,0 +1,24 @@
+// Does every store keep the whole contract? On the real engines, nothing skipped.
+
+import { describe, test } from 'node:test'
+import { type StoreHarness, storeContract } from '../../src/testing/index.ts'
+import { memoryHarness, sqliteFileHarness, sqliteMemoryHarness } from './harness.ts'
+
+const engines: [string, () => StoreHarness][] = [
+  ['memory', memoryHarness],
+  ['SQLite on a file', sqliteFileHarness],
+  ['SQLite in memory, on the app’s own database', sqliteMemoryHarness],
+]
+
+for (const [name, createHarness] of engines) {
+  describe(name, () => {
+    for (const rule of storeContract) {
+      test(rule.name, (t) => rule.run({ ...createHarness(), note: (line) => t.diagnostic(line) }))
+    }
+  })
+}
+
+test('the engines that ran are named at the end of the run', (t) => {
+  t.diagnostic('engine: memory')
+  t.diagnostic(`engine: SQLite ${process.versions.sqlite} (node:sqlite, file and :memory:)`)
+})
