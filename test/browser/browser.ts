@@ -1,0 +1,88 @@
+// Which Chromium do the browser tests run in, and what did a page notice that it should not have?
+
+import { existsSync, globSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { build } from 'vite'
+
+const root = join(import.meta.dirname, '../..')
+
+/** Browsers that machines have anyway. */
+const usual = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+]
+
+/** Nothing here goes anywhere but to our own server; the sandbox cannot be had as root or in a container. */
+const args = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+]
+
+/** Starts a real Chromium: CHROMIUM_PATH, the machine's own, or the one that `npm ci` brought along. */
+export async function launchBrowser(): Promise<Browser> {
+  const found = process.env.CHROMIUM_PATH ?? usual.find((path) => existsSync(path))
+  if (found !== undefined) return chromium.launch({ executablePath: found, args })
+  const { default: packed } = await import('@sparticuz/chromium')
+  const executablePath = await packed.executablePath()
+  try {
+    return await chromium.launch({ executablePath, args })
+  } catch (error) {
+    if (!/shared libraries/.test(String(error))) throw error
+    return chromium.launch({ executablePath, args, env: { ...process.env, ...(await unpackLibraries()) } })
+  }
+}
+
+/** The few libraries that a bare machine lacks; the package has them, and unpacks them where it believes to be in AWS. */
+async function unpackLibraries(): Promise<Record<string, string>> {
+  const { inflate } = await import(new URL('lambdafs.js', import.meta.resolve('@sparticuz/chromium')).href)
+  await inflate(join(root, 'node_modules/@sparticuz/chromium/bin/al2023.tar.br'))
+  return { LD_LIBRARY_PATH: join(tmpdir(), 'al2023/lib') }
+}
+
+/** Builds the console, unless it is built and newer than all it is made of. */
+export async function buildConsole(): Promise<void> {
+  const page = join(root, 'dist/console/index.html')
+  const sources = globSync(['web/*', 'src/client/*'], { cwd: root }).map((file) => statSync(join(root, file)).mtimeMs)
+  if (existsSync(page) && statSync(page).mtimeMs > Math.max(...sources)) return
+  await build({ root: join(root, 'web'), logLevel: 'warn' })
+}
+
+/** What the page's script got hold of, and what went wrong in it. */
+export interface Watched {
+  /** Uncaught errors, breaches of the content security policy, and whatever else the console calls an error. */
+  problems: string[]
+  /** Requests that failed or were answered 400 or more: "401 /auth/login", "net::ERR_CONNECTION_REFUSED /auth/me". */
+  refusals: string[]
+  /** The text of every answer that script could read. */
+  bodies: Promise<string>[]
+}
+
+/** Watches a page from its first request on. */
+export function watch(page: Page): Watched {
+  const watched: Watched = { problems: [], refusals: [], bodies: [] }
+  page.on('pageerror', (error) => watched.problems.push(String(error)))
+  page.on('console', (message) => {
+    // Chromium logs every refused request as well; those are counted below, each with its address.
+    if (message.text().startsWith('Failed to load resource')) return
+    if (message.type() === 'error' || message.type() === 'warning') watched.problems.push(message.text())
+  })
+  page.on('requestfailed', (request) =>
+    watched.refusals.push(`${request.failure()?.errorText} ${new URL(request.url()).pathname}`),
+  )
+  page.on('response', (response) => {
+    const { pathname } = new URL(response.url())
+    if (response.status() >= 400) watched.refusals.push(`${response.status()} ${pathname}`)
+    // An answer without a body has none to read.
+    watched.bodies.push(response.text().catch(() => ''))
+  })
+  return watched
+}

@@ -1,0 +1,255 @@
+// Does a person stay signed in, in a real browser, whatever happens to the server, the tabs and the tokens?
+
+import assert from 'node:assert/strict'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { post, type ServerProcess, startServerProcess } from '../server/process.ts'
+import { buildConsole, launchBrowser, type Watched, watch } from './browser.ts'
+
+const lifetime = 2
+const password = 'correct horse battery'
+let browser: Browser
+let server: ServerProcess
+
+before(async () => {
+  await buildConsole()
+  const settings = { DAYPASS_ACCESS_TOKEN_LIFETIME: String(lifetime), DAYPASS_LOG: 'debug' }
+  ;[server, browser] = await Promise.all([startServerProcess(settings), launchBrowser()])
+})
+after(() => Promise.all([browser?.close(), server?.remove()]))
+
+/** A tab with the console in it. */
+interface Tab {
+  page: Page
+  watched: Watched
+}
+
+async function openTab(context: BrowserContext): Promise<Tab> {
+  const page = await context.newPage()
+  const watched = watch(page)
+  await page.goto(server.url)
+  return { page, watched }
+}
+
+/** A browser of its own, with nothing in it, and the console open. */
+async function openBrowser(t: TestContext): Promise<Tab & { context: BrowserContext }> {
+  const context = await browser.newContext()
+  t.after(() => context.close())
+  context.setDefaultTimeout(20_000)
+  return { context, ...(await openTab(context)) }
+}
+
+async function submit({ page }: Tab, email: string, secret = password): Promise<void> {
+  await page.getByTestId('email').fill(email)
+  await page.getByTestId('password').fill(secret)
+  await page.getByTestId('password').press('Enter')
+}
+
+async function signUp(tab: Tab, email: string): Promise<void> {
+  await submit(tab, email)
+  await seesPass(tab, email)
+}
+
+async function signIn(tab: Tab, email: string, secret = password): Promise<void> {
+  const title = tab.page.getByRole('heading', { name: 'Sign in' })
+  await tab.page.getByTestId('signed-out').waitFor()
+  if (!(await title.isVisible())) await tab.page.getByTestId('other-mode').click()
+  await submit(tab, email, secret)
+}
+
+const seesPass = ({ page }: Tab, email: string) => page.getByTestId('holder').filter({ hasText: email }).waitFor()
+const seesCard = ({ page }: Tab) => page.getByTestId('signed-out').waitFor()
+const seesText = ({ page }: Tab, testid: string, hasText: string | RegExp) =>
+  page.getByTestId(testid).filter({ hasText }).waitFor()
+const readNumber = async ({ page }: Tab, testid: string) =>
+  Number((await page.getByTestId(testid).innerText()).replaceAll(',', ''))
+
+/** Waits until something holds; what it waits for is in another process. */
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 20_000; Date.now() < end; await pause(50)) if (await holds()) return
+  assert.fail(`It never came to this: ${what}`)
+}
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+/** What the server logged since `from`, by name. */
+const events = (name: string, from = 0) => server.log.slice(from).filter(({ message }) => message === name)
+
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
+
+describe('the console in a real Chromium', () => {
+  test('ten calls at once for 20 seconds: none fails, and every expiry costs one refresh', async (t) => {
+    t.diagnostic(`engine: Chromium ${browser.version()}`)
+    const from = server.log.length
+    const tab = await openBrowser(t)
+    const { page, context, watched } = tab
+    /** When each access token ends, in the order in which they came. */
+    const expiries: number[] = []
+    let refreshes = 0
+    page.on('request', (request) => {
+      if (request.url().endsWith('/auth/refresh')) refreshes++
+    })
+    page.on('response', async (response) => {
+      if (!/\/auth\/(register|refresh)$/.test(response.url()) || !response.ok()) return
+      expiries.push(claimsOf((await response.json()).accessToken).exp * 1000)
+    })
+    const email = 'twenty-seconds@example.com'
+    await seesCard(tab)
+    await signUp(tab, email)
+    await page.getByTestId('keep-calling').check()
+    await pause(20_000)
+    await page.getByTestId('keep-calling').uncheck()
+
+    const answered = await readNumber(tab, 'answered')
+    assert.equal(await readNumber(tab, 'failed'), 0)
+    assert.ok(answered >= 100 && answered % 10 === 0, `${answered} calls`)
+
+    // The page renews its pass without being called as well, so the count goes on: both sides are read until they agree.
+    await until(
+      'page and server agree',
+      async () => (await readNumber(tab, 'renewals')) === events('rotated', from).length,
+    )
+    const rotations = events('rotated', from)
+    assert.ok(rotations.length >= Math.floor(20 / lifetime) - 1, `${rotations.length} refreshes`)
+    for (const [i, { at }] of rotations.entries()) {
+      // The client renews when a tenth is left, or when a call is refused: never before, so never twice for one expiry.
+      assert.ok((at as number) >= expiries[i]! - lifetime * 100 - 50, `refresh ${i + 1} came before the token's end`)
+    }
+    assert.equal(refreshes, events('rotated', from).length)
+    for (const trouble of ['replayed', 'retried', 'superseded', 'reused', 'revoked', 'request failed']) {
+      assert.deepEqual(events(trouble, from), [], trouble)
+    }
+    t.diagnostic(`${answered} calls, ${rotations.length} refreshes`)
+
+    await t.test('the refresh token is not readable from script', async () => {
+      const readable = await page.evaluate(async () =>
+        JSON.stringify([
+          document.cookie,
+          { ...localStorage },
+          { ...sessionStorage },
+          await indexedDB.databases(),
+          await caches.keys(),
+          document.documentElement.outerHTML,
+        ]),
+      )
+      assert.doesNotMatch(readable, /dpr_/)
+      assert.doesNotMatch(readable, /eyJ[\w-]{10}/, 'not even an access token is kept or shown whole')
+      const bodies = (await Promise.all(watched.bodies)).join('\n')
+      assert.match(bodies, /"accessToken":"eyJ/)
+      assert.doesNotMatch(bodies, /dpr_/)
+      const [cookie, ...more] = await context.cookies()
+      assert.deepEqual(more, [])
+      assert.match(cookie!.value, /^dpr_/)
+      assert.deepEqual([cookie!.httpOnly, cookie!.sameSite], [true, 'Strict'])
+    })
+
+    await t.test('a reload keeps the person signed in', async () => {
+      await page.reload()
+      await seesPass(tab, email)
+      await page.getByTestId('call').click()
+      await seesText(tab, 'answered', '1')
+      assert.equal(events('issued', from).length, 1)
+    })
+    assert.deepEqual(watched.problems, [])
+  })
+
+  test('signing out ends the other tab as well, by its next call', async (t) => {
+    const from = server.log.length
+    const one = await openBrowser(t)
+    await signUp(one, 'two-tabs@example.com')
+    const two = await openTab(one.context)
+    await seesPass(two, 'two-tabs@example.com')
+    await two.page.getByTestId('keep-calling').check()
+    await until('the other tab calls', async () => (await readNumber(two, 'answered')) >= 10)
+
+    await one.page.getByTestId('sign-out').click()
+    await Promise.all([seesCard(one), seesCard(two)])
+    await seesText(two, 'ending', 'You signed out.')
+    await until('the server knows', () => events('revoked', from).length > 0)
+    assert.deepEqual(await one.context.cookies(), [])
+    await two.page.reload()
+    await seesCard(two)
+    assert.equal(events('issued', from).length, 1)
+    assert.deepEqual([...one.watched.problems, ...two.watched.problems], [])
+  })
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    test(`a server restarted mid-way (${signal}) signs nobody out`, async (t) => {
+      const from = server.log.length
+      const tab = await openBrowser(t)
+      await signUp(tab, `${signal}@example.com`)
+      await tab.page.getByTestId('keep-calling').check()
+      await until('the page calls', async () => (await readNumber(tab, 'answered')) >= 10)
+
+      await server.stop(signal)
+      await seesText(tab, 'status', 'Offline')
+      await server.start()
+
+      await seesText(tab, 'status', 'Signed in')
+      const before = await readNumber(tab, 'answered')
+      const failed = await readNumber(tab, 'failed')
+      await until('calls are answered again', async () => (await readNumber(tab, 'answered')) >= before + 20)
+      assert.equal(await readNumber(tab, 'failed'), failed)
+      assert.equal(events('issued', from).length, 1)
+      assert.deepEqual([...events('revoked', from), ...events('reused', from)], [])
+      assert.deepEqual(tab.watched.problems, [])
+    })
+  }
+
+  test('a person sees their devices, ends one, and changes the password, which ends the others', async (t) => {
+    const email = 'devices@example.com'
+    const laptop = await openBrowser(t)
+    await signUp(laptop, email)
+    const [phone, tablet] = await Promise.all([openBrowser(t), openBrowser(t)])
+    for (const device of [phone, tablet]) {
+      await signIn(device, email)
+      await seesPass(device, email)
+    }
+
+    const devices = phone.page.getByTestId('device')
+    await phone.page.reload()
+    await until('three devices are listed', async () => (await devices.count()) === 3)
+    assert.match(await devices.first().innerText(), /Chrome on .+ 127\.0\.0\.1 .*this device/s)
+    await tablet.page.getByTestId('keep-calling').check()
+    // The other two are the tablet, which signed in last, and the laptop; one of them is ended here.
+    await phone.page.getByTestId('end').first().click()
+    await until('two devices are left', async () => (await devices.count()) === 2)
+
+    await phone.page.getByTestId('open-password').click()
+    await phone.page.getByTestId('current').fill('not my password')
+    await phone.page.getByTestId('next').fill('another horse entirely')
+    await phone.page.getByTestId('change-password').click()
+    await seesText(phone, 'password-problem', /current password/)
+    await phone.page.getByTestId('current').fill(password)
+    await phone.page.getByTestId('change-password').click()
+    await seesText(phone, 'password-success', 'Changed')
+    await until('one device is left', async () => (await devices.count()) === 1)
+    for (const device of [laptop, tablet]) {
+      await seesCard(device)
+      await seesText(device, 'ending', 'This session was ended')
+    }
+    await signIn(laptop, email)
+    await seesText(laptop, 'problem', 'E-mail and password do not match.')
+    await signIn(laptop, email, 'another horse entirely')
+    await seesPass(laptop, email)
+    for (const device of [laptop, phone, tablet]) assert.deepEqual(device.watched.problems, [])
+  })
+
+  test('what is wrong with a sign-in is said, with what to do', async (t) => {
+    const email = 'mistakes@example.com'
+    const tab = await openBrowser(t)
+    await submit(tab, 'mistakes', 'short')
+    await seesText(tab, 'email-problem', 'Enter your e-mail address')
+    await seesText(tab, 'password-problem', '8 characters or longer')
+    await signUp(tab, email)
+    await tab.page.getByTestId('sign-out').click()
+    await signIn(tab, email, 'not my password')
+    await seesText(tab, 'problem', 'E-mail and password do not match.')
+
+    const guess = { email, password: 'a guess', transport: 'body' }
+    await Promise.all(Array.from({ length: 10 }, () => post(`${server.url}/auth/login`, guess)))
+    await signIn(tab, email)
+    await seesText(tab, 'problem', /Too many tries\. Wait 1[45](\.\d)? minutes/)
+    assert.deepEqual(tab.watched.problems, [])
+  })
+})

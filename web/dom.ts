@@ -1,0 +1,39 @@
+// How are elements made without a framework?
+
+type Child = Node | string
+type Attributes = Record<string, string | number | boolean | undefined>
+
+/** Makes an element. A boolean attribute is there or not; `testid` is short for `data-testid`. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  { testid, ...attributes }: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries({ ...attributes, 'data-testid': testid })) {
+    if (value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : String(value))
+  }
+  element.append(...children)
+  return element
+}
+
+/** Makes a button that does one thing, and is busy until that is done. */
+export function makeButton(attributes: Attributes, text: string, act: () => unknown): HTMLButtonElement {
+  const button = make('button', { type: 'button', ...attributes }, text)
+  button.addEventListener('click', async () => {
+    // Not `disabled`, which would take the keyboard's focus away.
+    if (button.ariaBusy === 'true') return
+    button.ariaBusy = 'true'
+    try {
+      await act()
+    } finally {
+      button.ariaBusy = null
+    }
+  })
+  return button
+}
+
+/** Sets a text where it differs, so that a screen is not painted for nothing. */
+export function say(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text
+}

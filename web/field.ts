@@ -1,0 +1,43 @@
+// What is a form field here? A label, an input, and room for the one thing that is wrong with it.
+
+import { make, say } from './dom.ts'
+
+/** One input with what belongs to it. */
+export interface Field {
+  /** What goes into the form. */
+  element: HTMLElement
+  input: HTMLInputElement
+  /** Says what is wrong; empty for nothing. */
+  complain(problem: string): void
+}
+
+/** Makes a field; `name` must be the only one on the page, for ids are made of it. */
+export function makeField(label: string, name: string, attributes: Record<string, string | boolean>): Field {
+  const input = make('input', { id: name, name, testid: name, 'aria-describedby': `${name}-problem`, ...attributes })
+  const problem = make('p', { id: `${name}-problem`, class: 'problem', testid: `${name}-problem` })
+  const complain = (text: string) => {
+    say(problem, text)
+    if (text === '') input.removeAttribute('aria-invalid')
+    else input.setAttribute('aria-invalid', 'true')
+  }
+  input.addEventListener('input', () => complain(''))
+  return {
+    element: make('div', { class: 'field' }, make('label', { for: name }, label), input, problem),
+    input,
+    complain,
+  }
+}
+
+/** Says the problem of every field that has one, and puts the cursor into the first. True where all is well. */
+export function checkFields(checks: [Field, string][]): boolean {
+  for (const [field, problem] of checks) field.complain(problem)
+  const wrong = checks.find(([, problem]) => problem !== '')
+  wrong?.[0].input.focus()
+  return wrong === undefined
+}
+
+/** What is wrong with a new password. */
+export function checkNewPassword(password: string): string {
+  if (password.length === 0) return 'Choose a password.'
+  return password.length < 8 ? 'Make it 8 characters or longer.' : ''
+}

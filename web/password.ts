@@ -1,0 +1,55 @@
+// How is a password changed? With the old one; the person's other sessions end.
+
+import { make, say } from './dom.ts'
+import { checkFields, checkNewPassword, makeField } from './field.ts'
+import { client } from './pass.ts'
+import { readFailure, sayFailure } from './words.ts'
+
+/** Makes the form; `done` is told that other sessions were ended. */
+export function makePassword(done: () => void): HTMLElement {
+  const current = makeField('Current password', 'current', { type: 'password', autocomplete: 'current-password' })
+  const next = makeField('New password', 'next', { type: 'password', autocomplete: 'new-password', maxlength: '256' })
+  const problem = make('p', { class: 'problem', role: 'alert', testid: 'password-problem' })
+  const success = make('p', { class: 'success', role: 'status', testid: 'password-success' })
+  const submit = make('button', { testid: 'change-password' }, 'Change password')
+  const form = make('form', { novalidate: true }, current.element, next.element, problem, submit)
+
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    if (submit.ariaBusy === 'true') return
+    say(problem, '')
+    say(success, '')
+    const values = { current: current.input.value, next: next.input.value }
+    const isGood = checkFields([
+      [current, values.current ? '' : 'Enter the password that you have now.'],
+      [next, checkNewPassword(values.next)],
+    ])
+    if (!isGood) return
+    submit.ariaBusy = 'true'
+    const failure = await change(values)
+    submit.ariaBusy = null
+    if (failure !== undefined) return say(problem, failure)
+    form.reset()
+    say(success, 'Changed. Your other devices were signed out.')
+    done()
+  })
+
+  return make(
+    'section',
+    { class: 'panel' },
+    make('details', {}, make('summary', { testid: 'open-password' }, 'Change password'), form, success),
+  )
+}
+
+/** What went wrong; undefined for nothing. */
+async function change(values: { current: string; next: string }): Promise<string | undefined> {
+  try {
+    const headers = { 'content-type': 'application/json' }
+    const response = await client.fetch('/auth/password', { method: 'POST', headers, body: JSON.stringify(values) })
+    if (response.ok) return undefined
+    const failure = await readFailure(response)
+    return failure.body?.code === 'ERR_CREDENTIALS_INVALID' ? 'That is not your current password.' : sayFailure(failure)
+  } catch (error) {
+    return sayFailure(error)
+  }
+}

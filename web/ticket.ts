@@ -1,0 +1,108 @@
+// How much of the day pass is left? A ticket that burns down, and is whole again at each renewal.
+
+import { make, say } from './dom.ts'
+import { client, countRenewals } from './pass.ts'
+import { sayDuration, sayLeft, sayWhen } from './words.ts'
+
+/** Makes the ticket; it lives until `signal` aborts. */
+export function makeTicket(signal: AbortSignal): HTMLElement {
+  const holder = make('h1', { class: 'holder', testid: 'holder', tabindex: -1 }, '\u00a0')
+  const token = make('dd', { class: 'code', testid: 'token' })
+  const lifetime = make('dd', { testid: 'lifetime' })
+  const end = make('dd', { testid: 'session-end' })
+  const left = make('p', { class: 'left', role: 'timer', testid: 'left' })
+  const renewals = make('span', { class: 'count', testid: 'renewals' })
+  const times = make('span')
+  const fill = make('div', { class: 'fill' })
+  const ticket = make(
+    'section',
+    { class: 'ticket', 'aria-label': 'Your day pass', testid: 'ticket' },
+    make('div', { class: 'burn', 'aria-hidden': 'true' }, fill),
+    make(
+      'div',
+      { class: 'face' },
+      make('p', { class: 'eyebrow' }, 'Day pass'),
+      holder,
+      make(
+        'dl',
+        {},
+        make('div', {}, make('dt', {}, 'Access token'), token),
+        make('div', {}, make('dt', {}, 'Each good for'), lifetime),
+        make('div', {}, make('dt', {}, 'Session ends'), end),
+      ),
+    ),
+    make(
+      'div',
+      { class: 'stub' },
+      make('p', { class: 'eyebrow' }, 'Time left'),
+      left,
+      make('p', { class: 'renewed' }, 'renewed ', renewals, ' ', times),
+    ),
+  )
+
+  let shownExpiry: number | undefined
+  function render(): void {
+    const { session, expiresAt, expiresIn } = client.getSession()
+    if (session === undefined || expiresAt === undefined || expiresIn === undefined) return
+    if (expiresAt === shownExpiry) return
+    const isRenewal = shownExpiry !== undefined
+    shownExpiry = expiresAt
+    say(lifetime, sayDuration(expiresIn))
+    say(end, sayWhen(session.expiresAt))
+    say(renewals, String(countRenewals()))
+    say(times, countRenewals() === 1 ? 'time' : 'times')
+    void showToken(token)
+    burn(fill, expiresAt, expiresIn * 1000)
+    if (isRenewal) stamp(ticket)
+    tick()
+  }
+
+  let timer: number | undefined
+  function tick(): void {
+    clearTimeout(timer)
+    const milliseconds = (shownExpiry ?? 0) - performance.now()
+    say(left, sayLeft(milliseconds))
+    if (!signal.aborted && milliseconds > 0) timer = window.setTimeout(tick, milliseconds < 60_000 ? 100 : 500)
+  }
+
+  const unsubscribe = client.subscribe(render)
+  signal.addEventListener('abort', unsubscribe)
+  render()
+  void showHolder(holder)
+  return ticket
+}
+
+const isStill = matchMedia('(prefers-reduced-motion: reduce)')
+
+/** Fills the ticket in one sweep, then lets it drain until `expiresAt`. */
+function burn(fill: HTMLElement, expiresAt: number, lifetime: number): void {
+  const from = getComputedStyle(fill).transform
+  for (const animation of fill.getAnimations()) animation.cancel()
+  const left = Math.max(0, expiresAt - performance.now())
+  const at = (part: number) => ({ transform: `translateX(${(part - 1) * 100}%)` })
+  // Still means in ten steps: what is left stays to be seen, and nothing glides.
+  const easing = isStill.matches ? 'steps(10, end)' : 'linear'
+  fill.animate([at(left / lifetime), at(0)], { duration: left, fill: 'forwards', easing })
+  if (isStill.matches) return
+  const sweep = Math.min(450, left / 3)
+  const whereItWillBe = at((left - sweep) / lifetime)
+  fill.animate([{ transform: from }, whereItWillBe], { duration: sweep, easing: 'cubic-bezier(.2, .8, .2, 1)' })
+}
+
+/** The small sign that this pass is a new one. */
+function stamp(ticket: HTMLElement): void {
+  if (isStill.matches) return
+  const count = ticket.querySelector('.count')
+  count?.animate([{ transform: 'translateY(-.45em)', opacity: 0 }, {}], { duration: 300, easing: 'ease-out' })
+}
+
+/** The header, which says nothing, and the last six of the signature, with which nobody can do anything. */
+async function showToken(element: HTMLElement): Promise<void> {
+  const token = await client.getAccessToken().catch(() => '')
+  if (token !== '') say(element, `${token.slice(0, 3)}…${token.slice(-6)}`)
+}
+
+async function showHolder(element: HTMLElement): Promise<void> {
+  const response = await client.fetch('/auth/me').catch(() => undefined)
+  if (response?.ok) say(element, (await response.json()).email)
+}

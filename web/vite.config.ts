@@ -1,0 +1,14 @@
+// How is the console built? Small files of plain TypeScript, into the folder that the server serves.
+
+import { defineConfig } from 'vite'
+
+export default defineConfig({
+  build: {
+    outDir: '../dist/console',
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    target: 'es2023',
+    // The page's policy allows no inline script, and every browser that runs this knows modulepreload.
+    modulePreload: { polyfill: false },
+  },
+})
