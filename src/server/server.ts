@@ -27,7 +27,7 @@ export interface RunningServer {
 
 /** Starts the standalone server. Throws `ERR_OPTION_INVALID`, `ERR_STORE_…`, or what `listen` throws. */
 export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
-  const stores = openStores(config.store)
+  const stores = await openStores(config.store)
   const metrics = createMetrics()
   const auth = createDaypass({
     secret: config.secret,

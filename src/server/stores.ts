@@ -14,7 +14,7 @@ export interface Stores {
 }
 
 /** Opens what the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
-export function openStores(url: string): Stores {
+export async function openStores(url: string): Promise<Stores> {
   const scheme = url.slice(0, url.indexOf(':') + 1)
   if (scheme === 'memory:') {
     const db = openSqlite(':memory:')
@@ -26,5 +26,9 @@ export function openStores(url: string): Stores {
     const sessions = createSqliteStore(db)
     return { sessions, accounts: createSqliteAccounts(db), close: async () => db.close() }
   }
-  throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE must be sqlite:PATH or memory:.')
+  if (scheme === 'postgres:' || scheme === 'postgresql:') {
+    const { openPostgres } = await import('./open-postgres.ts')
+    return openPostgres(url)
+  }
+  throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE must be sqlite:PATH, memory: or postgres://….')
 }

@@ -1,0 +1,244 @@
+// Does the PostgreSQL store keep the contract, on a real PostgreSQL, and use it as it promises?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import pg from 'pg'
+import postgres from 'postgres'
+import { createDaypass } from '../../src/index.ts'
+import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
+import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
+import { type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
+import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+
+let engine: PostgresEngine
+before(
+  async () => {
+    engine = await startPostgres()
+  },
+  { timeout: 60_000 },
+)
+after(() => engine.remove())
+
+type Driver = (url: string) => { client: Parameters<typeof createPostgresStore>[0]; end(): Promise<void> }
+const drivers: Record<string, Driver> = {
+  pg(url) {
+    const pool = newPool(url)
+    return { client: pool, end: () => pool.end() }
+  },
+  'postgres.js'(url) {
+    const sql = postgres(url, { max: 5, onnotice: () => {} })
+    return { client: sql, end: () => sql.end() }
+  },
+}
+
+function newPool(url: string, max = 5) {
+  const pool = new pg.Pool({ connectionString: url, max })
+  pool.on('error', () => {})
+  return pool
+}
+
+function harness(driver: Driver): StoreHarness {
+  const opened = new Map<Store, { url: string; end(): Promise<void> }>()
+  return {
+    async open() {
+      const url = await engine.database()
+      const { client, end } = driver(url)
+      const store = createPostgresStore(client)
+      opened.set(store, { url, end })
+      return store
+    },
+    async rawRows(store) {
+      const rows = await once(opened.get(store)!.url, 'SELECT * FROM daypass_session')
+      return rows.flatMap((row) => Object.values(row)).map((value) => (Buffer.isBuffer(value) ? value : String(value)))
+    },
+    async cleanup() {
+      for (const [store, { url, end }] of opened) {
+        opened.delete(store)
+        await end()
+        await once(engine.url, `DROP DATABASE ${new URL(url).pathname.slice(1)} WITH (FORCE)`)
+      }
+    },
+  }
+}
+
+for (const [name, driver] of Object.entries(drivers)) {
+  describe(`through ${name}`, () => {
+    for (const rule of storeContract) {
+      test(rule.name, (t) => rule.run({ ...harness(driver), note: (line) => t.diagnostic(line) }))
+    }
+    test('its version is named at the end of the run', (t) => {
+      t.diagnostic(`engine: PostgreSQL ${engine.version} (${name})`)
+    })
+  })
+}
+
+/** A Daypass on a pool whose statements are counted. */
+async function counted(url: string) {
+  const statements: string[] = []
+  const pool = newPool(url)
+  const counting: PgPool = {
+    query(text, values) {
+      statements.push(text)
+      return pool.query(text, values)
+    },
+  }
+  const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: createPostgresStore(counting) })
+  return { auth, statements, pool }
+}
+
+const key = () => randomBytes(16).toString('base64url')
+
+test('a refresh is one statement, and what is in flight together is one too', async () => {
+  const { auth, statements, pool } = await counted(await engine.database())
+  const tokens = await Promise.all(Array.from({ length: 32 }, (_, index) => auth.issue(`subject-${index}`)))
+  statements.length = 0
+  await auth.refresh(tokens[0]!.refreshToken, { idempotencyKey: key() })
+  assert.equal(statements.length, 1)
+  statements.length = 0
+  await Promise.all(tokens.slice(1).map(({ refreshToken }) => auth.refresh(refreshToken, { idempotencyKey: key() })))
+  assert.equal(statements.length, 1)
+  await pool.end()
+})
+
+test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async () => {
+  const url = await engine.database()
+  const secret = randomBytes(32)
+  const pools = [newPool(url), newPool(url)]
+  const auths = pools.map((pool) => createDaypass({ secret, issuer: 'test', store: createPostgresStore(pool) }))
+  const { refreshToken, session } = await auths[0]!.issue('ada')
+  const results = await Promise.allSettled(
+    Array.from({ length: 100 }, (_, index) => auths[index % 2]!.refresh(refreshToken, { idempotencyKey: key() })),
+  )
+  const won = results.filter((result) => result.status === 'fulfilled')
+  assert.equal(won.length, 1)
+  for (const result of results) {
+    if (result.status === 'rejected') assert.equal(result.reason.code, 'ERR_REFRESH_SUPERSEDED')
+  }
+  await auths[1]!.refresh(won[0]!.value.refreshToken, { idempotencyKey: key() })
+  assert.deepEqual(await auths[0]!.sessions('ada').then((list) => list.map(({ id }) => id)), [session.id])
+  assert.equal((await once(url, 'SELECT count(*)::int AS rows FROM daypass_session'))[0]!.rows, 1)
+  for (const pool of pools) await pool.end()
+})
+
+test('eight instances that start at once on an empty database make its tables once', async () => {
+  const url = await engine.database()
+  const pools = Array.from({ length: 8 }, () => newPool(url, 1))
+  await Promise.all(pools.map((pool) => createPostgresStore(pool).list('nobody', 0)))
+  await Promise.all(pools.map((pool) => pool.end()))
+})
+
+test('list, revoke and prune use their indexes at 200,000 sessions, and refreshes stay HOT', {
+  timeout: 60_000,
+}, async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const store = createPostgresStore(pool)
+  await store.check()
+  const now = Date.now()
+  await pool.query(
+    `INSERT INTO daypass_session SELECT gen_random_uuid(), 'subject-' || n / 2, 'c', '', '{}', 0,
+       '\\x00112233445566778899aabbccddeeff', NULL, NULL, 0, 0, $1::int8, $1::int8, $1::int8, '[]', $1::int8 + n * 3000,
+       ($1::int8 + n * 3000) / 3600000, $1::int8 + 2592000000, NULL, NULL, NULL, NULL,
+       CASE WHEN n % 100 = 0 THEN $1::int8 END, NULL FROM generate_series(1, 200000) n`,
+    [now],
+  )
+  await pool.query('ANALYZE daypass_session')
+  const plans: Record<string, string> = {}
+  const explaining = createPostgresStore({
+    async query(text: string, values?: unknown[]) {
+      if (/daypass_session/.test(text) && !/^CREATE/.test(text)) {
+        const { rows } = await pool.query(`EXPLAIN ${text}`, values)
+        plans[`${Object.keys(plans).length}: ${text.trim().slice(0, 60)}`] = rows
+          .map((row) => row['QUERY PLAN'])
+          .join('\n')
+      }
+      return pool.query(text, values)
+    },
+  })
+  await explaining.list('subject-77', now)
+  await explaining.revokeSubject('subject-78', now, 'admin')
+  await explaining.revoke('AAAAAAAAAAAAAAAAAAAAAA', now, 'admin')
+  await explaining.revokedSince(now + 1)
+  await explaining.prune(now + 3_600_000, 500)
+  assert.ok(Object.keys(plans).length >= 5)
+  for (const [statement, plan] of Object.entries(plans)) {
+    assert.doesNotMatch(plan, /Seq Scan/, `${statement}\n${plan}`)
+    assert.match(plan, /Index/, `${statement}\n${plan}`)
+  }
+
+  const hot = async () => {
+    const rows = await once(
+      url,
+      "SELECT n_tup_upd::int AS all, n_tup_hot_upd::int AS hot FROM pg_stat_user_tables WHERE relname = 'daypass_session'",
+    )
+    return rows[0]!
+  }
+  const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+  let { refreshToken } = await auth.issue('hot')
+  const before = await hot()
+  for (let round = 0; round < 50; round++) refreshToken = (await auth.refresh(refreshToken)).refreshToken
+  // The statistics come from each connection when it ends.
+  await pool.end()
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const after = await hot()
+  assert.ok(after.all - before.all >= 50)
+  assert.ok(after.hot - before.hot >= 0.9 * 50, `${after.hot - before.hot} of 50 were HOT`)
+})
+
+test('while the engine is away each call fails in bounded time as unavailable; when it is back, everyone goes on', async () => {
+  if (process.env.POSTGRES_URL) return
+  const url = await engine.database()
+  const pool = newPool(url)
+  const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: createPostgresStore(pool) })
+  const first = await auth.issue('ada')
+  await engine.stop()
+  const idempotencyKey = key()
+  const began = performance.now()
+  await assert.rejects(auth.refresh(first.refreshToken, { idempotencyKey }), {
+    status: 503,
+    code: 'ERR_STORE_UNAVAILABLE',
+  })
+  assert.ok(performance.now() - began < 6000)
+  await engine.start()
+  const second = await auth.refresh(first.refreshToken, { idempotencyKey })
+  assert.equal(second.outcome, 'rotated')
+  await pool.end()
+})
+
+test('a statement that hangs is given up on after the time-out', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const store = createPostgresStore(pool, { timeout: 300 })
+  const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+  const { refreshToken, session } = await auth.issue('ada')
+  const blocker = new pg.Client({ connectionString: url })
+  await blocker.connect()
+  await blocker.query('BEGIN')
+  await blocker.query('SELECT * FROM daypass_session FOR UPDATE')
+  await assert.rejects(auth.refresh(refreshToken), { status: 503 })
+  await blocker.query('ROLLBACK')
+  await blocker.end()
+  assert.equal((await auth.refresh(refreshToken)).session.id, session.id)
+  await pool.end()
+})
+
+test('accounts and limits: one account an address, tries counted in their window', async () => {
+  const pool = newPool(await engine.database())
+  const accounts = createPostgresAccounts(pool)
+  const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
+  assert.equal(await accounts.create(account), true)
+  assert.equal(await accounts.create({ ...account, id: '2' }), false)
+  assert.deepEqual(await accounts.findByEmail('a@b.c'), account)
+  await accounts.setPassword('1', 'other')
+  assert.equal((await accounts.findById('1'))?.passwordHash, 'other')
+  const tries = await Promise.all(Array.from({ length: 20 }, () => accounts.countTry('k', 1000, 60)))
+  assert.deepEqual(
+    tries.map(({ tries }) => tries).sort((a, b) => a - b),
+    Array.from({ length: 20 }, (_, n) => n + 1),
+  )
+  assert.deepEqual(await accounts.countTry('k', 1060, 60), { tries: 1, until: 1120 })
+  await accounts.forgetTries('k')
+  assert.equal((await accounts.countTry('k', 1061, 60)).tries, 1)
+  await pool.end()
+})
