@@ -31,7 +31,7 @@ export interface Answer {
   refreshToken?: string
 }
 
-/** Longest Retry-After believed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
+/** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
 const longestRetryAfter = 300
 
 /** Reads an answer. */
@@ -55,7 +55,7 @@ export function failed(error: any): Answer {
 /** Retry-After as seconds: a number, or a date by the server's own clock where it told the time. */
 function secondsOf(value: string, date: string): number | undefined {
   const seconds = /^\d/.test(value) ? +value : (Date.parse(value) - (Date.parse(date) || Date.now())) / 1000
-  return seconds >= 0 ? Math.min(seconds, longestRetryAfter) : undefined
+  return seconds >= 0 ? seconds : undefined
 }
 
 /** Whether the session is over. This alone ends it: a bare 401 may come from any proxy on the way. */
@@ -69,5 +69,6 @@ export function delayAfter(
   tries: number,
   random: (size: number) => Uint8Array,
 ): number {
-  return (retryAfter ?? Math.min(0.1 * 3 ** tries, 3) * (0.5 + random(1)[0]! / 512)) * 1000
+  const seconds = retryAfter ?? Math.min(0.1 * 3 ** tries, 3) * (0.5 + random(1)[0]! / 512)
+  return Math.min(seconds, longestRetryAfter) * 1000
 }

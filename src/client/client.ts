@@ -183,15 +183,14 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   /** A token good for a call in the session of `fence`; undefined with nobody signed in. */
   async function tokenFor({ signal }: AbortController): Promise<string | undefined> {
+    const mayAsk = () => !signal.aborted && state.snapshot.status !== 'signed-out'
     const left = state.left()
-    const { status, expiresIn } = state.snapshot
-    const isFresh = left > Math.min(10_000, expiresIn! * 100) || (left && clock() < state.notBefore)
-    if (!signal.aborted && status !== 'signed-out' && !isFresh) {
+    const isEnding = left && left <= Math.min(10_000, state.snapshot.expiresIn! * 100)
+    if (isEnding && clock() >= state.notBefore && mayAsk()) {
       // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
-      await orAbort(refresh(), left ? abortAfter(left / 2) : undefined).catch((error) => {
-        if (!state.left()) throw error
-      })
+      await orAbort(refresh(), abortAfter(left / 2)).catch(() => {})
     }
+    if (!state.left() && mayAsk()) await refresh()
     if (signal.aborted) throw signal.reason
     return state.token
   }

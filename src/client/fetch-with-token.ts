@@ -52,7 +52,8 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     try {
       const token = await pass.renew({ signal })
       if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
-      response.body?.cancel().catch(() => {})
+      // Read to its end, not cancelled: that would cost the connection.
+      response.text().catch(() => {})
       return sendWith(request, token)
     } catch (error) {
       if (isLastWord(error)) return response

@@ -15,7 +15,10 @@ export interface Accounts {
    */
   register(credentials: Record<string, unknown>, request: SignInRequest): Promise<SignIn | null>
   authenticate(credentials: Record<string, unknown>, request: SignInRequest): Promise<SignIn | null>
-  /** Throws `ERR_CREDENTIALS_INVALID` where `current` is wrong. */
+  /**
+   * Throws `ERR_REQUEST_INVALID` where `current` is wrong: not a 401, which clients take for an access token that was
+   * refused, and ask again.
+   */
   changePassword(id: string, body: Record<string, unknown>): Promise<void>
   find(id: string): Promise<Account | null>
 }
@@ -80,7 +83,7 @@ export function createAccounts(store: AccountStore, options: { rateLimit: boolea
       checkNewPassword(next)
       const account = await store.findById(id)
       if (account === null || !(await check(account, account.email, current))) {
-        throw new DaypassError('ERR_CREDENTIALS_INVALID')
+        throw new DaypassError('ERR_REQUEST_INVALID', 'The current password is not right.')
       }
       await store.setPassword(id, await hashPassword(next))
     },

@@ -3,7 +3,7 @@
 import { existsSync, globSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Page, type Request } from 'playwright-core'
 import { build } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
@@ -81,8 +81,16 @@ export function watch(page: Page): Watched {
   page.on('response', (response) => {
     const { pathname } = new URL(response.url())
     if (response.status() >= 400) watched.refusals.push(`${response.status()} ${pathname}`)
-    // An answer without a body has none to read.
-    watched.bodies.push(response.text().catch(() => ''))
   })
+  page.on('requestfinished', (request) => watched.bodies.push(readBody(request)))
   return watched
+}
+
+/** An answer without a body has none to read, and an empty text is as good. */
+async function readBody(request: Request): Promise<string> {
+  try {
+    return (await (await request.response())?.text()) ?? ''
+  } catch {
+    return ''
+  }
 }

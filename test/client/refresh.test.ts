@@ -97,6 +97,29 @@ test('a refresh ahead of time that hangs does not hold up a call whose token is 
   assert.equal(server.refreshes(), 1)
 })
 
+test('a token that dies while its refresh is under way: the call waits for the new one', async (t) => {
+  const { server, client, api, time } = await startSignedIn(t)
+  server.script.push(async (_, response, commit) => {
+    time.now += 1000
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    reply(response, commit())
+  })
+  time.now += 899_800
+  assert.equal((await client.fetch(api)).status, 200)
+  assert.deepEqual([server.refreshes(), server.requests('/api').length], [1, 1])
+})
+
+test('a token that dies while its refresh fails: asked again, the call goes through', async (t) => {
+  const { server, client, api, time } = await startSignedIn(t)
+  server.script.push((_, response) => {
+    time.now += 10_000
+    response.destroy()
+  })
+  time.now += 895_000
+  assert.equal((await client.fetch(api)).status, 200)
+  assert.equal(server.refreshes(), 2)
+})
+
 test('a wrong clock: a 401 is believed above it', async (t) => {
   for (const day of [-86_400_000, 86_400_000]) {
     const { server, client, api, time } = await startSignedIn(t)

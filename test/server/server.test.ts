@@ -96,7 +96,7 @@ describe('accounts', () => {
     const two = (await post(`${server.url}/auth/login`, body('change@example.com'))).body
     const change = { current: password, next: 'another horse entirely' }
     const wrong = await post(`${server.url}/auth/password`, { ...change, current: 'wrong' }, bearer(one.accessToken))
-    assert.equal(wrong.status, 401)
+    assert.equal(wrong.status, 400)
     const done = await post(`${server.url}/auth/password`, change, bearer(one.accessToken))
     assert.equal(done.status, 204)
     const refresh = (tokens: any) => post(`${server.url}/auth/refresh`, { refreshToken: tokens.refreshToken })
