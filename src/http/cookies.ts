@@ -9,12 +9,19 @@ export interface CookieOptions {
   name?: string
   /** Default "strict": it goes along only where the page is of the same site. "none" for a page of another site. */
   sameSite?: 'strict' | 'lax' | 'none'
+  /**
+   * The cookie in which the app kept its refresh tokens before, for the `adopt` option: read where ours is not there,
+   * and worth nothing after a sign-out.
+   */
+  oldName?: string
 }
 
 /** The refresh token's cookie. */
 export interface Cookie {
   /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
   read(request: HttpRequest): string | undefined
+  /** The same of the cookie before ours. */
+  readOld(request: HttpRequest): string | undefined
   /** The `Set-Cookie` that keeps a token for `maxAge` seconds. */
   set(request: HttpRequest, token: string, maxAge: number): string
   /** The `Set-Cookie` that removes it. */
@@ -25,7 +32,7 @@ export interface Cookie {
  * `__Host-` (RFC 6265bis §4.1.3.2): no other host and no plain-text page can set or overwrite it. Over plain http on
  * this very machine browsers keep no such cookie, so there, and nowhere else, it loses its prefix and `Secure`.
  */
-export function createCookie({ name = 'daypass', sameSite = 'strict' }: CookieOptions = {}): Cookie {
+export function createCookie({ name = 'daypass', sameSite = 'strict', oldName }: CookieOptions = {}): Cookie {
   if (!/^[\w-]+$/.test(name))
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.name` must be letters, digits, - and _.')
   if (!['strict', 'lax', 'none'].includes(sameSite)) {
@@ -36,21 +43,23 @@ export function createCookie({ name = 'daypass', sameSite = 'strict' }: CookieOp
   const write = (request: HttpRequest, value: string, maxAge: number) =>
     `${nameFor(request)}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${isPlainLocalhost(request) ? '' : '; Secure'}`
   return {
-    read(request) {
-      const wanted = nameFor(request)
-      const values: string[] = []
-      for (const line of request.headers('cookie')) {
-        for (const pair of line.split(';')) {
-          const at = pair.indexOf('=')
-          if (at > 0 && pair.slice(0, at).trim() === wanted) values.push(pair.slice(at + 1).trim())
-        }
-      }
-      if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)
-      return values[0]
-    },
+    read: (request) => readCookie(request, nameFor(request)),
+    readOld: (request) => (oldName === undefined ? undefined : readCookie(request, oldName)),
     set: write,
     clear: (request) => write(request, '', 0),
   }
+}
+
+function readCookie(request: HttpRequest, wanted: string): string | undefined {
+  const values: string[] = []
+  for (const line of request.headers('cookie')) {
+    for (const pair of line.split(';')) {
+      const at = pair.indexOf('=')
+      if (at > 0 && pair.slice(0, at).trim() === wanted) values.push(pair.slice(at + 1).trim())
+    }
+  }
+  if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)
+  return values[0]
 }
 
 function isPlainLocalhost({ secure, host }: HttpRequest): boolean {

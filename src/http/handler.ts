@@ -133,7 +133,7 @@ export function createHandler<C = Claims>(
   }
 
   async function refresh(request: HttpRequest): Promise<HttpAnswer> {
-    const { token, transport } = await readRefreshToken(request)
+    const { old, token = old, transport } = await readRefreshToken(request)
     if (token === undefined) throw new DaypassError('ERR_REFRESH_TOKEN_MISSING')
     const { ip, userAgent } = request
     const tokens = await auth.refresh(token, { ...readRefreshKeys(request), ip, userAgent, signal: request })
@@ -141,11 +141,16 @@ export function createHandler<C = Claims>(
   }
 
   /** One transport a request: two tokens would leave open whose session is meant. */
-  async function readRefreshToken(request: HttpRequest): Promise<{ token?: string; transport: Transport }> {
+  async function readRefreshToken(
+    request: HttpRequest,
+  ): Promise<{ token?: string; old?: string; transport: Transport }> {
     const fromCookie = cookie.read(request)
-    origins.check(request, fromCookie !== undefined)
+    const old = cookie.readOld(request)
+    origins.check(request, fromCookie !== undefined || old !== undefined)
     const { refreshToken } = await readJsonObject(request, bodyLimit)
-    if (refreshToken === undefined) return { ...(fromCookie && { token: fromCookie }), transport: 'cookie' }
+    if (refreshToken === undefined) {
+      return { ...(fromCookie && { token: fromCookie }), ...(old && { old }), transport: 'cookie' }
+    }
     if (typeof refreshToken !== 'string') {
       throw new DaypassError('ERR_REQUEST_INVALID', '`refreshToken` must be a string.')
     }
@@ -156,10 +161,12 @@ export function createHandler<C = Claims>(
   }
 
   async function signOut(request: HttpRequest): Promise<HttpAnswer> {
-    const { token, transport } = await readRefreshToken(request)
+    const { token, old, transport } = await readRefreshToken(request)
     const revoke: RevokeOptions = { request: { ip: request.ip, userAgent: request.userAgent } }
+    // Both: the cookie before ours may hold a token that was never traded, and would sign in again.
+    if (old !== undefined) await auth.revokeToken(old, revoke)
     if (token !== undefined) await auth.revokeToken(token, revoke)
-    else if (request.headers('authorization').length > 0) {
+    else if (old === undefined && request.headers('authorization').length > 0) {
       const { sessionId } = await checkAccess(auth, request)
       await auth.revoke(sessionId, revoke)
     }

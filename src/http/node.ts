@@ -50,6 +50,8 @@ function readText(req: IncomingMessage, limit: number): Promise<string> {
   return new Promise((resolve, reject) => {
     // Somebody before us read it and kept nothing.
     if (req.readableEnded) return resolve('')
+    // It closed while somebody before us took their time: no event would tell us any more.
+    if (req.destroyed) return reject(new DaypassError('ERR_REQUEST_ABORTED'))
     const chunks: Buffer[] = []
     let size = 0
     req.on('data', (chunk: Buffer) => {
@@ -69,16 +71,20 @@ function readText(req: IncomingMessage, limit: number): Promise<string> {
 /** Sends an answer. A caller that has gone gets none. */
 export function toNode(res: ServerResponse, { status, headers, body }: HttpAnswer): void {
   if (res.headersSent || res.destroyed) return
-  const { 'set-cookie': cookie, vary, ...others } = headers
-  // What the app has set stays: its own cookies, and what its answers vary by.
-  if (cookie !== undefined) res.appendHeader('set-cookie', cookie)
-  if (vary !== undefined) res.appendHeader('vary', vary)
+  const head: Record<string, string | number> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    // What the app has set stays: its own cookies, and what its answers vary by.
+    if (name === 'set-cookie' || name === 'vary') res.appendHeader(name, value)
+    else head[name] = value
+  }
   if (body === undefined) {
-    res.writeHead(status, others).end()
+    res.writeHead(status, head).end()
     return
   }
   // A text goes out in one write with the head; bytes would be a second.
   const text = JSON.stringify(body)
-  res.writeHead(status, { ...others, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  head['content-type'] = 'application/json'
+  head['content-length'] = Buffer.byteLength(text)
+  res.writeHead(status, head)
   res.end(res.req?.method === 'HEAD' ? undefined : text)
 }

@@ -267,6 +267,31 @@ describe('the caller gone', () => {
     })
   }
 
+  test('before the app hands its request over: the routes answer at once and redeem nothing', {
+    timeout: 10_000,
+  }, async (t) => {
+    const { auth, events } = makeDaypass()
+    const web = createNodeAuth(auth, { authenticate })
+    const handled: Promise<boolean>[] = []
+    const server = await listen(async (req, res) => {
+      if (req.headers['x-slow']) await new Promise((resolve) => req.once('error', resolve))
+      handled.push(web.handle(req, res))
+    })
+    t.after(() => server.close())
+    const { json } = await signInBody(server.origin)
+    const body = JSON.stringify({ refreshToken: json.refreshToken })
+    const socket = connect(server.port, '127.0.0.1')
+    const head = refreshHead(body.length).replace('\r\n\r\n', '\r\nX-Slow: 1\r\n\r\n')
+    await new Promise<void>((resolve) => socket.write(head + body.slice(0, -1), () => resolve()))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    socket.destroy()
+    await server.deserted()
+    while (handled.length < 2) await new Promise((resolve) => setTimeout(resolve, 1))
+    assert.deepEqual(await Promise.all(handled), [true, true])
+    assert.equal(events.length, 1)
+    assert.equal((await refreshBody(server.origin, json.refreshToken)).status, 200)
+  })
+
   test('while `authenticate` looks for the account: no session begins that nobody holds', async (t) => {
     let asked!: () => void
     let answer!: () => void
@@ -560,6 +585,20 @@ describe('the canary', () => {
       (await watched(origin, 'POST /auth/logout', { json: { refreshToken: out.json.refreshToken } })).status,
       204,
     )
+    // A session's own secret is in its row, and nowhere else, however it might be written.
+    const inRows = database.prepare('SELECT secret FROM daypass_session').all()
+    assert.ok(inRows.length >= 5)
+    for (const { secret } of inRows) {
+      const [bytes, buffer] = [secret as Uint8Array, Buffer.from(secret as Uint8Array)]
+      const written = [
+        buffer.toString('base64url'),
+        buffer.toString('hex'),
+        JSON.stringify(bytes),
+        JSON.stringify(buffer),
+      ]
+      for (const text of [...written, inspect(bytes), inspect(buffer)])
+        secrets.set(`session secret ${secrets.size}`, text)
+    }
     time.offset += 8 * 86_400_000
     assert.equal((await watched(origin, 'GET /me', { headers: bearer(old.json.accessToken) })).status, 401)
     assert.equal((await refresh(old.json.refreshToken, newKey())).json.code, 'ERR_SESSION_EXPIRED')

@@ -386,7 +386,7 @@ describe('malformed input that only a raw socket sends', () => {
   test('an address in the request line that is another server’s: 404', async () => {
     const { json } = await signInBody(server.origin)
     const body = JSON.stringify({ refreshToken: json.refreshToken })
-    const sent = refreshText(body, length(body)).replace('/auth', 'http://evil.test/auth')
+    const sent = refreshText(body, length(body), 'Connection: close').replace('/auth', 'http://evil.test/auth')
     assert.equal(parseRaw(await raw(server.port, sent)).status, 404)
     await stillAlive(json.refreshToken)
   })
@@ -395,7 +395,9 @@ describe('malformed input that only a raw socket sends', () => {
     for (const header of ['Sec-Fetch-Site: same-origin', 'Origin: https://a.test']) {
       const { json } = await signInBody(server.origin)
       const body = JSON.stringify({ refreshToken: json.refreshToken })
-      const answer = parseRaw(await raw(server.port, refreshText(body, length(body), header, header)))
+      const answer = parseRaw(
+        await raw(server.port, refreshText(body, length(body), header, header, 'Connection: close')),
+      )
       assertRefused(answer, 400, 'ERR_REQUEST_INVALID', 'invalid_request')
       await stillAlive(json.refreshToken)
     }
@@ -419,7 +421,9 @@ describe('malformed input that only a raw socket sends', () => {
     await stillAlive(json.refreshToken)
   })
 
-  test('chunks without end: 413, the connection is closed, and almost none of it was read', async () => {
+  test('chunks without end: 413, the connection is closed, and almost none of it was read', {
+    timeout: 10_000,
+  }, async () => {
     const { json } = await signInBody(server.origin)
     const chunk = `10000\r\n${' '.repeat(65_536)}\r\n`
     const text = await new Promise<string>((resolve) => {

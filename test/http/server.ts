@@ -151,7 +151,7 @@ function toAnswer(status: number, headers: IncomingHttpHeaders, text: string, se
 }
 
 /** Writes bytes as they are and reads until the other side closes or `quiet` milliseconds pass without a word. */
-export function raw(port: number, text: string | Buffer, quiet = 300): Promise<string> {
+export function raw(port: number, text: string | Buffer, quiet = 10_000): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     let answer = ''
