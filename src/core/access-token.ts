@@ -26,7 +26,8 @@ export function createAccessTokenSigner(
         aud: audience,
         client_id: session.clientId,
         iat,
-        exp: Math.min(iat + lifetime, Math.ceil(session.expiresAt / 1000)),
+        // Rounded up: it lives no shorter than `expiresIn` tells the client.
+        exp: Math.min(Math.ceil(now / 1000) + lifetime, Math.ceil(session.expiresAt / 1000)),
         jti: tokenId,
         sid: session.id,
         scope: session.scope === '' ? undefined : session.scope,

@@ -2,7 +2,9 @@
 
 import { registeredClaims } from '../verify/access-token.ts'
 import { type AccessToken, createVerifier, type Jwk } from '../verify/index.ts'
+import { parseStrictObject } from '../verify/json.ts'
 import { createAccessTokenSigner } from './access-token.ts'
+import { createAdoption, type OldToken } from './adoption.ts'
 import { DaypassError } from './errors.ts'
 import { createEmitter, type RequestOrigin } from './events.ts'
 import { createKeys } from './keys.ts'
@@ -19,7 +21,7 @@ import {
 } from './refresh-token.ts'
 import { createRevocations } from './revocations.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
-import type { Claims, Device, RevokedReason, Session } from './types.ts'
+import type { Advanced, Claims, Device, RevokedReason, Session } from './types.ts'
 
 /** A session as its owner may see it: the row without what tokens are made of. Instants are epoch milliseconds. */
 export interface SessionInfo<C = Claims> {
@@ -51,8 +53,8 @@ export interface Tokens<C = Claims> {
 
 /** What a refresh gives. */
 export interface RefreshedTokens<C = Claims> extends Tokens<C> {
-  /** `replayed` and `retried` are answers to a refresh that was asked before. */
-  outcome: 'rotated' | 'replayed' | 'retried'
+  /** `adopted`: an older scheme's token was traded. `replayed` and `retried` answer a refresh that was asked before. */
+  outcome: 'rotated' | 'adopted' | 'replayed' | 'retried'
 }
 
 /** What is known at a sign-in. */
@@ -175,18 +177,27 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     clock,
   })
 
-  async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
-    if (typeof subject !== 'string' || subject === '' || subject.length > 255) {
-      throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
-    }
+  const adoption =
+    settings.adopt &&
+    createAdoption<C>(settings.adopt, {
+      store,
+      clock,
+      newSession,
+      blankSession,
+      sign: (session, now) => sign(session, now, newTokenId()),
+      isAllowed: (subject) => isActive === undefined || askIsActive(subject),
+      end,
+    })
+
+  /** A session of which nothing is known but whose it is. */
+  function blankSession(id: string, subject: string, expiresAt: number): Session {
     const now = clock()
-    const expiresAt = now + settings.absoluteTimeout
-    const session: Session = {
-      id: base64url(random(16)),
+    return {
+      id,
       subject,
-      clientId: given.clientId ?? settings.clientId,
-      scope: given.scope ?? '',
-      claims: await readClaims(given.claims, settings.claims),
+      clientId: settings.clientId,
+      scope: '',
+      claims: {},
       generation: 0,
       secret: random(16),
       parentSalt: null,
@@ -195,15 +206,32 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       burstGeneration: 0,
       rotatedAt: now,
       createdAt: now,
-      authTime: given.authTime ?? now,
-      amr: given.amr ?? [],
-      idleExpiresAt: Math.min(now + settings.idleTimeout, expiresAt),
+      authTime: now,
+      amr: [],
+      idleExpiresAt: expiresAt,
       expiresAt,
       jkt: null,
-      device: given.device ?? {},
+      device: {},
       revokedAt: null,
       revokedReason: null,
     }
+  }
+
+  async function newSession(id: string, subject: string, given: IssueOptions<C>): Promise<Session> {
+    // Half a surrogate pair or a NUL is no text to every engine: two subjects could become one.
+    if (typeof subject !== 'string' || !/^[^\0\p{Surrogate}]{1,255}$/u.test(subject)) {
+      throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
+    }
+    const claims = await readClaims(given.claims, settings.claims)
+    const session = blankSession(id, subject, clock() + settings.absoluteTimeout)
+    const { clientId = session.clientId, scope = '', authTime = session.authTime, amr = [], device = {} } = given
+    const idleExpiresAt = Math.min(session.createdAt + settings.idleTimeout, session.expiresAt)
+    return { ...session, clientId, scope, claims, authTime, amr, device, idleExpiresAt }
+  }
+
+  async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
+    const session = await newSession(base64url(random(16)), subject, given)
+    const now = session.createdAt
     // Signed before it is written: a signer that is away leaves no session that nobody holds.
     const accessToken = await sign(session, now, newTokenId())
     await store.create(session)
@@ -222,7 +250,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   }
 
   async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
-    const token = parseRefreshToken(text, proofKeys)
+    const token = parseRefreshToken(text, proofKeys) ?? (adoption ? await adoption.read(text) : null)
     if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
     const key = readIdempotencyKey(request.idempotencyKey)
     const previousKey = readIdempotencyKey(request.previousKey)
@@ -240,20 +268,27 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       const now = clock()
       const idleExpiresAt = now + settings.idleTimeout
       const step = { id: sessionId, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: request.ip }
-      const advanced = await store.advance(step)
+      const advanced: Adoptable | null = isOld(token)
+        ? await adoption!.redeem(token, step, request)
+        : await store.advance(step)
       const session = advanced?.session ?? (await store.find(sessionId))
-      if (session !== null && !isTagged(token, session)) throw await forged(session, request)
+      if (session !== null && !isGenuine(token, session)) throw await forged(session, request)
       const decision = advanced ? 'rotated' : decide(session, presented, now, reuseInterval)
       if (session === null) throw new DaypassError('ERR_SESSION_UNKNOWN')
+      const isGranted = decision === 'rotated' || decision === 'replayed' || decision === 'retried'
+      if (isOld(token) && isGranted) await adoption!.settle(token, request)
 
       switch (decision) {
         case 'rotated': {
           // Moved between the two calls: a find that was behind, or a store that just lost writes. Ask again.
           if (advanced === null) continue
-          emit(session, { type: 'rotated', healed: advanced.healed }, request)
+          const { healed, accessToken = early } = advanced
+          const outcome = isOld(token) ? 'adopted' : decision
+          emit(session, outcome === 'adopted' ? { type: outcome } : { type: outcome, healed }, request)
+          if (outcome === 'adopted') await endSurplus(session.subject, now)
           pruner.maybe()
           const child = key === null ? random(8) : childSalt(session, key, salt)
-          return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), child, now) }
+          return { outcome, ...tokens(session, await accessTokenFor(session, now, accessToken), child, now) }
         }
         case 'replayed': {
           if (!(await store.renewBurst(sessionId, generation, now, reuseInterval))) continue
@@ -273,7 +308,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
 
   /** Reads the row and asks the app, the client's name and an external signer; changes nothing but to end a session. */
   async function examine(
-    token: RefreshToken,
+    token: RefreshToken | OldToken,
     presented: Presented,
     request: RefreshOptions,
   ): Promise<string | undefined> {
@@ -281,7 +316,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     const now = clock()
     // What is not live is told by the protocol, in its own words.
     if (session === null || session.revokedAt !== null || isExpired(session, now)) return undefined
-    if (!isTagged(token, session)) throw await forged(session, request)
+    if (!isGenuine(token, session)) throw await forged(session, request)
     if (request.clientId !== undefined && request.clientId !== session.clientId) {
       throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
     }
@@ -345,7 +380,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   ): Promise<boolean> {
     const now = clock()
     const session = await store.revoke(sessionId, now, reason)
-    revocations.add(sessionId, now)
+    // The row's own spelling of its id, which is the one in its access tokens.
+    revocations.add(session?.id ?? sessionId, now)
     if (session === null) return false
     before?.(session)
     emit(session, { type: 'revoked', reason }, request)
@@ -385,7 +421,10 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     },
     async revokeToken(text, { reason = 'sign-out', request } = {}) {
       const token = parseRefreshToken(text, proofKeys)
-      if (token === null) return false
+      if (token === null) {
+        const old = adoption ? await adoption.read(text) : null
+        return old !== null && adoption!.revoke(old, reason, request)
+      }
       const session = await store.find(token.sessionId)
       if (session === null || !isTagged(token, session)) return false
       return end(session.id, reason, request)
@@ -409,6 +448,14 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     },
   }
 }
+
+/** What an advance or an adoption found; an adopted session's access token is signed before the session is written. */
+type Adoptable = Advanced & { accessToken?: string }
+
+const isOld = (token: RefreshToken | OldToken): token is OldToken => 'text' in token
+
+/** A token of ours has the session's tag; an old one made the session's name. */
+const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOld(token) || isTagged(token, session)
 
 function toSessionInfo<C>(session: Session): SessionInfo<C> {
   const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr, idleExpiresAt, expiresAt } =
@@ -452,8 +499,16 @@ async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C> | und
     )
   }
   const json = toJson(claims)
-  if (json.length > maxClaimsLength) {
-    throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} characters of JSON.`)
+  const bytes = Buffer.from(json)
+  if (bytes.length > maxClaimsLength) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} bytes of JSON.`)
+  }
+  // What no verifier would accept must not get into a token: every refresh of the session would give a dead one.
+  if (parseStrictObject(bytes) === undefined) {
+    throw new DaypassError(
+      'ERR_CLAIMS_INVALID',
+      'The claims are nested too deeply, or have a member named "__proto__".',
+    )
   }
   // A copy that is what every store will give back, dates and undefined members included.
   return JSON.parse(json)

@@ -106,6 +106,11 @@ export const errorKinds = {
     error: 'temporarily_unavailable',
     message: 'isActive() failed, so nothing was changed; try again shortly.',
   },
+  ERR_ADOPT_FAILED: {
+    status: 503,
+    error: 'temporarily_unavailable',
+    message: 'The app’s own list of old tokens does not answer, so nothing was lost; try again shortly.',
+  },
   ERR_OVERLOADED: { status: 503, error: 'temporarily_unavailable', message: 'Too busy; try again shortly.' },
   ERR_REQUEST_ABORTED: { status: 499, error: 'invalid_request', message: 'The caller went away; nothing was changed.' },
 } as const satisfies Record<string, ErrorKind>

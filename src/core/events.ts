@@ -24,14 +24,14 @@ export interface RequestOrigin {
 }
 
 /**
- * - `issued`: a sign-in. `rotated`: a refresh; `healed` where the store had lost writes. `replayed`: the same refresh
+ * - `issued`: a sign-in. `adopted`: a token of an older scheme was traded for a session. `rotated`: a refresh; `healed` where the store had lost writes. `replayed`: the same refresh
  *   asked again (a lost answer). `retried`: a keyless one asked again. `superseded`: a race lost, nothing changed.
  * - `reused`: a copy of a token was presented: tell the person. A `revoked` of the same session follows.
  * - `revoked`: a session ended early, with the reason. `expired`: one was used after its time.
  */
 export type DaypassEvent = EventBase &
   (
-    | { type: 'issued' | 'replayed' | 'retried' | 'expired' }
+    | { type: 'issued' | 'adopted' | 'replayed' | 'retried' | 'expired' }
     | { type: 'rotated'; healed: boolean }
     | { type: 'superseded' | 'reused'; presentedGeneration: number }
     | { type: 'revoked'; reason: RevokedReason }

@@ -84,6 +84,9 @@ export function createKeys(
   // Keys of the app's own sign first; what the secrets give still checks what they signed before.
   const pairs = [...signingKeys.map(readSigningKey), ...masters.map((master) => derivePair(master, algorithm))]
   const verificationKeys = pairs.map((pair) => pair.jwk)
+  if (new Set(verificationKeys.map((jwk) => jwk.kid)).size < verificationKeys.length) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'Two keys have one `kid`: a secret or a signing key is given twice.')
+  }
   return {
     proofKeys,
     signer: pairs[0]!.signer,

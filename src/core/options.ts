@@ -1,9 +1,10 @@
 // What can be set, and what holds where nothing is?
 
-import { randomBytes } from 'node:crypto'
+import type { Adopter } from './adopt.ts'
 import { DaypassError } from './errors.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
+import { randomBytes } from './random.ts'
 import type { Claims, Store } from './types.ts'
 
 /** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
@@ -57,6 +58,11 @@ export interface DaypassOptions<C = Claims> {
    * it throws, the answer is 503 and the session lives on. Costs one more read of the store a refresh.
    */
   isActive?: (subject: string) => boolean | Promise<boolean>
+  /**
+   * Refresh tokens that the app gave out before it had Daypass: each is traded, once, for a session, so that nobody has
+   * to sign in again. Made by `daypass/adopt`, or the app's own.
+   */
+  adopt?: Adopter<C>
   /** Checks and types the app's own claims at `issue`: any Standard Schema. */
   claims?: ClaimsSchema<C>
   /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
@@ -103,6 +109,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     reuseInterval: reuseInterval * 1000,
     maxSessionsPerSubject: max,
     isActive: options.isActive,
+    adopt: options.adopt,
     claims: options.claims,
     onEvent: options.onEvent,
     clock: options.clock ?? Date.now,

@@ -43,7 +43,8 @@ export function createRevocations(store: Store, lifetime: number, maxStaleness: 
   return {
     has: (sessionId) => revoked.has(sessionId),
     add: (sessionId, revokedAt) => revoked.set(sessionId, revokedAt),
-    isFresh: (now) => Math.abs(now - askedAt) < maxStaleness,
+    // The very first look is waited for by everyone: before it, nothing is known of what others revoked.
+    isFresh: (now) => Math.abs(now - askedAt) < maxStaleness && (answeredAt > 0 || looking === undefined),
     refresh(now) {
       looking ??= look(now).finally(() => {
         looking = undefined

@@ -6,6 +6,7 @@ import type { DaypassEvent } from '../core/events.ts'
 export function createMetrics() {
   const counts: Record<DaypassEvent['type'], number> = {
     issued: 0,
+    adopted: 0,
     rotated: 0,
     replayed: 0,
     retried: 0,

@@ -30,5 +30,16 @@ export async function openStores(url: string): Promise<Stores> {
     const { openPostgres } = await import('./open-postgres.ts')
     return openPostgres(url)
   }
-  throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE must be sqlite:PATH, memory: or postgres://….')
+  if (/^rediss?(\+cluster)?:$/.test(scheme)) {
+    const { openRedis } = await import('./open-redis.ts')
+    return openRedis(url)
+  }
+  if (/^mongodb(\+srv)?:$/.test(scheme)) {
+    const { openMongo } = await import('./open-mongodb.ts')
+    return openMongo(url)
+  }
+  throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE must be ${storeForms}.`)
 }
+
+/** What DAYPASS_STORE takes. */
+export const storeForms = 'sqlite:PATH, postgres://…, redis://…, redis+cluster://…, mongodb://… or memory:'

@@ -75,13 +75,18 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
 
   const cache = createTokenCache<{ token: AccessToken<C>; until: number }>(cacheSize)
   const { findKey, rememberFor } = keySource()
+  /** One more whenever keys were fetched. */
+  let keysVersion = 0
 
   function keySource(): { findKey: FindKey; rememberFor: number } {
     const { jwks = new URL('/.well-known/jwks.json', issuer) } = options
     if (typeof jwks === 'object' && 'keys' in jwks) return { findKey: localKeys(jwks.keys), rememberFor: Infinity }
     const cooldown = options.jwksCooldown ?? 30
     // Whatever was remembered under keys that may be gone is checked again under those that are there now.
-    const onFetched = () => cache.clear()
+    const onFetched = () => {
+      keysVersion++
+      cache.clear()
+    }
     const findKey = remoteKeys(new URL(jwks), { maxAge: jwksMaxAge, cooldown, fetch: options.fetch, onFetched })
     return { findKey, rememberFor: jwksMaxAge * 1000 }
   }
@@ -94,6 +99,7 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   async function verifyUnseen(text: string): Promise<AccessToken<C>> {
     const header = readHeader(text)
     const key = await findKey(header)
+    const version = keysVersion
     if (key === undefined) throw invalid('no key for its alg and kid')
     let payload: Uint8Array
     try {
@@ -105,12 +111,15 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
-    cache.set(text, { token, until: Math.min(token.expiresAt + clockTolerance, now + rememberFor) })
+    // Not where newer keys came while this was checked with one of the older.
+    if (version === keysVersion)
+      cache.set(text, { token, until: Math.min(token.expiresAt + clockTolerance, now + rememberFor) })
     return checked(token)
   }
 
   return {
     async verify(text) {
+      if (typeof text !== 'string') throw invalid('not a text')
       const seen = cache.get(text)
       if (seen !== undefined) {
         if (clock() < seen.until) return checked(seen.token)
@@ -125,8 +134,8 @@ const maxLength = 16_384
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
 
 /** Everything that can be refused before any cryptography and any I/O. */
-function readHeader(text: unknown): { alg: string; kid?: string } {
-  if (typeof text !== 'string' || text.length > maxLength || !compact.test(text)) throw invalid('not a compact JWS')
+function readHeader(text: string): { alg: string; kid?: string } {
+  if (text.length > maxLength || !compact.test(text)) throw invalid('not a compact JWS')
   const parts = text.split('.')
   if (!parts.every(isCanonical)) throw invalid('base64url with stray bits')
   const header = parseStrictObject(decode(parts[0]!))

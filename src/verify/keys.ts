@@ -35,7 +35,9 @@ export function localKeys(jwks: readonly Jwk[]): FindKey {
     checkStrength(jwk, alg)
     let imported: Promise<VerificationKey> | undefined
     const load = () => {
-      imported ??= importJWK(jwk as Parameters<typeof importJWK>[0], alg)
+      imported ??= importJWK(jwk as Parameters<typeof importJWK>[0], alg).catch((cause) => {
+        throw new DaypassError('ERR_KEY_WEAK', 'A verification key cannot be used: it is damaged.', { cause })
+      })
       return imported
     }
     return { kid: jwk.kid, alg, load }
@@ -56,14 +58,26 @@ export function remoteKeys(
   options: { maxAge: number; cooldown: number; fetch?: typeof fetch | undefined; onFetched: () => void },
 ): FindKey {
   const load = options.fetch ?? fetch
+  // jose counts the cool-down from the last success; while the keys cannot be had, nobody may make us ask all the time.
+  const pause = Math.min(options.cooldown, 1) * 1000
+  let failedAt = Number.NEGATIVE_INFINITY
   const find = createRemoteJWKSet(url, {
     cacheMaxAge: options.maxAge * 1000,
     cooldownDuration: options.cooldown * 1000,
     timeoutDuration: 5000,
     [customFetch]: async (...args: Parameters<typeof fetch>) => {
-      const response = await load(...args)
-      options.onFetched()
-      return response
+      if (performance.now() - failedAt < pause) {
+        throw new DaypassError('ERR_JWKS_UNAVAILABLE', 'The keys could not be fetched a moment ago.')
+      }
+      try {
+        const response = await load(...args)
+        failedAt = response.status === 200 ? Number.NEGATIVE_INFINITY : performance.now()
+        if (response.status === 200) options.onFetched()
+        return response
+      } catch (error) {
+        failedAt = performance.now()
+        throw error
+      }
     },
   })
   return async (header) => {
@@ -94,7 +108,12 @@ function sameAlgorithm(ofKey: string, ofHeader: string): boolean {
 const isEd25519 = (alg: string) => alg === 'EdDSA' || alg === 'Ed25519'
 
 function checkStrength(jwk: Jwk, alg: string): void {
-  const bytes = (text: unknown) => (typeof text === 'string' ? Math.floor((text.length * 3) / 4) : 0)
+  if (jwk.d !== undefined) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'A private key was given where only its public half is needed.')
+  }
+  // Anything but base64url might be passed over by a decoder, down to an empty key.
+  const bytes = (text: unknown) =>
+    typeof text === 'string' && /^[A-Za-z0-9_-]+$/.test(text) ? Math.floor((text.length * 3) / 4) : 0
   const strong =
     (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && bytes(jwk.x) === 32) ||
     (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && bytes(jwk.x) === 32 && bytes(jwk.y) === 32) ||

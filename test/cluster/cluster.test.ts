@@ -2,23 +2,23 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startPostgres } from '../engines/postgres.ts'
-import { runScenario, type ScenarioResult } from './scenario.ts'
+import { redisMissing } from '../engines/redis.ts'
+import { clusterEngines } from './engines.ts'
+import { runScenario } from './scenario.ts'
 
-function check(result: ScenarioResult): void {
-  assert.deepEqual(result.signedOut, [])
-  assert.deepEqual(result.sessions, Array(result.clients).fill(1))
-  assert.ok(result.kills >= 3, `only ${result.kills} servers were killed`)
-  assert.ok(result.refreshes > result.clients * 3, `only ${result.refreshes} refreshes`)
+for (const [name, start] of Object.entries(clusterEngines)) {
+  const options = { timeout: 120_000, skip: name === 'redis' && redisMissing }
+  test(`three servers on one ${name}, killed and restarted: nobody is signed out`, options, async (t) => {
+    const { store, disturb, remove } = await start()
+    try {
+      const result = await runScenario({ store, disturb, servers: 3, clients: 20, seconds: 8 })
+      t.diagnostic(JSON.stringify(result))
+      assert.deepEqual(result.signedOut, [])
+      assert.deepEqual(result.sessions, Array(result.clients).fill(1))
+      assert.ok(result.kills >= 3, `only ${result.kills} servers were killed`)
+      assert.ok(result.refreshes > result.clients * 3, `only ${result.refreshes} refreshes`)
+    } finally {
+      await remove()
+    }
+  })
 }
-
-test('three servers on one PostgreSQL, killed and restarted: nobody is signed out', { timeout: 90_000 }, async (t) => {
-  const engine = await startPostgres()
-  try {
-    const result = await runScenario({ store: await engine.database(), servers: 3, clients: 20, seconds: 8 })
-    t.diagnostic(JSON.stringify(result))
-    check(result)
-  } finally {
-    await engine.remove()
-  }
-})

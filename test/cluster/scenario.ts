@@ -91,6 +91,17 @@ async function post(port: number, path: string, body: object, headers: Record<st
   })
 }
 
+/** How many live sessions the server lists for the bearer; asked again where it is 503. */
+async function countSessions(port: number, accessToken: string): Promise<number> {
+  for (let tries = 0; ; tries++) {
+    const headers = { authorization: `Bearer ${accessToken}` }
+    const answer = await fetch(`http://127.0.0.1:${port}/auth/sessions`, { headers }).catch(() => undefined)
+    if (answer?.status === 200) return ((await answer.json()) as { sessions: unknown[] }).sessions.length
+    if (tries === 50) throw new Error(`Sessions are not listed: ${answer?.status} ${await answer?.text()}`)
+    await pause(100)
+  }
+}
+
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
   const { store, clients, seconds, disturb, say = () => {} } = options
   const env = {
@@ -130,10 +141,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
       }
       await pause(20)
     }
-    const listed = await fetch(`http://127.0.0.1:${port}/auth/sessions`, {
-      headers: { authorization: `Bearer ${accessToken}` },
-    })
-    result.sessions.push(((await listed.json()) as any).sessions?.length ?? 0)
+    result.sessions.push(await countSessions(port, accessToken))
   }
 
   async function chaos(): Promise<void> {

@@ -1,0 +1,268 @@
+// Sessions in MongoDB, through the app's own `mongodb` client or its Mongoose connection.
+
+import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
+import { advance } from '../core/rotation.ts'
+import type { RevokedReason, Session, Store } from '../core/types.ts'
+import { createMongoCalls, type MongoCollection, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
+
+export type { MongoCollection, MongoDb, MongooseConnection } from './mongodb-calls.ts'
+
+/** Options of {@link createMongoStore}. */
+export interface MongoStoreOptions {
+  /** The collection's name, where the source is a database. Default "daypass_session". */
+  collection?: string
+  /** Milliseconds that a call may take before the answer is 503. Default 5,000. */
+  timeout?: number
+}
+
+/** A row as it lies in the collection; what is null in a session is absent here, but for the parent. */
+interface Row {
+  _id: Uint8Array
+  subject: string
+  client_id: string
+  scope: string
+  /** JSON: an app's names may begin with a dollar sign. */
+  claims: string
+  generation: number
+  secret: Uint8Array
+  parent_salt: Uint8Array | null
+  parent_key: Uint8Array | null
+  burst_at: number
+  burst_generation: number
+  rotated_at: number
+  created_at: number
+  auth_time: number
+  amr: string[]
+  idle_expires_at: Date
+  expires_at: Date
+  /** For the TTL index: not before the end of the session, and moved at most once an hour. */
+  expire_at: Date
+  jkt?: string
+  user_agent?: string
+  ip?: string
+  label?: string
+  revoked_at?: number
+  revoked_reason?: RevokedReason
+}
+
+const hour = 3_600_000
+
+const indexes = [
+  { name: 'daypass_subject', key: { subject: 1 } },
+  // The engine's own broom; `prune` goes before it. An hour, so that what happened can be looked up.
+  { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 3600 },
+  {
+    name: 'daypass_revoked',
+    key: { revoked_at: 1 },
+    partialFilterExpression: { revoked_at: { $exists: true } },
+  },
+]
+
+/**
+ * A store in MongoDB (`daypass/mongodb`): one `findOneAndUpdate` a refresh. It needs MongoDB 5 or newer, works on a
+ * replica set and on a collection that is sharded by `{ _id: "hashed" }`, makes its indexes at the first call, and
+ * writes with majority, whatever the connection's own write concern is.
+ *
+ * @param source A `mongodb` Db or Collection, or a Mongoose connection, which need not be connected yet. The app closes it.
+ * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE` or `ERR_STORE_FULL`.
+ * @example
+ * ```ts
+ * import { createDaypass } from 'daypass'
+ * import { createMongoStore } from 'daypass/mongodb'
+ * import { MongoClient } from 'mongodb'
+ *
+ * const client = new MongoClient(process.env.MONGODB_URL!)
+ * const store = createMongoStore(client.db('app'))
+ * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store })
+ * ```
+ * @example With the connection that Mongoose has:
+ * ```ts
+ * import { createMongoStore } from 'daypass/mongodb'
+ * import mongoose from 'mongoose'
+ *
+ * const store = createMongoStore(mongoose.connection)
+ * ```
+ */
+export function createMongoStore(
+  source: MongoDb | MongoCollection | MongooseConnection,
+  options: MongoStoreOptions = {},
+): Store {
+  const { run, drain } = createMongoCalls(source, options.collection ?? 'daypass_session', indexes, options.timeout)
+  const isLive = (now: number) => ({
+    revoked_at: null,
+    idle_expires_at: { $gt: new Date(now) },
+    expires_at: { $gt: new Date(now) },
+  })
+
+  return {
+    create: (session) => run((rows, io) => rows.insertOne(toRow(session), io)).then(() => {}),
+    async find(id) {
+      const _id = toId(id)
+      return _id && toSession(await run((rows, io) => rows.findOne({ _id }, io)))
+    },
+    async advance(step) {
+      const _id = toId(step.id)
+      if (_id === null) return null
+      const { generation, now } = step
+      const idle = new Date(step.idleExpiresAt)
+      const inBurst = { $lt: [{ $subtract: [now, '$burst_at'] }, step.reuseInterval] }
+      const changes = {
+        generation: generation + 1,
+        parent_salt: step.salt,
+        parent_key: step.key,
+        rotated_at: now,
+        idle_expires_at: { $min: [idle, '$expires_at'] },
+        expire_at: { $min: [nextHour(idle), '$expires_at'] },
+        burst_at: { $cond: [inBurst, '$burst_at', now] },
+        burst_generation: { $cond: [inBurst, '$burst_generation', generation] },
+        // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
+        ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
+      }
+      const before = await run((rows, io) =>
+        rows.findOneAndUpdate({ _id, generation: { $lte: generation }, ...isLive(now) }, [{ $set: changes }], {
+          ...io,
+          returnDocument: 'before',
+        }),
+      )
+      if (before === null) return null
+      // The row as it was tells whether it was behind; what it became is what the protocol makes of it.
+      const own = { ...step, salt: new Uint8Array(step.salt), key: step.key && new Uint8Array(step.key) }
+      const session = advance(toSession(before)!, own)!
+      return { session, healed: before.generation < generation }
+    },
+    async renewBurst(id, generation, now, reuseInterval) {
+      const _id = toId(id)
+      if (_id === null) return false
+      const inBurst = { $lt: [{ $subtract: [now, '$burst_at'] }, reuseInterval] }
+      const changes = {
+        burst_at: { $cond: [inBurst, '$burst_at', now] },
+        burst_generation: { $cond: [inBurst, '$burst_generation', generation] },
+      }
+      const filter = { _id, generation: generation + 1, revoked_at: null }
+      return (await run((rows, io) => rows.updateOne(filter, [{ $set: changes }], io))).matchedCount === 1
+    },
+    async revoke(id, now, reason) {
+      const _id = toId(id)
+      if (_id === null) return null
+      const update = { $set: { revoked_at: now, revoked_reason: reason } }
+      const after = { returnDocument: 'after' }
+      return toSession(
+        await run((rows, io) => rows.findOneAndUpdate({ _id, revoked_at: null }, update, { ...io, ...after })),
+      )
+    },
+    async revokeSubject(subject, now, reason, exceptId) {
+      const except = exceptId === undefined ? null : toId(exceptId)
+      // Marked with this call's name: an update of many tells how many there were, and not which.
+      const revoked_by = randomBytes(12)
+      const filter = { subject, revoked_at: null, ...(except && { _id: { $ne: except } }) }
+      const update = { $set: { revoked_at: now, revoked_reason: reason, revoked_by } }
+      await run((rows, io) => rows.updateMany(filter, update, io))
+      const ended = await run((rows, io) => rows.find({ subject, revoked_by }, io).toArray())
+      return ended.map((row) => toSession(row)!)
+    },
+    async list(subject, now) {
+      const newestFirst = { sort: { created_at: -1 } }
+      const found = await run((rows, io) => rows.find({ subject, ...isLive(now) }, { ...io, ...newestFirst }).toArray())
+      return found.map((row) => toSession(row)!)
+    },
+    async revokedSince(since) {
+      const only = { projection: { revoked_at: 1 } }
+      const found = await run((rows, io) => rows.find({ revoked_at: { $gte: since } }, { ...io, ...only }).toArray())
+      return found.map((row) => ({ id: toText(row._id), revokedAt: row.revoked_at! }))
+    },
+    async prune(before, limit) {
+      const remove = async (condition: object, most: number) => {
+        if (most === 0) return 0
+        const only = { projection: { _id: 1 }, limit: most }
+        const due = await run((rows, io) => rows.find(condition, { ...io, ...only }).toArray())
+        if (due.length === 0) return 0
+        // Asked again with the condition: what was refreshed meanwhile stays.
+        const filter = { ...condition, _id: { $in: due.map(({ _id }) => _id) } }
+        return (await run((rows, io) => rows.deleteMany(filter, io))).deletedCount
+      }
+      // The hour is what the index knows; the instant decides.
+      const instant = new Date(Math.ceil(before))
+      const expired = { expire_at: { $lt: new Date(instant.getTime() + hour) }, idle_expires_at: { $lt: instant } }
+      const count = await remove(expired, limit)
+      return count + (await remove({ revoked_at: { $lt: before } }, limit - count))
+    },
+    async check() {
+      // Matches nothing and so changes nothing, but only a primary that knows pipelines takes it.
+      await run((rows, io) => rows.updateOne({ _id: Buffer.alloc(16) }, [{ $set: { generation: 0 } }], io))
+    },
+    close: drain,
+  }
+}
+
+/** One session, one name: null for a text that is no id as we write it. */
+function toId(id: string): Buffer | null {
+  const bytes = Buffer.from(id, 'base64url')
+  return bytes.length === 16 && bytes.toString('base64url') === id ? bytes : null
+}
+
+const toText = (id: Uint8Array) => Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('base64url')
+const nextHour = (instant: Date) => new Date(Math.ceil(instant.getTime() / hour) * hour)
+
+function toRow(session: Session): Row {
+  const { device } = session
+  const idle = new Date(session.idleExpiresAt)
+  const end = new Date(session.expiresAt)
+  return {
+    _id: toId(session.id) ?? Buffer.from(session.id, 'base64url'),
+    subject: session.subject,
+    client_id: session.clientId,
+    scope: session.scope,
+    claims: JSON.stringify(session.claims),
+    generation: session.generation,
+    secret: session.secret,
+    parent_salt: session.parentSalt,
+    parent_key: session.parentKey,
+    burst_at: session.burstAt,
+    burst_generation: session.burstGeneration,
+    rotated_at: session.rotatedAt,
+    created_at: session.createdAt,
+    auth_time: session.authTime,
+    amr: session.amr,
+    idle_expires_at: idle,
+    expires_at: end,
+    expire_at: new Date(Math.min(nextHour(idle).getTime(), end.getTime())),
+    ...(session.jkt !== null && { jkt: session.jkt }),
+    ...(device.userAgent !== undefined && { user_agent: device.userAgent }),
+    ...(device.ip !== undefined && { ip: device.ip }),
+    ...(device.label !== undefined && { label: device.label }),
+    ...(session.revokedAt !== null && { revoked_at: session.revokedAt }),
+    ...(session.revokedReason !== null && { revoked_reason: session.revokedReason }),
+  }
+}
+
+function toSession(row: Row | null): Session | null {
+  if (row === null) return null
+  return {
+    id: toText(row._id),
+    subject: row.subject,
+    clientId: row.client_id,
+    scope: row.scope,
+    claims: row.claims === '{}' ? {} : JSON.parse(row.claims),
+    generation: row.generation,
+    secret: row.secret,
+    parentSalt: row.parent_salt,
+    parentKey: row.parent_key,
+    burstAt: row.burst_at,
+    burstGeneration: row.burst_generation,
+    rotatedAt: row.rotated_at,
+    createdAt: row.created_at,
+    authTime: row.auth_time,
+    amr: row.amr,
+    idleExpiresAt: row.idle_expires_at.getTime(),
+    expiresAt: row.expires_at.getTime(),
+    jkt: row.jkt ?? null,
+    device: {
+      ...(row.user_agent !== undefined && { userAgent: row.user_agent }),
+      ...(row.ip !== undefined && { ip: row.ip }),
+      ...(row.label !== undefined && { label: row.label }),
+    },
+    revokedAt: row.revoked_at ?? null,
+    revokedReason: row.revoked_reason ?? null,
+  }
+}

@@ -1,0 +1,430 @@
+// Who ends a session, and who hears of it? Sign-out, everywhere, limits, disabled accounts, events.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { DaypassEvent } from '../../src/core/events.ts'
+import type { Session } from '../../src/core/types.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { findRow } from '../../src/testing/store-harness.ts'
+import { createRig, day, hour, newKey, onEachStore, refused, spyOn } from './setup.ts'
+
+onEachStore(
+  'sign-out: the session, its refresh token and its access tokens are over when revoke returns',
+  {},
+  async (rig) => {
+    const { auth } = rig
+    const { refreshToken, accessToken, session } = await auth.issue('user-1')
+    await auth.verify(accessToken)
+    assert.equal(await auth.revoke(session.id), true)
+    await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED', 'invalid_grant')
+    await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED', 'invalid_token')
+    assert.equal(await auth.revoke(session.id), false, 'ended before')
+    assert.equal(await auth.revoke('AAAAAAAAAAAAAAAAAAAAAA'), false, 'not there')
+    assert.equal((await findRow(rig.store, session.id)).revokedReason, 'sign-out')
+  },
+)
+
+onEachStore('sign-out racing refreshes wins: nothing that was handed out is good afterwards', {}, async (rig) => {
+  const { auth } = rig
+  for (let round = 0; round < 20; round++) {
+    const { refreshToken, session } = await auth.issue('user-1')
+    const racing = [1, 2, 3].map(() => auth.refresh(refreshToken, { idempotencyKey: newKey() }))
+    const out = auth.revoke(session.id)
+    const results = await Promise.allSettled(racing)
+    await out
+    for (const result of results) {
+      if (result.status === 'rejected') continue
+      await refused(auth.refresh(result.value.refreshToken), 'ERR_SESSION_REVOKED')
+      await refused(auth.verify(result.value.accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+    }
+  }
+})
+
+onEachStore(
+  'sign-out at one instance reaches the access tokens at another within a second, also those it remembers',
+  {},
+  async (rig) => {
+    const { auth, time } = rig
+    const other = rig.another()
+    const { accessToken, session } = await auth.issue('user-1')
+    await other.verify(accessToken)
+    await auth.revoke(session.id)
+    time.advance(1)
+    await refused(other.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+  },
+)
+
+onEachStore(
+  'a fresh instance knows of the sessions ended before it started, from its first token on',
+  {},
+  async (rig) => {
+    const { auth, store } = rig
+    const { accessToken, session } = await auth.issue('user-1')
+    await auth.revoke(session.id)
+    // A store that takes its time, and several requests at once: none slips through while the first look is on.
+    const spy = spyOn(store)
+    spy.before(() => new Promise((resolve) => setTimeout(resolve, 20)))
+    const late = rig.another({ store: spy.store })
+    const results = await Promise.allSettled(Array.from({ length: 5 }, () => late.verify(accessToken)))
+    assert.deepEqual(
+      results.map((result) => result.status === 'rejected' && result.reason.code),
+      Array(5).fill('ERR_ACCESS_TOKEN_REVOKED'),
+    )
+    assert.deepEqual(spy.calls, ['revokedSince'], 'one look for all of them')
+  },
+)
+
+onEachStore(
+  'a store that is away or hangs makes no verified token fail, and is asked once a second at most',
+  {},
+  async (rig) => {
+    const { auth, store, time } = rig
+    const { accessToken } = await auth.issue('user-1')
+    const spy = spyOn(store)
+    const other = rig.another({ store: spy.store })
+    spy.before(() => {
+      throw new Error('away')
+    })
+    for (let i = 0; i < 10; i++) assert.ok(await other.verify(accessToken))
+    assert.equal(spy.calls.length, 1)
+    time.advance(1)
+    spy.before(() => new Promise(() => {}))
+    const began = performance.now()
+    await Promise.all(Array.from({ length: 10 }, () => other.verify(accessToken)))
+    assert.ok(performance.now() - began < 5000)
+    assert.equal(spy.calls.length, 2)
+  },
+)
+
+onEachStore('with `subject` given, only that subject’s session is ended', {}, async (rig) => {
+  const { auth } = rig
+  const mine = await auth.issue('user-1')
+  assert.equal(await auth.revoke(mine.session.id, { subject: 'user-2' }), false)
+  assert.ok(await auth.verify(mine.accessToken))
+  assert.equal(await auth.revoke(mine.session.id, { subject: 'user-1' }), true)
+})
+
+onEachStore(
+  'revokeToken ends the session of a refresh token, also of an old one, and of no other (RFC 7009)',
+  {},
+  async (rig) => {
+    const { auth } = rig
+    const first = await auth.issue('user-1')
+    const other = await auth.issue('user-1')
+    const second = await auth.refresh(first.refreshToken)
+    assert.equal(await auth.revokeToken(first.refreshToken, { reason: 'admin' }), true)
+    assert.equal(await auth.revokeToken(second.refreshToken), false)
+    assert.equal(await auth.revokeToken('dpr_nonsense'), false)
+    await refused(auth.refresh(second.refreshToken), 'ERR_SESSION_REVOKED')
+    assert.equal((await auth.refresh(other.refreshToken)).outcome, 'rotated')
+  },
+)
+
+onEachStore(
+  'revokeSubject ends all sessions of a subject but the one excepted, with one event each',
+  {},
+  async (rig) => {
+    const { auth, events } = rig
+    const [a, b, c] = [await auth.issue('user-1'), await auth.issue('user-1'), await auth.issue('user-1')]
+    const stranger = await auth.issue('user-2')
+    events.length = 0
+    const request = { ip: '192.0.2.1', userAgent: 'UA' }
+    assert.equal(await auth.revokeSubject('user-1', { except: b.session.id, reason: 'password', request }), 2)
+    for (const { refreshToken, accessToken } of [a, c]) {
+      await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
+      await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+    }
+    for (const { accessToken } of [b, stranger]) assert.ok(await auth.verify(accessToken))
+    assert.deepEqual(events.map((event) => event.sessionId).sort(), [a.session.id, c.session.id].sort())
+    for (const event of events) {
+      assert.ok(event.type === 'revoked' && event.reason === 'password')
+      assert.deepEqual(event.request, request)
+    }
+    assert.equal(await auth.revokeSubject('user-1'), 1)
+    assert.equal(await auth.revokeSubject('user-1'), 0)
+  },
+)
+
+onEachStore(
+  'sessions lists the live ones, newest sign-in first, and nothing of what tokens are made of',
+  {},
+  async (rig) => {
+    const { auth, time } = rig
+    const a = await auth.issue('user-1', {
+      device: { label: 'phone', userAgent: 'UA', ip: '192.0.2.1' },
+      claims: { x: 1 },
+    })
+    time.advance(1)
+    const b = await auth.issue('user-1')
+    time.advance(1)
+    const c = await auth.issue('user-1')
+    await auth.issue('user-2')
+    await auth.revoke(c.session.id)
+    time.advance(hour)
+    await auth.refresh(a.refreshToken, { ip: '2001:db8::1' })
+    const sessions = await auth.sessions('user-1')
+    assert.deepEqual(
+      sessions.map((session) => session.id),
+      [b.session.id, a.session.id],
+    )
+    assert.deepEqual(sessions[1], {
+      ...a.session,
+      rotatedAt: time.now(),
+      idleExpiresAt: time.now() + 7 * day * 1000,
+      device: { label: 'phone', userAgent: 'UA', ip: '2001:db8::1' },
+    })
+    for (const session of sessions) {
+      for (const secret of ['secret', 'parentSalt', 'parentKey', 'generation']) assert.ok(!(secret in session))
+    }
+  },
+)
+
+onEachStore('an app that writes into what it was given changes no session', {}, async (rig) => {
+  const { auth } = rig
+  const claims = { role: 'user', list: ['a'] }
+  const first = await auth.issue('user-1', { claims, device: { label: 'phone' } })
+  claims.role = 'admin'
+  claims.list.push('b')
+  const spoil = (session: typeof first.session) => {
+    Object.assign(session.claims, { role: 'admin' })
+    session.amr.push('mfa')
+    session.device.label = 'spoiled'
+  }
+  spoil(first.session)
+  spoil((await auth.sessions('user-1'))[0]!)
+  const second = await auth.refresh(first.refreshToken)
+  spoil(second.session)
+  const third = await auth.refresh(second.refreshToken)
+  assert.deepEqual(third.session.claims, { role: 'user', list: ['a'] })
+  assert.deepEqual((await auth.verify(third.accessToken)).claims, { role: 'user', list: ['a'] })
+  assert.deepEqual(third.session.device.label, 'phone')
+  assert.deepEqual(third.session.amr, [])
+})
+
+onEachStore('a sign-in gives a session of its own and ends none', {}, async (rig) => {
+  const { auth } = rig
+  const all = await Promise.all(Array.from({ length: 30 }, () => auth.issue('user-1')))
+  assert.equal(new Set(all.map(({ session }) => session.id)).size, 30)
+  assert.equal((await auth.sessions('user-1')).length, 30)
+  for (const { refreshToken } of all) await auth.refresh(refreshToken)
+})
+
+onEachStore(
+  'maxSessionsPerSubject: the longest unused end, with reason `limit`',
+  { maxSessionsPerSubject: 2 },
+  async (rig) => {
+    const { auth, time, events } = rig
+    const a = await auth.issue('user-1')
+    time.advance(1)
+    const b = await auth.issue('user-1')
+    time.advance(1)
+    await auth.refresh(a.refreshToken)
+    time.advance(1)
+    const c = await auth.issue('user-1')
+    await refused(auth.refresh(b.refreshToken), 'ERR_SESSION_REVOKED')
+    assert.deepEqual(
+      (await auth.sessions('user-1')).map(({ id }) => id),
+      [c.session.id, a.session.id],
+    )
+    assert.deepEqual(
+      events.flatMap((event) => (event.type === 'revoked' ? [event.reason] : [])),
+      ['limit'],
+    )
+    await auth.issue('user-2')
+    assert.equal((await auth.sessions('user-1')).length, 2, 'another subject’s are counted apart')
+  },
+)
+
+onEachStore(
+  'maxSessionsPerSubject: sign-ins at the same time leave exactly so many',
+  { maxSessionsPerSubject: 3 },
+  async (rig) => {
+    const { auth } = rig
+    await Promise.all(Array.from({ length: 20 }, () => auth.issue('user-1')))
+    assert.equal((await auth.sessions('user-1')).length, 3)
+  },
+)
+
+onEachStore('isActive false: the session is ended, the code says why, and nothing was rotated', {}, async (rig) => {
+  const asked: string[] = []
+  let active = true
+  const auth = rig.another({
+    isActive: async (subject) => {
+      asked.push(subject)
+      return active
+    },
+  })
+  const { refreshToken, accessToken, session } = await auth.issue('user-1')
+  assert.deepEqual(asked, [], 'asked at refresh, not at sign-in')
+  const { refreshToken: next } = await auth.refresh(refreshToken)
+  assert.deepEqual(asked, ['user-1'])
+  active = false
+  await refused(auth.refresh(next), 'ERR_SUBJECT_INACTIVE', 'invalid_grant')
+  await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+  const row = await findRow(rig.store, session.id)
+  assert.equal(row.generation, 1)
+  assert.equal(row.revokedReason, 'inactive')
+  active = true
+  await refused(auth.refresh(next), 'ERR_SESSION_REVOKED')
+})
+
+onEachStore('isActive throws: 503, nothing changed, and the session lives on', {}, async (rig) => {
+  let broken = true
+  const auth = rig.another({
+    isActive: () => {
+      if (broken) throw new Error('database password: hunter2')
+      return true
+    },
+  })
+  const { refreshToken, session } = await auth.issue('user-1')
+  const before = await findRow(rig.store, session.id)
+  await assert.rejects(auth.refresh(refreshToken), (error: Error & { code: string; status: number }) => {
+    assert.equal(error.code, 'ERR_SUBJECT_CHECK_FAILED')
+    assert.equal(error.status, 503)
+    assert.doesNotMatch(error.message, /hunter2/, 'the detail is in the cause alone')
+    return true
+  })
+  assert.deepEqual(await findRow(rig.store, session.id), before)
+  broken = false
+  assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+})
+
+onEachStore('isActive is not asked about copies: a thief’s old token ends the session without it', {}, async (rig) => {
+  const asked: string[] = []
+  const auth = rig.another({
+    isActive: (subject) => {
+      asked.push(subject)
+      return true
+    },
+  })
+  const { refreshToken } = await auth.issue('user-1')
+  await auth.refresh(refreshToken)
+  rig.time.advance(hour)
+  asked.length = 0
+  await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_REUSED')
+  assert.deepEqual(asked, [])
+})
+
+onEachStore(
+  'every event has its time, session, subject, client, device and request, and no secret',
+  {},
+  async (rig) => {
+    const { time, secret } = rig
+    const seen: DaypassEvent[] = []
+    const canaries = new Set<string>()
+    let active = true
+    const rows: Promise<Session | null>[] = []
+    const onEvent = (event: DaypassEvent) => {
+      seen.push(structuredClone(event))
+      rows.push(rig.store.find(event.sessionId))
+    }
+    const auth = rig.another({ onEvent, isActive: () => active })
+    const keep = <T extends { refreshToken: string; accessToken: string }>(tokens: T) => {
+      canaries.add(tokens.refreshToken.slice(4))
+      canaries.add(tokens.accessToken)
+      return tokens
+    }
+    const key = () => {
+      const made = newKey()
+      canaries.add(made)
+      return made
+    }
+    const origin = { ip: '192.0.2.1', userAgent: 'UA' }
+    const first = keep(await auth.issue('user-1', { clientId: 'app', device: { ...origin, label: 'phone' } }))
+    const idempotencyKey = key()
+    const second = keep(await auth.refresh(first.refreshToken, { idempotencyKey, ...origin }))
+    keep(await auth.refresh(first.refreshToken, { idempotencyKey, ...origin }))
+    await refused(auth.refresh(first.refreshToken, { idempotencyKey: key(), ...origin }), 'ERR_REFRESH_SUPERSEDED')
+    keep(await auth.refresh(second.refreshToken, origin))
+    keep(await auth.refresh(second.refreshToken, origin))
+    time.advance(hour)
+    await refused(auth.refresh(first.refreshToken, { idempotencyKey: key(), ...origin }), 'ERR_REFRESH_TOKEN_REUSED')
+    const idle = keep(await auth.issue('user-1', { clientId: 'app', device: { ...origin, label: 'phone' } }))
+    time.advance(8 * day)
+    await refused(auth.refresh(idle.refreshToken, origin), 'ERR_SESSION_EXPIRED')
+    active = false
+    const last = keep(await auth.issue('user-1', { clientId: 'app', device: { ...origin, label: 'phone' } }))
+    await refused(auth.refresh(last.refreshToken, origin), 'ERR_SUBJECT_INACTIVE')
+
+    assert.deepEqual(
+      seen.map((event) => event.type),
+      [
+        'issued',
+        'rotated',
+        'replayed',
+        'superseded',
+        'rotated',
+        'retried',
+        'reused',
+        'revoked',
+        'issued',
+        'expired',
+        'issued',
+        'revoked',
+      ],
+    )
+    for (const event of seen) {
+      assert.equal(event.subject, 'user-1')
+      assert.equal(event.clientId, 'app')
+      assert.equal(event.device.label, 'phone')
+      assert.deepEqual(event.request, origin)
+      assert.match(event.sessionId, /^[\w-]{22}$/)
+      assert.ok(Number.isInteger(event.at) && Number.isInteger(event.generation))
+    }
+    for (const row of await Promise.all(rows)) {
+      for (const bytes of [row?.secret, row?.parentSalt, row?.parentKey]) {
+        if (!(bytes instanceof Uint8Array)) continue
+        for (const encoding of ['hex', 'base64url', 'base64'] as const)
+          canaries.add(Buffer.from(bytes).toString(encoding))
+      }
+    }
+    canaries.add(secret.toString('base64url')).add(secret.toString('base64'))
+    const told = JSON.stringify(seen)
+    for (const canary of canaries) assert.ok(!told.includes(canary), `an event holds ${canary}`)
+    assert.doesNotMatch(told, /"(secret|parentSalt|parentKey|salt|key|token)"/)
+  },
+)
+
+test('no error holds a token, a key or a secret', async () => {
+  const { auth, time } = createRig(createMemoryStore(), { isActive: () => true })
+  const { refreshToken, accessToken } = await auth.issue('user-1')
+  const idempotencyKey = newKey()
+  await auth.refresh(refreshToken, { idempotencyKey })
+  time.advance(hour)
+  const calls = [
+    () => auth.refresh(refreshToken, { idempotencyKey: newKey() }),
+    () => auth.refresh(`${refreshToken}x`),
+    () => auth.refresh(refreshToken, { idempotencyKey: `${idempotencyKey} ` }),
+    () => auth.verify(`${accessToken}x`),
+    () => auth.verify(accessToken),
+    () => auth.verify(refreshToken),
+  ]
+  const { inspect } = await import('node:util')
+  for (const call of calls) {
+    const error = await call().then(
+      () => assert.fail('was not refused'),
+      (thrown: Error) => thrown,
+    )
+    const told = inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)
+    for (const canary of [refreshToken.slice(4), accessToken.split('.')[2]!, idempotencyKey]) {
+      assert.ok(!told.includes(canary), `${error.message} holds a secret`)
+    }
+  }
+})
+
+test('a listener that throws or rejects, at once or later, harms no refresh', async () => {
+  for (const onEvent of [
+    () => {
+      throw new Error('no audit log')
+    },
+    async () => {
+      throw new Error('no audit log')
+    },
+    () => new Promise(() => {}),
+  ]) {
+    const { auth } = createRig(createMemoryStore(), { onEvent: onEvent as () => void })
+    const { refreshToken } = await auth.issue('user-1')
+    assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+})

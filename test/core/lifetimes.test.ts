@@ -1,0 +1,216 @@
+// When is a session over, and does nothing bring it back? Expiry, clocks set back, presets, pruning.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { nist } from '../../src/core/options.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { findRow } from '../../src/testing/store-harness.ts'
+import { createRig, day, hour, minute, newKey, onEachStore, refused, spyOn } from './setup.ts'
+
+const short = { idleTimeout: hour, absoluteTimeout: 3 * hour, accessTokenLifetime: 5 * minute }
+
+onEachStore(
+  'idle: a session lives to the last millisecond of its idle timeout, and not to the next',
+  short,
+  async (rig) => {
+    const { auth, time } = rig
+    const { refreshToken, session } = await auth.issue('user-1')
+    assert.equal(session.idleExpiresAt - session.createdAt, hour * 1000)
+    time.advance(hour - 0.001)
+    const next = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    assert.equal(next.session.idleExpiresAt, time.now() + hour * 1000, 'a refresh moves it on')
+    time.advance(hour)
+    await refused(auth.refresh(next.refreshToken), 'ERR_SESSION_EXPIRED', 'invalid_grant')
+    assert.deepEqual(await auth.sessions('user-1'), [])
+  },
+)
+
+onEachStore(
+  'absolute: no refresh extends it; the idle end and the access token never lie beyond it',
+  short,
+  async (rig) => {
+    const { auth, time } = rig
+    const first = await auth.issue('user-1')
+    const end = first.session.expiresAt
+    let live = first.refreshToken
+    for (let at = 0; at < 3 * hour - 10 * minute; at += 10 * minute) {
+      time.advance(10 * minute)
+      const next = await auth.refresh(live, { idempotencyKey: newKey() })
+      live = next.refreshToken
+      assert.equal(next.session.expiresAt, end)
+      assert.ok(next.session.idleExpiresAt <= end)
+    }
+    time.set(end - 90_500)
+    const last = await auth.refresh(live, { idempotencyKey: newKey() })
+    assert.equal(last.expiresIn, 91, 'rounded up to whole seconds')
+    assert.ok((await auth.verify(last.accessToken)).expiresAt - end < 1000)
+    assert.equal(last.session.idleExpiresAt, end)
+    time.set(end)
+    await refused(auth.refresh(last.refreshToken), 'ERR_SESSION_EXPIRED', 'invalid_grant')
+  },
+)
+
+onEachStore('a clock set back brings nothing back that was once seen to be over', short, async (rig) => {
+  const { auth, time, events } = rig
+  const { refreshToken } = await auth.issue('user-1')
+  time.advance(hour)
+  await refused(auth.refresh(refreshToken), 'ERR_SESSION_EXPIRED')
+  time.advance(-hour)
+  await refused(auth.refresh(refreshToken), 'ERR_SESSION_EXPIRED', 'invalid_grant')
+  assert.deepEqual(await auth.sessions('user-1'), [])
+  assert.deepEqual(
+    events.map((event) => event.type),
+    ['issued', 'expired'],
+    'told once',
+  )
+})
+
+onEachStore('a clock set back an hour signs nobody out and ends no theft detection for good', {}, async (rig) => {
+  const { auth, time } = rig
+  const { refreshToken } = await auth.issue('user-1')
+  const second = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+  time.advance(-hour)
+  const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
+  assert.equal(third.outcome, 'rotated')
+  await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
+  time.advance(hour + 31)
+  await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_TOKEN_REUSED')
+})
+
+onEachStore('a revoked session stays so whatever the clock says', {}, async (rig) => {
+  const { auth, time } = rig
+  const { refreshToken, session } = await auth.issue('user-1')
+  await auth.revoke(session.id)
+  for (const seconds of [-day, 2 * day, 100 * day]) {
+    time.advance(seconds)
+    await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED', 'invalid_grant')
+  }
+})
+
+onEachStore('an access token ends at the very second of its exp', { accessTokenLifetime: 2 }, async (rig) => {
+  const { auth, time } = rig
+  const { accessToken, expiresIn } = await auth.issue('user-1')
+  assert.equal(expiresIn, 2)
+  time.advance(1.999)
+  assert.ok(await auth.verify(accessToken))
+  time.advance(0.001)
+  await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_EXPIRED', 'invalid_token')
+  time.advance(-1)
+  assert.ok(await auth.verify(accessToken), 'a clock set back is believed: nothing was revoked')
+})
+
+const levels = [
+  ['AAL1: 30 days', nist.aal1, 30 * day, 30 * day],
+  ['AAL2: 24 hours, 1 hour idle', nist.aal2, day, hour],
+  ['AAL3: 12 hours, 15 minutes idle', nist.aal3, 12 * hour, 15 * minute],
+] as const
+for (const [name, preset, absolute, idle] of levels) {
+  test(`NIST SP 800-63B-4 ${name}`, async () => {
+    const { auth, time } = createRig(createMemoryStore(), preset)
+    const { session, refreshToken } = await auth.issue('user-1')
+    assert.equal(session.expiresAt - time.now(), absolute * 1000)
+    assert.equal(session.idleExpiresAt - time.now(), idle * 1000)
+    time.advance(idle - 1)
+    const { refreshToken: next } = await auth.refresh(refreshToken)
+    time.advance(idle)
+    await refused(auth.refresh(next), 'ERR_SESSION_EXPIRED')
+
+    // Used all the time, it ends all the same.
+    const busy = await auth.issue('user-2')
+    const end = busy.session.expiresAt
+    for (let live = busy.refreshToken; ; ) {
+      time.advance(Math.min(idle, absolute / 4) - 1)
+      if (time.now() >= end) {
+        await refused(auth.refresh(live), 'ERR_SESSION_EXPIRED')
+        break
+      }
+      live = (await auth.refresh(live)).refreshToken
+    }
+  })
+}
+
+onEachStore('prune deletes what is long over, and nothing that an access token may still need', short, async (rig) => {
+  const { auth, time, store } = rig
+  const ended = await auth.issue('user-1')
+  await auth.revoke(ended.session.id)
+  const idle = await auth.issue('user-2')
+  time.advance(hour)
+  const live = await auth.issue('user-3')
+  assert.equal(await auth.prune(), 0, 'it is kept for an hour, so that what happened can be looked up')
+  assert.ok(await store.find(ended.session.id))
+  time.advance(0.001)
+  assert.equal(await auth.prune(), 1)
+  assert.equal(await store.find(ended.session.id), null)
+  await refused(auth.refresh(ended.refreshToken), 'ERR_SESSION_UNKNOWN', 'invalid_grant')
+  time.advance(hour)
+  assert.equal(await auth.prune(), 1)
+  assert.equal(await store.find(idle.session.id), null)
+  assert.ok(await store.find(live.session.id))
+})
+
+onEachStore('pruning happens by itself, in the background, in steps of 500', short, async (rig) => {
+  const { time, store } = rig
+  const spy = spyOn(store)
+  const auth = rig.another({ store: spy.store })
+  for (let i = 0; i < 1200; i++) await auth.issue(`user-${i}`)
+  time.advance(3 * hour)
+  spy.calls.length = 0
+  await auth.issue('fresh')
+  const counts: number[] = []
+  for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve))
+  counts.push(spy.calls.filter((call) => call === 'prune').length)
+  assert.deepEqual(counts, [3], '500, 500, 200')
+  // Not again before a minute has passed.
+  const { refreshToken } = await auth.issue('fresh')
+  await auth.refresh(refreshToken)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(spy.calls.filter((call) => call === 'prune').length, 3)
+  time.advance(minute)
+  await auth.issue('fresh')
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(spy.calls.filter((call) => call === 'prune').length, 4)
+  assert.equal((await auth.sessions('fresh')).length, 3)
+})
+
+onEachStore('a prune that fails in the background fails no refresh', short, async (rig) => {
+  const { time, store } = rig
+  const spy = spyOn(store)
+  const auth = rig.another({ store: spy.store })
+  const { refreshToken } = await auth.issue('user-1')
+  spy.before((call) => {
+    if (call === 'prune') throw new Error('the disk is on fire')
+  })
+  time.advance(2 * minute)
+  assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(spy.calls.includes('prune'))
+})
+
+test('close waits for a prune that is on, and closes the store once', async () => {
+  const { store, time, another } = createRig(createMemoryStore(), short)
+  const spy = spyOn(store)
+  const auth = another({ store: spy.store })
+  await auth.issue('user-1')
+  const gate = Promise.withResolvers<void>()
+  spy.before((call) => (call === 'prune' ? gate.promise : undefined))
+  time.advance(2 * minute)
+  await auth.issue('user-1')
+  const closed = auth.close()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(!spy.calls.includes('close'))
+  gate.resolve()
+  await closed
+  assert.equal(spy.calls.filter((call) => call === 'close').length, 1)
+})
+
+onEachStore('the row never changes size: fifty refreshes keep one row with one parent', {}, async (rig) => {
+  const { auth, store, time } = rig
+  let { refreshToken: live, session } = await auth.issue('user-1')
+  const keys = Object.keys(await findRow(store, session.id)).length
+  for (let i = 0; i < 50; i++) live = (await auth.refresh(live, { idempotencyKey: newKey() })).refreshToken
+  const row = await findRow(store, session.id)
+  assert.equal(Object.keys(row).length, keys)
+  assert.equal(row.parentSalt?.length, 8)
+  assert.equal(row.parentKey?.length, 16)
+  assert.equal((await store.list('user-1', time.now())).length, 1)
+})

@@ -1,0 +1,216 @@
+// What the app may say: options, subjects and claims, checked when they are given and not when they are used.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createDaypass } from '../../src/core/daypass.ts'
+import { isDaypassError } from '../../src/core/errors.ts'
+import type { ClaimsSchema, DaypassOptions } from '../../src/core/options.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { createRig, onEachStore, refused } from './setup.ts'
+
+const good = () => ({
+  secret: 'a text that is a secret, and long enough to be one',
+  issuer: 'https://id.example',
+  store: createMemoryStore(),
+})
+
+test('options that make no sense are refused at the start, each with a text that names it', () => {
+  const wrong: [string, Partial<Record<keyof DaypassOptions, unknown>>][] = [
+    ['issuer', { issuer: '' }],
+    ['issuer', { issuer: undefined }],
+    ['issuer', { issuer: ['https://id.example'] }],
+    ['store', { store: undefined }],
+    ['store', { store: {} }],
+    ['audience', { audience: '' }],
+    ['audience', { audience: ['a', 'b'] }],
+    ['clientId', { clientId: '' }],
+    ['algorithm', { algorithm: 'none' }],
+    ['algorithm', { algorithm: 'RS256' }],
+    ['accessTokenLifetime', { accessTokenLifetime: 0 }],
+    ['accessTokenLifetime', { accessTokenLifetime: '900' }],
+    ['accessTokenLifetime', { accessTokenLifetime: Number.POSITIVE_INFINITY }],
+    ['idleTimeout', { idleTimeout: -1 }],
+    ['idleTimeout', { idleTimeout: Number.NaN }],
+    ['idleTimeout', { idleTimeout: 100, absoluteTimeout: 50 }],
+    ['absoluteTimeout', { absoluteTimeout: 1e30 }],
+    ['absoluteTimeout', { absoluteTimeout: 60, idleTimeout: 60, accessTokenLifetime: 61 }],
+    ['reuseInterval', { reuseInterval: -1 }],
+    ['maxSessionsPerSubject', { maxSessionsPerSubject: 0 }],
+    ['maxSessionsPerSubject', { maxSessionsPerSubject: Number.NaN }],
+  ]
+  for (const [name, options] of wrong) {
+    assert.throws(
+      () => createDaypass({ ...good(), ...options } as DaypassOptions),
+      (error) => {
+        assert.ok(isDaypassError(error, 'ERR_OPTION_INVALID'), name)
+        assert.ok(error.message.includes(`\`${name}\``), `${error.message} does not name ${name}`)
+        return true
+      },
+    )
+  }
+})
+
+test('an idle timeout longer than 30 days makes the absolute one as long', async () => {
+  const auth = createDaypass({ ...good(), idleTimeout: 90 * 86_400 })
+  const { session } = await auth.issue('user-1')
+  assert.equal(session.expiresAt - session.createdAt, 90 * 86_400_000)
+})
+
+test('the audience is the issuer where none is given', async () => {
+  const auth = createDaypass(good())
+  assert.equal(auth.audience, 'https://id.example')
+  assert.ok(await auth.verify((await auth.issue('user-1')).accessToken))
+})
+
+onEachStore('subjects are texts of 1 to 255 characters that every engine keeps apart', {}, async ({ auth }) => {
+  const wrong = ['', 'x'.repeat(256), 'a\0b', '\ud800', 'x\udfff', undefined, null, 7, {}, ['user-1'], { $ne: null }]
+  for (const subject of wrong) await refused(auth.issue(subject as string), 'ERR_OPTION_INVALID')
+  for (const subject of ['x', 'x'.repeat(255), '🦊', "'; --", ' ', 'user-1\n']) {
+    const { accessToken } = await auth.issue(subject)
+    assert.equal((await auth.verify(accessToken)).subject, subject)
+    assert.equal((await auth.sessions(subject)).length, 1)
+  }
+})
+
+onEachStore(
+  'claims go into every access token of the session as they were, and come back in the session',
+  {},
+  async (rig) => {
+    const { auth } = rig
+    const claims = { role: 'admin', teams: ['a', 'ü🦊'], nested: { n: 1.5, yes: true, nothing: null }, '': 0 }
+    const first = await auth.issue('user-1', { claims })
+    const second = await auth.refresh(first.refreshToken)
+    for (const tokens of [first, second]) {
+      assert.deepEqual((await auth.verify(tokens.accessToken)).claims, claims)
+      assert.deepEqual(tokens.session.claims, claims)
+    }
+  },
+)
+
+onEachStore('claims become plain JSON at once: dates are texts, undefined members are gone', {}, async ({ auth }) => {
+  const { session } = await auth.issue('user-1', { claims: { since: new Date(0), gone: undefined, kept: null } })
+  assert.deepEqual(session.claims, { since: '1970-01-01T00:00:00.000Z', kept: null })
+})
+
+test('claims with the protocol’s names are refused', async () => {
+  const { auth } = createRig(createMemoryStore())
+  for (const name of [
+    'iss',
+    'sub',
+    'aud',
+    'exp',
+    'nbf',
+    'iat',
+    'jti',
+    'sid',
+    'client_id',
+    'scope',
+    'auth_time',
+    'amr',
+    'acr',
+    'cnf',
+    'act',
+  ]) {
+    await refused(auth.issue('user-1', { claims: { [name]: 'x' } }), 'ERR_CLAIMS_INVALID')
+  }
+  await refused(auth.issue('user-1', { claims: JSON.parse('{"__proto__":{"admin":true}}') }), 'ERR_CLAIMS_INVALID')
+})
+
+test('claims that no verifier would read are refused at sign-in, not at every request after', async () => {
+  const { auth } = createRig(createMemoryStore())
+  const deep = (levels: number): unknown => (levels === 0 ? 1 : { d: deep(levels - 1) })
+  await refused(auth.issue('user-1', { claims: { d: deep(40) } }), 'ERR_CLAIMS_INVALID')
+  await refused(auth.issue('user-1', { claims: { d: JSON.parse('{"__proto__":1}') } }), 'ERR_CLAIMS_INVALID')
+  // The deepest that is taken is verified.
+  for (let levels = 25; levels < 40; levels++) {
+    const tokens = await auth.issue('user-1', { claims: { d: deep(levels) } }).catch(() => null)
+    if (tokens !== null) assert.ok(await auth.verify(tokens.accessToken), `${levels} levels`)
+    else assert.ok(levels > 28)
+  }
+})
+
+test('claims that are too big, or no plain object, are refused', async () => {
+  const { auth } = createRig(createMemoryStore())
+  const cycle: Record<string, unknown> = {}
+  cycle.self = cycle
+  const wrong = [{ x: 'x'.repeat(4096) }, [], ['a'], 'text', 7, null, { big: 7n }, cycle, () => {}]
+  for (const claims of wrong) {
+    if (claims === null) continue
+    await refused(auth.issue('user-1', { claims: claims as never }), 'ERR_CLAIMS_INVALID')
+  }
+  // 4 kB go in, and the token stays within what a verifier reads.
+  const { accessToken } = await auth.issue('user-1', { claims: { x: 'x'.repeat(4096 - 8) } })
+  assert.ok(await auth.verify(accessToken))
+  // Counted in bytes, as they travel.
+  await refused(auth.issue('user-1', { claims: { x: '字'.repeat(1400) } }), 'ERR_CLAIMS_INVALID')
+  assert.ok(await auth.verify((await auth.issue('user-1', { claims: { x: '字'.repeat(1360) } })).accessToken))
+})
+
+interface Profile {
+  role: 'admin' | 'user'
+  level: number
+}
+
+/** A Standard Schema made by hand, as Zod or Valibot make one. */
+const profile: ClaimsSchema<Profile> = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    async validate(value) {
+      const { role, level } = value as Record<string, unknown>
+      if (role !== 'admin' && role !== 'user') return { issues: [{ message: 'role must be admin or user' }] }
+      // A schema may change what it checks.
+      return { value: { role, level: Number(level ?? 1) } }
+    },
+  },
+}
+
+test('a Standard Schema checks the claims, and its answer is what goes into the token', async () => {
+  const auth = createDaypass({ ...good(), claims: profile })
+  const { accessToken } = await auth.issue('user-1', { claims: { role: 'admin', level: '3' as unknown as number } })
+  const { claims } = await auth.verify(accessToken)
+  assert.deepEqual(claims, { role: 'admin', level: 3 })
+  await assert.rejects(auth.issue('user-1', { claims: { role: 'root' as 'admin', level: 1 } }), (error) => {
+    assert.ok(isDaypassError(error, 'ERR_CLAIMS_INVALID'))
+    assert.match(error.message, /role must be admin or user/)
+    return true
+  })
+  assert.equal((await auth.sessions('user-1')).length, 1, 'what was refused made no session')
+})
+
+test('claims are typed, by parameter or by schema: this file compiles only if they are', async () => {
+  const typed = createDaypass<Profile>(good())
+  const bySchema = createDaypass({ ...good(), claims: profile })
+  const untyped = createDaypass(good())
+  const optional = createDaypass<{ nickname?: string }>(good())
+  const compiles = async () => {
+    const { accessToken, session } = await typed.issue('user-1', { claims: { role: 'user', level: 1 } })
+    const role: 'admin' | 'user' = session.claims.role
+    const { claims } = await typed.verify(accessToken)
+    const level: number = claims.level
+    const same: Profile = (await bySchema.issue('user-1', { claims: { role: 'user', level: 1 } })).session.claims
+    await untyped.issue('user-1')
+    await untyped.issue('user-1', { claims: { anything: [1] } })
+    await optional.issue('user-1')
+    await optional.issue('user-1', { claims: { nickname: 'Zoë' } })
+    return [role, level, same]
+  }
+  const doesNotCompile = async () => {
+    // @ts-expect-error the claims have members that must be there
+    await typed.issue('user-1')
+    // @ts-expect-error also where other options are given
+    await typed.issue('user-1', { scope: 'read' })
+    // @ts-expect-error a role that is none
+    await typed.issue('user-1', { claims: { role: 'root', level: 1 } })
+    // @ts-expect-error a member too few
+    await bySchema.issue('user-1', { claims: { role: 'user' } })
+    // @ts-expect-error a member that is not there
+    ;(await typed.verify('')).claims.nickname
+    // @ts-expect-error claims of a verified token are shared, and read-only
+    ;(await typed.verify('')).claims.role = 'admin'
+    // @ts-expect-error a number is no nickname
+    await optional.issue('user-1', { claims: { nickname: 7 } })
+  }
+  assert.deepEqual(await compiles(), ['user', 1, { role: 'user', level: 1 }])
+  assert.equal(typeof doesNotCompile, 'function')
+})

@@ -1,0 +1,295 @@
+// The protocol's table (docs/protocol.md), row by row, over the real decide().
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { advance, type Decision, decide, isBurst, isExpired, type Presented } from '../../src/core/rotation.ts'
+import type { Session } from '../../src/core/types.ts'
+import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
+
+const second = 1000
+const hour = 3_600_000
+const t0 = Date.UTC(2026, 0, 1)
+const interval = 30 * second
+
+const [salt, otherSalt] = [Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1)]
+const [key, otherKey] = [new Uint8Array(16).fill(7), new Uint8Array(16).fill(9)]
+
+/** At generation 5, rotated at t0 by redeeming `salt` with `key`, in a burst that began at t0 with generation 3. */
+const keyed: Session = makeSession(t0, {
+  generation: 5,
+  parentSalt: salt,
+  parentKey: key,
+  burstAt: t0,
+  burstGeneration: 3,
+  idleExpiresAt: t0 + hour,
+  expiresAt: t0 + 24 * hour,
+})
+const keyless: Session = { ...keyed, parentKey: null }
+
+interface Row {
+  when: string
+  session?: Session | null
+  presented: Partial<Presented>
+  /** Milliseconds after the rotation. */
+  at?: number
+  interval?: number
+  is: Decision
+}
+
+const rows: Row[] = [
+  { when: 'n = generation, no key', presented: { generation: 5 }, is: 'rotated' },
+  { when: 'n = generation, a key', presented: { generation: 5, key }, is: 'rotated' },
+  {
+    when: 'n = generation, an hour but a millisecond later',
+    presented: { generation: 5 },
+    at: hour - 1,
+    is: 'rotated',
+  },
+  { when: 'n = generation, the clock set back', presented: { generation: 5 }, at: -hour, is: 'rotated' },
+  { when: 'n = generation, a sibling’s salt', presented: { generation: 5, salt: otherSalt }, is: 'rotated' },
+  { when: 'n > generation: the store lost a write', presented: { generation: 6 }, is: 'rotated' },
+  { when: 'n ≫ generation: the store lost many', presented: { generation: 4000 }, is: 'rotated' },
+
+  { when: 'the parent, with its key, at once', presented: { generation: 4, key }, is: 'replayed' },
+  { when: 'the parent, with its key, long after', presented: { generation: 4, key }, at: hour - 1, is: 'replayed' },
+  {
+    when: 'the parent, with its key, strict',
+    presented: { generation: 4, key },
+    at: hour - 1,
+    interval: 0,
+    is: 'replayed',
+  },
+  {
+    when: 'the parent, with its key, the clock set back',
+    presented: { generation: 4, key },
+    at: -hour,
+    is: 'replayed',
+  },
+  {
+    when: 'the parent, its key as `previous`',
+    presented: { generation: 4, key: otherKey, previousKey: key },
+    is: 'replayed',
+  },
+  {
+    when: 'the parent, its key as `previous` alone',
+    presented: { generation: 4, previousKey: key },
+    at: 40 * second,
+    is: 'replayed',
+  },
+  {
+    when: 'the parent’s key with another salt (a sibling), in the burst',
+    presented: { generation: 4, salt: otherSalt, key },
+    is: 'superseded',
+  },
+  {
+    when: 'the parent’s key with another salt (a sibling), after',
+    presented: { generation: 4, salt: otherSalt, key },
+    at: interval,
+    is: 'reused',
+  },
+  {
+    when: 'the parent’s key, a generation earlier, after',
+    presented: { generation: 3, key },
+    at: interval,
+    is: 'reused',
+  },
+
+  { when: 'keyless twice, at once', session: keyless, presented: { generation: 4 }, is: 'retried' },
+  {
+    when: 'keyless twice, a millisecond before the interval ends',
+    session: keyless,
+    presented: { generation: 4 },
+    at: interval - 1,
+    is: 'retried',
+  },
+  {
+    when: 'keyless twice, at the instant the interval ends',
+    session: keyless,
+    presented: { generation: 4 },
+    at: interval,
+    is: 'reused',
+  },
+  { when: 'keyless twice, strict', session: keyless, presented: { generation: 4 }, interval: 0, is: 'reused' },
+  {
+    when: 'keyless twice, the clock a moment back',
+    session: keyless,
+    presented: { generation: 4 },
+    at: 1 - interval,
+    is: 'retried',
+  },
+  {
+    when: 'keyless twice, the clock an hour back: no sibling',
+    session: keyless,
+    presented: { generation: 4 },
+    at: -hour,
+    is: 'superseded',
+  },
+  { when: 'keyless first, keyed then', session: keyless, presented: { generation: 4, key }, is: 'superseded' },
+  {
+    when: 'keyless first, keyed then, after',
+    session: keyless,
+    presented: { generation: 4, key },
+    at: interval,
+    is: 'reused',
+  },
+  {
+    when: 'keyless first, `previous` of nothing',
+    session: keyless,
+    presented: { generation: 4, previousKey: key },
+    at: interval,
+    is: 'reused',
+  },
+  { when: 'keyed first, keyless then: a copy is no retry', presented: { generation: 4 }, is: 'superseded' },
+  { when: 'keyed first, keyless then, after', presented: { generation: 4 }, at: interval, is: 'reused' },
+  {
+    when: 'keyless twice, a sibling’s salt',
+    session: keyless,
+    presented: { generation: 4, salt: otherSalt },
+    is: 'superseded',
+  },
+
+  { when: 'another key, in the burst', presented: { generation: 4, key: otherKey }, is: 'superseded' },
+  {
+    when: 'another key, a millisecond before the burst ends',
+    presented: { generation: 4, key: otherKey },
+    at: interval - 1,
+    is: 'superseded',
+  },
+  {
+    when: 'another key, at the instant the burst ends',
+    presented: { generation: 4, key: otherKey },
+    at: interval,
+    is: 'reused',
+  },
+  { when: 'the burst’s first generation', presented: { generation: 3, key: otherKey }, is: 'superseded' },
+  { when: 'a generation from before the burst', presented: { generation: 2, key: otherKey }, is: 'reused' },
+  { when: 'generation 0, long gone', presented: { generation: 0, key: otherKey }, is: 'reused' },
+  { when: 'another key, strict', presented: { generation: 4, key: otherKey }, interval: 0, is: 'reused' },
+  {
+    when: 'another key, the clock set back: a race, not a theft',
+    presented: { generation: 4, key: otherKey },
+    at: -hour,
+    is: 'superseded',
+  },
+  {
+    when: 'before the first rotation there is nothing to be older than',
+    session: { ...keyed, generation: 0, burstAt: 0, burstGeneration: 0 },
+    presented: { generation: 0 },
+    is: 'rotated',
+  },
+
+  { when: 'no row', session: null, presented: { generation: 5 }, is: 'unknown' },
+  {
+    when: 'the row revoked',
+    session: { ...keyed, revokedAt: t0, revokedReason: 'admin' },
+    presented: { generation: 5 },
+    is: 'revoked',
+  },
+  {
+    when: 'the row revoked, a replay',
+    session: { ...keyed, revokedAt: t0, revokedReason: 'reuse' },
+    presented: { generation: 4, key },
+    is: 'revoked',
+  },
+  {
+    when: 'the row revoked, and expired since',
+    session: { ...keyed, revokedAt: t0, revokedReason: 'admin' },
+    presented: { generation: 5 },
+    at: 48 * hour,
+    is: 'revoked',
+  },
+  {
+    when: 'the row found expired before, the clock set back since',
+    session: { ...keyed, revokedAt: t0, revokedReason: 'expired' },
+    presented: { generation: 5 },
+    at: -hour,
+    is: 'expired',
+  },
+  { when: 'at the instant of the idle expiry', presented: { generation: 5 }, at: hour, is: 'expired' },
+  { when: 'at the instant of the idle expiry, a replay', presented: { generation: 4, key }, at: hour, is: 'expired' },
+  {
+    when: 'at the instant of the idle expiry, a copy',
+    presented: { generation: 1, key: otherKey },
+    at: hour,
+    is: 'expired',
+  },
+  {
+    when: 'at the instant of the absolute expiry',
+    session: { ...keyed, idleExpiresAt: t0 + 24 * hour },
+    presented: { generation: 5 },
+    at: 24 * hour,
+    is: 'expired',
+  },
+  {
+    when: 'a millisecond before the absolute expiry',
+    session: { ...keyed, idleExpiresAt: t0 + 24 * hour },
+    presented: { generation: 5 },
+    at: 24 * hour - 1,
+    is: 'rotated',
+  },
+]
+
+for (const row of rows) {
+  test(`${row.is}: ${row.when}`, () => {
+    const session = row.session === undefined ? keyed : row.session
+    const presented: Presented = { generation: 5, salt, key: null, previousKey: null, ...row.presented }
+    const before = structuredClone({ session, presented })
+    const decision = decide(session, presented, t0 + (row.at ?? second), row.interval ?? interval)
+    assert.equal(decision, row.is)
+    assert.deepEqual({ session, presented }, before, 'a decision changes nothing')
+  })
+}
+
+test('advance matches exactly where decide says rotated, over every small case', () => {
+  let cases = 0
+  for (const generation of [0, 1, 2, 3]) {
+    for (const presentedGeneration of [0, 1, 2, 3, 4]) {
+      for (const revokedAt of [null, t0]) {
+        for (const [idleExpiresAt, expiresAt] of [
+          [10, 20],
+          [5, 20],
+          [5, 5],
+        ] as const) {
+          for (const at of [4, 5, 6, 10]) {
+            for (const reuseInterval of [0, 3, 100]) {
+              const session = makeSession(t0, {
+                generation,
+                revokedAt,
+                revokedReason: revokedAt === null ? null : 'admin',
+                parentSalt: salt,
+                parentKey: key,
+                burstAt: t0 + 2,
+                burstGeneration: Math.max(0, generation - 1),
+                idleExpiresAt: t0 + idleExpiresAt,
+                expiresAt: t0 + expiresAt,
+              })
+              const presented = { generation: presentedGeneration, salt: otherSalt, key: null, previousKey: null }
+              const decision = decide(session, presented, t0 + at, reuseInterval)
+              const step = makeStep(session, t0 + at, { generation: presentedGeneration, reuseInterval })
+              const row = advance(session, step)
+              assert.equal(row !== null, decision === 'rotated')
+              if (row !== null) {
+                assert.equal(row.generation, presentedGeneration + 1)
+                assert.ok(row.idleExpiresAt <= row.expiresAt)
+                assert.equal(row.expiresAt, session.expiresAt)
+                const inBurst = isBurst(session, t0 + at, reuseInterval)
+                assert.equal(row.burstAt, inBurst ? session.burstAt : t0 + at)
+                assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : presentedGeneration)
+                // What was just redeemed is replayed by its key and by nothing else; a copy gets nothing.
+                const again = { generation: presentedGeneration, salt: step.salt, previousKey: null }
+                const later = { ...row, parentKey: key }
+                if (!isExpired(later, t0 + at)) {
+                  assert.equal(decide(later, { ...again, key }, t0 + at, reuseInterval), 'replayed')
+                  const copy = decide(later, { ...again, key: otherKey }, t0 + at, reuseInterval)
+                  assert.ok(copy === 'superseded' || copy === 'reused')
+                }
+              }
+              cases++
+            }
+          }
+        }
+      }
+    }
+  }
+  assert.equal(cases, 4 * 5 * 2 * 3 * 4 * 3)
+})

@@ -1,0 +1,119 @@
+// How do tests get a MongoDB? `MONGODB_URL` names one; else SecantusDB, where scripts/install-mongodb-engine.sh put it.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MongoClient } from 'mongodb'
+import { createMongoStore } from '../../src/stores/mongodb.ts'
+import type { Store } from '../../src/testing/index.ts'
+import { freePort } from '../server/process.ts'
+
+export interface MongoEngine {
+  url: string
+  /** As it is printed: which server of which version. */
+  name: string
+  /** Whether it is ours to stop and to start. */
+  own: boolean
+  /** The name of a database that nobody uses. */
+  database(): string
+  stop(): Promise<void>
+  start(): Promise<void>
+  remove(): Promise<void>
+}
+
+const root = join(import.meta.dirname, '../..')
+const program = globSync('.cache/secantusdb-*/bin/secantusd-py', { cwd: root })[0]
+
+/** Why there is no server to run on; undefined where there is one. In CI a missing one is a failure, not a reason. */
+export const noMongo: string | undefined =
+  process.env.MONGODB_URL || program || process.env.CI
+    ? undefined
+    : 'not run: no MongoDB server (set MONGODB_URL, or install one for the tests: scripts/install-mongodb-engine.sh)'
+
+export async function startMongo(): Promise<MongoEngine> {
+  let databases = 0
+  const database = () => `daypass_${process.pid}_${databases++}`
+  const given = process.env.MONGODB_URL
+  if (given) {
+    const nothing = async () => {}
+    const name = `MongoDB ${await versionOf(given)}`
+    return { url: given, name, own: false, database, stop: nothing, start: nothing, remove: nothing }
+  }
+  if (program === undefined) throw new Error('There is no MongoDB server: run scripts/install-mongodb-engine.sh')
+  const path = join(root, program)
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-mongodb-'))
+  const port = await freePort()
+  const url = `mongodb://127.0.0.1:${port}/?directConnection=true`
+  let server: ChildProcess | undefined
+
+  async function start(): Promise<void> {
+    const flags = ['--host', '127.0.0.1', '--port', String(port), '--storage-path', folder, '--cache-size', '256M']
+    server = spawn(path, [...flags, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] })
+    // Whatever ends the tests ends it.
+    process.once('exit', kill)
+    for (const until = Date.now() + 30_000; ; await delay(50)) {
+      if (server.exitCode !== null) throw new Error(`${path} ended with ${server.exitCode}`)
+      try {
+        return void (await versionOf(url))
+      } catch (error) {
+        if (Date.now() > until) throw error
+      }
+    }
+  }
+  function kill(): void {
+    server?.kill('SIGKILL')
+  }
+  async function stop(): Promise<void> {
+    process.off('exit', kill)
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return
+    const gone = new Promise((resolve) => server!.once('exit', resolve))
+    server.kill('SIGTERM')
+    const late = setTimeout(kill, 10_000)
+    await gone
+    clearTimeout(late)
+  }
+
+  await start()
+  const version = /secantusdb-([^/]+)/.exec(program)![1]
+  return {
+    url,
+    name: `SecantusDB ${version} (MongoDB ${await versionOf(url)} protocol, WiredTiger)`,
+    own: true,
+    database,
+    stop,
+    start,
+    async remove() {
+      await stop()
+      if (existsSync(folder)) rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A client as an app would make it, but for its patience. */
+export function newClient(url: string, options: object = {}): MongoClient {
+  return new MongoClient(url, { serverSelectionTimeoutMS: 2000, ...options })
+}
+
+async function versionOf(url: string): Promise<string> {
+  const client = newClient(url, { serverSelectionTimeoutMS: 500 })
+  try {
+    return (await client.db('admin').command({ buildInfo: 1 })).version
+  } finally {
+    await client.close()
+  }
+}
+
+/** A store that closes its own client: what a process of the crash kit opens. */
+export function openMongoStore(url: string, database: string): Store {
+  const client = newClient(url)
+  const store = createMongoStore(client.db(database))
+  return {
+    ...store,
+    async close() {
+      await store.close()
+      await client.close()
+    },
+  }
+}

@@ -1,0 +1,235 @@
+// How do tests get a Redis? Real servers in a folder of their own: one alone, and a Cluster of three masters with a
+// replica each. `REDIS_URL` names a server to use for what does not stop it.
+
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createConnection, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { Cluster, Redis } from 'ioredis'
+import { createClient, createCluster } from 'redis'
+import { createRedisStore, type RedisStoreOptions } from '../../src/stores/redis.ts'
+import type { RedisClient } from '../../src/stores/redis-client.ts'
+import type { Store } from '../../src/testing/index.ts'
+
+const notRun = 'not run: redis-server is not installed (apt-get install redis-server)'
+
+/** Why tests that need servers of their own are skipped, or false. In CI a missing engine is a failure. */
+export const redisMissing: string | false = (() => {
+  try {
+    execFileSync('redis-server', ['--version'])
+    return false
+  } catch (error) {
+    if (process.env.CI) throw new Error(notRun, { cause: error })
+    return notRun
+  }
+})()
+
+export interface RedisServer {
+  port: number
+  /** Bytes of its append-only files. */
+  files(): Buffer[]
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
+  /** `kill -9`, and its end. */
+  kill(): Promise<void>
+  /** Starts it again on the same port and folder. */
+  start(): Promise<void>
+}
+
+/** What a test talks to: one server or a Cluster. */
+export interface RedisEngine {
+  /** As DAYPASS_STORE names it. */
+  url: string
+  version: string
+  servers: RedisServer[]
+  /** A client for looking at what is there. */
+  admin: Redis | Cluster
+  remove(): Promise<void>
+}
+
+export type Library = 'node-redis' | 'ioredis'
+
+/** One server; each write is on disk before it is answered. */
+export async function startRedis(...settings: string[]): Promise<RedisEngine> {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-'))
+  const server = await startServer(folder, await freePort(), ['--appendfsync', 'always', ...settings])
+  const admin = new Redis(server.port)
+  admin.on('error', () => {})
+  return {
+    url: `redis://127.0.0.1:${server.port}`,
+    version: await versionOf(admin),
+    servers: [server],
+    admin,
+    async remove() {
+      admin.disconnect()
+      await server.kill()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The server that `REDIS_URL` names. It is not stopped, and what is written there stays until it expires. */
+export async function givenRedis(url: string): Promise<RedisEngine> {
+  const admin = new Redis(url)
+  return { url, version: await versionOf(admin), servers: [], admin, remove: async () => admin.disconnect() }
+}
+
+/** Three masters with a replica each; a master that is silent for a second is replaced. */
+export async function startRedisCluster(): Promise<RedisEngine> {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-cluster-'))
+  const ports: number[] = []
+  while (ports.length < 6) ports.push(await freePort(ports))
+  const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--appendfsync', 'everysec']
+  const servers = await Promise.all(ports.map((port) => startServer(folder, port, settings)))
+  const addresses = ports.map((port) => `127.0.0.1:${port}`)
+  const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes']
+  await promisify(execFile)('redis-cli', create)
+  const admin = new Cluster(ports.map((port) => ({ host: '127.0.0.1', port })))
+  admin.on('error', () => {})
+  await waitUntil(async () => {
+    const infos = await Promise.all(admin.nodes('master').map((node) => node.info('replication')))
+    const isWhole = infos.length === 3 && infos.every((info) => /slave0:.*state=online/.test(info))
+    return isWhole && /cluster_state:ok/.test(String(await admin.cluster('INFO')))
+  })
+  return {
+    url: `redis+cluster://${addresses.join(',')}`,
+    version: await versionOf(admin.nodes('master')[0]!),
+    servers,
+    admin,
+    async remove() {
+      admin.disconnect()
+      await Promise.all(servers.map((server) => server.kill()))
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startServer(parent: string, port: number, settings: string[]): Promise<RedisServer> {
+  const folder = join(parent, String(port))
+  mkdirSync(folder)
+  const always = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--save', '']
+  let child: ChildProcess
+  async function start(): Promise<void> {
+    child = spawn('redis-server', [...always, ...settings], { stdio: 'ignore' })
+    // A test that fails half-way leaves no server behind.
+    process.once('exit', () => child.kill('SIGKILL'))
+    const probe = new Redis(port, { retryStrategy: () => 20 })
+    probe.on('error', () => {})
+    await waitUntil(async () => (await probe.ping()) === 'PONG')
+    probe.disconnect()
+  }
+  await start()
+  return {
+    port,
+    files() {
+      const files = join(folder, 'appendonlydir')
+      return readdirSync(files).map((name) => readFileSync(join(files, name)))
+    },
+    signal: (signal) => void child.kill(signal),
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const gone = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await gone
+    },
+    start,
+  }
+}
+
+async function versionOf(client: Redis): Promise<string> {
+  return /redis_version:(\S+)/.exec(await client.info('server'))![1]!
+}
+
+/** A port whose tenth-thousandth neighbour, the Cluster's bus, is free too. */
+async function freePort(taken: number[] = []): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 30_000)
+    if (!taken.includes(port) && (await isFree(port)) && (await isFree(port + 10_000))) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+      .once('error', () => resolve(false))
+      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
+
+export async function waitUntil(isSo: () => Promise<boolean>, milliseconds = 15_000): Promise<void> {
+  for (const end = Date.now() + milliseconds; Date.now() < end; await delay(20)) {
+    if (await isSo().catch(() => false)) return
+  }
+  throw new Error(`not so after ${milliseconds} ms: ${isSo}`)
+}
+
+/** A client as an app would make it, and how the app closes it. */
+export async function connect(url: string, library: Library): Promise<{ client: RedisClient; close(): void }> {
+  const nodes = /^redis\+cluster:\/\/(.*)/.exec(url)?.[1]?.split(',')
+  if (library === 'ioredis') {
+    const client = nodes ? new Cluster(nodes.map((node) => `redis://${node}`)) : new Redis(url)
+    client.on('error', () => {})
+    return { client, close: () => client.disconnect() }
+  }
+  const socket = { reconnectStrategy: 50 }
+  const client = nodes
+    ? createCluster({
+        rootNodes: nodes.map((node) => ({ url: `redis://${node}` })),
+        defaults: { socket },
+        topologyRefreshOnReconnectionAttemptStrategy: 500,
+      })
+    : createClient({ url, socket })
+  client.on('error', () => {})
+  await client.connect()
+  return { client, close: () => client.destroy() }
+}
+
+/** A store that closes its client with itself: what the crash kit opens in every process. */
+export async function openRedisStore(url: string, library: Library, options?: RedisStoreOptions): Promise<Store> {
+  const { client, close } = await connect(url, library)
+  const store = createRedisStore(client, options)
+  return {
+    ...store,
+    async close() {
+      await store.close()
+      close()
+    },
+  }
+}
+
+/** Stands between a client and a server, and cuts connections in the middle of whatever they carry. */
+export async function startFaultyProxy(port: number, chance: () => number) {
+  const sockets = new Set<Socket>()
+  let cuts = 0
+  const proxy = createServer((from) => {
+    const to = createConnection(port, '127.0.0.1')
+    for (const [socket, other] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+      socket.on('data', (data) => {
+        if (chance() >= 0.01) return void other.write(data)
+        // A part of it arrives, and then nothing more: neither side knows what the other had.
+        cuts++
+        other.write(data.subarray(0, Math.floor(chance() * data.length)), () => socket.destroy())
+      })
+    }
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `redis://127.0.0.1:${(proxy.address() as { port: number }).port}`,
+    cuts: () => cuts,
+    close() {
+      proxy.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}

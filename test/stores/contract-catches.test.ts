@@ -1,0 +1,177 @@
+// Does the contract notice a store that is wrong? Each of these breaks one promise of a good store.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { childSalt } from '../../src/core/refresh-token.ts'
+import type { Session } from '../../src/core/types.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { runConcurrencyKit, type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
+import { memoryHarness } from './harness.ts'
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+/** A store with rows that can be put where no contract allows it. */
+function openBroken() {
+  const rows = new Map<string, Session>()
+  const good = createMemoryStore()
+  const change = async (id: string, members: Partial<Session>) => {
+    rows.set(id, { ...((await store.find(id)) as Session), ...members })
+  }
+  const store: Store = { ...good, find: async (id) => rows.get(id) ?? good.find(id) }
+  return { store, good, change }
+}
+
+const broken: Record<string, (store: Store, good: Store, change: ReturnType<typeof openBroken>['change']) => void> = {
+  'looks first and writes after': (store, good) => {
+    // What find-then-save does: everyone who looked before anyone wrote wins.
+    const answers = new Map<string, Promise<unknown>>()
+    store.advance = async (step) => {
+      const name = `${step.id} ${step.generation}`
+      const first = answers.get(name) ?? good.advance(step)
+      answers.set(name, first)
+      await turn()
+      return first as ReturnType<Store['advance']>
+    }
+  },
+  'advances what was revoked': (store, good) => {
+    store.revoke = async (id) => good.find(id)
+  },
+  'forgets the reason': (store, good) => {
+    store.revoke = (id, now) => good.revoke(id, now, 'admin')
+  },
+  'lets the last reason win': (store, good, change) => {
+    store.revoke = async (id, now, reason) => {
+      await change(id, { revokedAt: now, revokedReason: reason })
+      return good.revoke(id, now, reason)
+    }
+  },
+  'extends the absolute expiry': (store, good) => {
+    store.advance = async (step) => {
+      const advanced = await good.advance(step)
+      return advanced && { ...advanced, session: { ...advanced.session, expiresAt: step.idleExpiresAt } }
+    }
+  },
+  'does not cap the idle expiry': (store, good) => {
+    store.advance = async (step) => {
+      const advanced = await good.advance(step)
+      return advanced && { ...advanced, session: { ...advanced.session, idleExpiresAt: step.idleExpiresAt } }
+    }
+  },
+  'takes the generation to the letter and mends nothing': (store, good) => {
+    store.advance = async (step) => {
+      const row = await good.find(step.id)
+      return row?.generation === step.generation ? good.advance(step) : null
+    }
+  },
+  'never says that it mended': (store, good) => {
+    store.advance = async (step) => {
+      const advanced = await good.advance(step)
+      return advanced && { ...advanced, healed: false }
+    }
+  },
+  'is a millisecond late at expiry': (store, good) => {
+    store.advance = (step) => good.advance({ ...step, now: step.now - 1 })
+  },
+  'begins a burst with every rotation': (store, good) => {
+    store.advance = (step) => good.advance({ ...step, reuseInterval: 0 })
+  },
+  'renews no burst': (store) => {
+    store.renewBurst = async () => true
+  },
+  'keeps no key': (store, good) => {
+    store.advance = (step) => good.advance({ ...step, key: null })
+  },
+  'ends the excepted session too': (store, good) => {
+    store.revokeSubject = (subject, now, reason) => good.revokeSubject(subject, now, reason)
+  },
+  'lists the expired': (store, good) => {
+    store.list = (subject, now) => good.list(subject, now - 1)
+  },
+  'lists in any order': (store, good) => {
+    store.list = async (subject, now) => (await good.list(subject, now)).reverse()
+  },
+  'tells revocations only after the instant': (store, good) => {
+    store.revokedSince = (since) => good.revokedSince(since + 1)
+  },
+  'prunes without a limit': (store, good) => {
+    store.prune = (before) => good.prune(before, Number.POSITIVE_INFINITY)
+  },
+  'prunes the living': (store, good) => {
+    store.prune = (before, limit) => good.prune(before + 3_600_000, limit)
+  },
+  'hands out its own rows': (store) => {
+    const kept = new Map<string, Session>()
+    const find = store.find
+    store.find = async (id) => {
+      const row = kept.get(id) ?? (await find(id))
+      if (row !== null) kept.set(id, row)
+      return row
+    }
+  },
+}
+
+for (const [name, breakIt] of Object.entries(broken)) {
+  test(`a store that ${name} fails the contract`, async () => {
+    const harness: StoreHarness = {
+      ...memoryHarness(),
+      open: async () => {
+        const { store, good, change } = openBroken()
+        breakIt(store, good, change)
+        return store
+      },
+      rawRows: async () => [],
+    }
+    const failures: string[] = []
+    for (const rule of storeContract) {
+      // The rules that search raw rows would fail for want of them.
+      if (rule.name.startsWith('after a life')) continue
+      await rule.run(harness).catch(() => failures.push(rule.name))
+    }
+    assert.notDeepEqual(failures, [])
+  })
+}
+
+test('an engine that holds anything of a live token fails the contract', async () => {
+  const rule = storeContract.find((each) => each.name.startsWith('after a life'))!
+  const good = memoryHarness()
+  for (const spell of [
+    (salt: Uint8Array) => salt,
+    (salt: Uint8Array) => `{"salt":"${Buffer.from(salt).toString('base64')}"}`,
+    (salt: Uint8Array) => `x${Buffer.from(salt).toString('hex')}`,
+  ]) {
+    const leaky: StoreHarness = {
+      ...good,
+      async rawRows(store) {
+        const [row] = await store.list('subject-1', 0)
+        return [...(await good.rawRows(store)), spell(childSalt(row!, row!.parentKey!, row!.parentSalt!))]
+      },
+    }
+    await assert.rejects(rule.run(leaky), /the engine holds the salt of the live token/)
+  }
+  await rule.run(good)
+})
+
+test('a store that looks first and writes after fails the concurrency kit', async () => {
+  const good = createMemoryStore()
+  const store: Store = {
+    ...good,
+    async advance(step) {
+      const row = await good.find(step.id)
+      await turn()
+      if (row === null || row.generation > step.generation) return null
+      const now = await good.find(step.id)
+      // Writes what it made of the row it saw, whatever has happened to it since.
+      const healed = { ...step, generation: Math.max(step.generation, now!.generation) }
+      return good.advance(healed)
+    },
+  }
+  await assert.rejects(runConcurrencyKit({ stores: [store], patience: 0.3 }), /With seed \d+, \d+ things wrong/)
+})
+
+test('a store that loses a row now and then fails the concurrency kit', async () => {
+  const good = createMemoryStore()
+  let calls = 0
+  const store: Store = { ...good, advance: async (step) => (++calls % 500 === 0 ? null : good.advance(step)) }
+  store.find = async (id) => (calls % 500 === 0 ? null : good.find(id))
+  await assert.rejects(runConcurrencyKit({ stores: [store] }), /signed out by bad luck/)
+})

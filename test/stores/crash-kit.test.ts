@@ -1,0 +1,46 @@
+// Does everyone stay signed in while servers are killed, and is a thief caught all the same?
+
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { createSqliteStore } from '../../src/stores/sqlite.ts'
+import { type KitReport, runConcurrencyKit, runCrashKit } from '../../src/testing/index.ts'
+import { temporaryFolder } from './harness.ts'
+
+const told = (report: KitReport) =>
+  Object.entries(report)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')
+
+test('SQLite on a file: 3 server processes, 40 of them killed −9, and nobody is signed out', async (t) => {
+  const folder = temporaryFolder()
+  t.after(folder.remove)
+  const store = {
+    module: import.meta.resolve('../../src/stores/sqlite.ts'),
+    export: 'createSqliteStore',
+    args: [join(folder.path, 'kit.db')],
+  }
+  const kills = Number(process.env.DAYPASS_TEST_KILLS ?? 40)
+  const report = await runCrashKit({ store, kills })
+  t.diagnostic(told(report))
+  assert.equal(report.kills, kills)
+  assert.ok(report.lost >= kills / 4, 'killing loses answers')
+  assert.ok(report.refreshes > kills, 'refreshes happen between the kills')
+  assert.equal(report.caught, 2)
+})
+
+test('memory: 24 tabs on one server, a tenth of requests and answers lost, and nobody is signed out', async (t) => {
+  const report = await runConcurrencyKit({ stores: [createMemoryStore()] })
+  t.diagnostic(told(report))
+  assert.ok(report.lost > 100 && report.superseded > 0 && report.thefts > 0)
+})
+
+test('SQLite on a file: 3 connections in one process, answers lost, and nobody is signed out', async (t) => {
+  const folder = temporaryFolder()
+  t.after(folder.remove)
+  const stores = Array.from({ length: 3 }, () => createSqliteStore(join(folder.path, 'kit.db')))
+  const report = await runConcurrencyKit({ stores })
+  t.diagnostic(told(report))
+  for (const store of stores) await store.close()
+})

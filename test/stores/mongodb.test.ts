@@ -1,0 +1,331 @@
+// Does the MongoDB store keep the contract, on a server over a socket, and use it as it promises?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import type { MongoClient } from 'mongodb'
+import mongoose from 'mongoose'
+import { createDaypass } from '../../src/index.ts'
+import { createMongoAccounts } from '../../src/server/accounts-mongodb.ts'
+import { openMongo } from '../../src/server/open-mongodb.ts'
+import { createMongoStore } from '../../src/stores/mongodb.ts'
+import {
+  runConcurrencyKit,
+  runCrashKit,
+  type Store,
+  type StoreHarness,
+  storeContract,
+} from '../../src/testing/index.ts'
+import { type MongoEngine, newClient, noMongo, openMongoStore, startMongo } from '../engines/mongodb.ts'
+
+const options = noMongo === undefined ? {} : { skip: noMongo }
+
+describe('the MongoDB store', options, () => {
+  let engine: MongoEngine
+  /** One client for whoever only looks. */
+  let client: MongoClient
+  before(
+    async () => {
+      engine = await startMongo()
+      client = newClient(engine.url)
+    },
+    { timeout: 60_000 },
+  )
+  after(async () => {
+    await client.close()
+    await engine.remove()
+  })
+
+  /** A client of the test's own. */
+  function open(t: TestContext, options: object = {}): MongoClient {
+    const own = newClient(engine.url, options)
+    t.after(() => own.close())
+    return own
+  }
+
+  type Source = { open(database: string): { store: Store; end(): Promise<void> } }
+  const sources: Record<string, Source> = {
+    'a mongodb Db': {
+      open(database) {
+        const own = newClient(engine.url)
+        return { store: createMongoStore(own.db(database)), end: () => own.close() }
+      },
+    },
+    // Not waited for: an app makes its store while Mongoose is still connecting.
+    'a Mongoose connection': {
+      open(database) {
+        const connection = mongoose.createConnection(engine.url, { dbName: database })
+        return { store: createMongoStore(connection), end: () => connection.close() }
+      },
+    },
+  }
+
+  function harness(source: Source): StoreHarness {
+    const opened = new Map<Store, { database: string; end(): Promise<void> }>()
+    return {
+      async open() {
+        const database = engine.database()
+        const { store, end } = source.open(database)
+        opened.set(store, { database, end })
+        return store
+      },
+      async rawRows(store) {
+        const rows = await client
+          .db(opened.get(store)!.database)
+          .collection('daypass_session')
+          .find({}, { promoteBuffers: true })
+          .toArray()
+        return rows
+          .flatMap((row) => Object.values(row))
+          .map((value) => (Buffer.isBuffer(value) ? value : String(value)))
+      },
+      async cleanup() {
+        for (const [store, { database, end }] of opened) {
+          opened.delete(store)
+          await end()
+          await client.db(database).dropDatabase()
+        }
+      },
+    }
+  }
+
+  for (const [name, source] of Object.entries(sources)) {
+    describe(`through ${name}`, () => {
+      let passed = 0
+      for (const rule of storeContract) {
+        test(rule.name, async (t) => {
+          await rule.run({ ...harness(source), note: (line) => t.diagnostic(line) })
+          passed++
+        })
+      }
+      test('the server is named at the end of the run', (t) => {
+        assert.equal(passed, storeContract.length)
+        t.diagnostic(`engine: ${engine.name}, through ${name}: contract passed`)
+      })
+    })
+  }
+
+  /** A Daypass on a client whose commands are counted. */
+  function counted(t: TestContext) {
+    const commands: string[] = []
+    const own = open(t, { monitorCommands: true })
+    own.on('commandStarted', ({ commandName }) => commands.push(commandName))
+    const auth = createDaypass({
+      secret: randomBytes(32),
+      issuer: 'test',
+      store: createMongoStore(own.db(engine.database())),
+    })
+    return { auth, commands }
+  }
+  const key = () => randomBytes(16).toString('base64url')
+
+  test('a refresh is one round trip, in a burst and out of it', async (t) => {
+    const { auth, commands } = counted(t)
+    let { refreshToken } = await auth.issue('ada')
+    for (let round = 0; round < 3; round++) {
+      commands.length = 0
+      refreshToken = (await auth.refresh(refreshToken, { idempotencyKey: key() })).refreshToken
+      assert.deepEqual(commands, ['findAndModify'])
+    }
+  })
+
+  test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async (t) => {
+    const database = engine.database()
+    const secret = randomBytes(32)
+    const clients = [open(t), open(t)]
+    const auths = clients.map((own) =>
+      createDaypass({ secret, issuer: 'test', store: createMongoStore(own.db(database)) }),
+    )
+    const { refreshToken, session } = await auths[0]!.issue('ada')
+    const results = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, index) => auths[index % 2]!.refresh(refreshToken, { idempotencyKey: key() })),
+    )
+    const won = results.filter((result) => result.status === 'fulfilled')
+    assert.equal(won.length, 1)
+    for (const result of results) {
+      if (result.status === 'rejected') assert.equal(result.reason.code, 'ERR_REFRESH_SUPERSEDED')
+    }
+    await auths[1]!.refresh(won[0]!.value.refreshToken, { idempotencyKey: key() })
+    assert.deepEqual(
+      (await auths[0]!.sessions('ada')).map(({ id }) => id),
+      [session.id],
+    )
+    assert.equal(await client.db(database).collection('daypass_session').countDocuments(), 1)
+  })
+
+  test('3 server processes, 15 of them killed −9, and nobody is signed out', { timeout: 60_000 }, async (t) => {
+    const store = {
+      module: import.meta.resolve('../engines/mongodb.ts'),
+      export: 'openMongoStore',
+      args: [engine.url, engine.database()],
+    }
+    const report = await runCrashKit({ store, kills: Number(process.env.DAYPASS_TEST_KILLS ?? 15) })
+    t.diagnostic(JSON.stringify(report))
+    assert.equal(report.caught, 2)
+    assert.ok(report.refreshes > report.kills)
+  })
+
+  test('2 instances, a tenth of requests and answers lost, and nobody is signed out', async (t) => {
+    const database = engine.database()
+    const stores = [openMongoStore(engine.url, database), openMongoStore(engine.url, database)]
+    const report = await runConcurrencyKit({ stores, requests: 1200 })
+    t.diagnostic(JSON.stringify(report))
+    for (const store of stores) await store.close()
+  })
+
+  test('eight instances that start at once on an empty database make the indexes once', async (t) => {
+    const database = engine.database()
+    const clients = Array.from({ length: 8 }, () => open(t))
+    await Promise.all(clients.map((own) => createMongoStore(own.db(database)).list('nobody', 0)))
+    const made = await client.db(database).collection('daypass_session').indexes()
+    const byName = new Map(made.map((index) => [index.name, index]))
+    assert.deepEqual([...byName.keys()].sort(), ['_id_', 'daypass_expire', 'daypass_revoked', 'daypass_subject'])
+    assert.equal(byName.get('daypass_expire')!.expireAfterSeconds, 3600)
+    assert.deepEqual(byName.get('daypass_revoked')!.partialFilterExpression, { revoked_at: { $exists: true } })
+  })
+
+  test('every call of one session names it by _id, as a sharded collection needs', async (t) => {
+    const seen: Record<string, any>[] = []
+    const own = open(t, { monitorCommands: true })
+    own.on('commandStarted', ({ command }) => seen.push(command))
+    const store = createMongoStore(own.db(engine.database()))
+    const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+    const first = await auth.issue('ada')
+    seen.length = 0
+    const second = await auth.refresh(first.refreshToken, { idempotencyKey: key() })
+    await auth.refresh(first.refreshToken).catch(() => {})
+    await auth.revokeToken(second.refreshToken)
+    await store.renewBurst(first.session.id, 0, Date.now(), 0)
+    const filters = seen.map((each) => each.query ?? each.filter ?? each.updates[0].q)
+    assert.ok(filters.length >= 6)
+    for (const { _id } of filters) assert.equal((Buffer.isBuffer(_id) ? _id : _id.buffer).length, 16)
+  })
+
+  test('whatever the connection is set to, rows come back as they are, from the primary, by majority', async (t) => {
+    const seen: Record<string, any>[] = []
+    const own = open(t, {
+      promoteBuffers: false,
+      promoteLongs: false,
+      readPreference: 'secondaryPreferred',
+      w: 1,
+      monitorCommands: true,
+    })
+    own.on('commandStarted', ({ command }) => seen.push(command))
+    const auth = createDaypass({
+      secret: randomBytes(32),
+      issuer: 'test',
+      store: createMongoStore(own.db(engine.database())),
+    })
+    const { refreshToken, session } = await auth.issue('ada')
+    const { refreshToken: next } = await auth.refresh(refreshToken)
+    await auth.refresh(next)
+    assert.equal((await auth.sessions('ada'))[0]!.id, session.id)
+    const writes = seen.filter((command) => command.findAndModify || command.insert)
+    assert.ok(writes.length >= 3)
+    for (const { writeConcern } of writes) assert.equal(writeConcern.w, 'majority')
+  })
+
+  test('an address that looks like a field of the row is only a text', async (t) => {
+    const { auth } = counted(t)
+    const { refreshToken } = await auth.issue('ada')
+    const { session } = await auth.refresh(refreshToken, { ip: '$secret' })
+    assert.equal(session.device.ip, '$secret')
+    assert.equal((await auth.sessions('ada'))[0]!.device.ip, '$secret')
+  })
+
+  test('while the server is away each call fails in bounded time as unavailable; when it is back, everyone goes on', {
+    timeout: 60_000,
+  }, async (t) => {
+    if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to stop')
+    const apps = await Promise.all(
+      Object.values(sources).map(async (source) => {
+        const { store, end } = source.open(engine.database())
+        t.after(end)
+        const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+        return { auth, first: await auth.issue('ada'), idempotencyKey: key() }
+      }),
+    )
+    await engine.stop()
+    const impatient = newClient(engine.url, { serverSelectionTimeoutMS: 300 })
+    t.after(() => impatient.close())
+    const late = createMongoStore(impatient.db(engine.database()), { timeout: 1000 })
+    const began = performance.now()
+    const asked = apps.flatMap(({ auth, first, idempotencyKey }) => [
+      auth.refresh(first.refreshToken, { idempotencyKey }),
+      auth.check(),
+      auth.sessions('ada'),
+      auth.issue('b'),
+    ])
+    for (const answer of await Promise.allSettled([...asked, late.check()])) {
+      assert.equal(answer.status, 'rejected')
+      assert.equal(answer.reason.status, 503)
+      assert.equal(answer.reason.code, 'ERR_STORE_UNAVAILABLE')
+      assert.equal(answer.reason.retryAfter, 1)
+    }
+    assert.ok(performance.now() - began < 6000)
+    await engine.start()
+    for (const { auth, first, idempotencyKey } of apps) {
+      const second = await auth.refresh(first.refreshToken, { idempotencyKey })
+      assert.equal(second.session.id, first.session.id)
+    }
+    // Also where the server was away from the beginning, which the driver by itself does not get over.
+    await late.check()
+  })
+
+  test('a server that hangs is given up on after the time-out', async (t) => {
+    const own = open(t)
+    const db = own.db(engine.database())
+    await createMongoStore(db).check()
+    const hanging = {
+      collection: (name: string) => Object.assign(db.collection(name), { findOne: () => new Promise(() => {}) }),
+    }
+    const store = createMongoStore(hanging, { timeout: 200 })
+    const began = performance.now()
+    await assert.rejects(store.find('AAAAAAAAAAAAAAAAAAAAAA'), { code: 'ERR_STORE_UNAVAILABLE' })
+    assert.ok(performance.now() - began < 1000)
+  })
+
+  test('accounts and limits: one account an address, tries counted in their window', async (t) => {
+    const own = open(t)
+    const accounts = createMongoAccounts(own.db(engine.database()))
+    const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
+    const made = await Promise.all(Array.from({ length: 10 }, (_, n) => accounts.create({ ...account, id: `${n}` })))
+    assert.equal(made.filter(Boolean).length, 1)
+    const { id } = (await accounts.findByEmail('a@b.c'))!
+    assert.deepEqual(await accounts.findById(id), { ...account, id })
+    assert.equal(await accounts.findByEmail('x@y.z'), null)
+    await accounts.setPassword(id, 'other')
+    assert.equal((await accounts.findById(id))?.passwordHash, 'other')
+    const now = Date.now()
+    const tries = await Promise.all(Array.from({ length: 20 }, () => accounts.countTry('k', now, 60)))
+    assert.deepEqual(
+      tries.map(({ tries }) => tries).sort((a, b) => a - b),
+      Array.from({ length: 20 }, (_, n) => n + 1),
+    )
+    assert.deepEqual(await accounts.countTry('k', now + 60, 60), { tries: 1, until: now + 120 })
+    await accounts.forgetTries('k')
+    assert.equal((await accounts.countTry('k', now + 61, 60)).tries, 1)
+  })
+
+  test('one URL opens sessions and accounts in the database that it names', async () => {
+    const database = engine.database()
+    const stores = await openMongo(engine.url.replace('/?', `/${database}?`))
+    await stores.accounts.create({ id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 0 })
+    await stores.sessions.check()
+    assert.deepEqual(await stores.sessions.list('nobody', 0), [])
+    await stores.close()
+    assert.equal(await client.db(database).collection('daypass_account').countDocuments(), 1)
+  })
+})
+
+test('a connection string that is none is told without its password', async () => {
+  await assert.rejects(openMongo('mongodb://user:hunter2@'), (error: any) => {
+    assert.equal(error.code, 'ERR_OPTION_INVALID')
+    assert.doesNotMatch(`${error.message} ${error.cause}`, /hunter2/)
+    return true
+  })
+})
+
+test('a source that is none is told at once', () => {
+  assert.throws(() => createMongoStore({} as any), { code: 'ERR_OPTION_INVALID' })
+})

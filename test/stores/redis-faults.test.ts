@@ -1,0 +1,515 @@
+// Does a session survive what happens to a Redis: cuts, freezes, restarts, failovers, full memory, half-done writes?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Cluster, Redis } from 'ioredis'
+import { createDaypass } from '../../src/core/daypass.ts'
+import { isDaypassError } from '../../src/core/errors.ts'
+import { openRedis } from '../../src/server/open-redis.ts'
+import { createRedisStore, type RedisStoreOptions } from '../../src/stores/redis.ts'
+import type { RedisClient } from '../../src/stores/redis-client.ts'
+import { createSeededRandom, type KitReport, runConcurrencyKit, runCrashKit } from '../../src/testing/index.ts'
+import { freshSeed } from '../../src/testing/random.ts'
+import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
+import {
+  connect,
+  type Library,
+  openRedisStore,
+  redisMissing,
+  startFaultyProxy,
+  startRedis,
+  startRedisCluster,
+  waitUntil,
+} from '../engines/redis.ts'
+
+const libraries: Library[] = ['ioredis', 'node-redis']
+const newKey = () => randomBytes(24).toString('base64url')
+const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
+const told = (report: KitReport) =>
+  Object.entries(report)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')
+const unavailable = { status: 503, code: 'ERR_STORE_UNAVAILABLE', retryAfter: 1 }
+
+describe('Redis, one server', { skip: redisMissing }, async () => {
+  if (redisMissing) return
+  const engine = await startRedis()
+  after(engine.remove)
+  const admin = engine.admin as Redis
+  const server = engine.servers[0]!
+
+  /** A store on keys of its own, through a client that is closed with the test. */
+  async function open(t: { after(body: () => void): void }, library: Library, options: RedisStoreOptions = {}) {
+    const { client, close } = await connect(engine.url, library)
+    t.after(close)
+    const prefix = newPrefix()
+    const sent = countCommands(client)
+    return { client, prefix, sent, store: createRedisStore(client, { prefix, ...options }) }
+  }
+
+  const calls = async (command: string) => {
+    const line = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await admin.info('commandstats'))
+    return Number(line?.[1] ?? 0)
+  }
+
+  for (const library of libraries) {
+    test(`${library}: a refresh is one command; of those in flight together none waits for another`, async (t) => {
+      const { sent, store } = await open(t, library)
+      const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+      let all = await Promise.all(Array.from({ length: 100 }, (_, i) => auth.issue(`subject-${i}`)))
+      const refreshAll = () =>
+        Promise.all(all.map(({ refreshToken }) => auth.refresh(refreshToken, { idempotencyKey: newKey() })))
+      // The first refresh of a session's life also writes its entry in the index again.
+      all = await refreshAll()
+      await store.close()
+      const before = { hash: await calls('evalsha'), text: await calls('eval'), sent: sent() }
+      await refreshAll()
+      assert.deepEqual(
+        {
+          hash: (await calls('evalsha')) - before.hash,
+          text: (await calls('eval')) - before.text,
+          sent: sent() - before.sent,
+        },
+        { hash: 100, text: 0, sent: 100 },
+      )
+    })
+
+    test(`${library}: a server that has forgotten its scripts is told them again`, async (t) => {
+      const { store } = await open(t, library)
+      const session = makeSession(Date.now())
+      await store.create(session)
+      await admin.script('FLUSH')
+      const answers = await Promise.all(Array.from({ length: 10 }, () => store.advance(makeStep(session, Date.now()))))
+      assert.equal(answers.filter((answer) => answer !== null).length, 1)
+      await admin.script('FLUSH')
+      assert.equal((await store.revoke(session.id, Date.now(), 'admin'))?.revokedReason, 'admin')
+    })
+
+    test(`${library}: a server that hangs is 503 in bounded time, and what it does late signs nobody out`, async (t) => {
+      const { store, client, prefix } = await open(t, library, { timeout: 300 })
+      const secret = randomBytes(32)
+      const auth = createDaypass({ secret, issuer: 'test', store })
+      const { refreshToken, session } = await auth.issue('ada')
+      server.signal('SIGSTOP')
+      const began = performance.now()
+      try {
+        // Without a key, so that nothing but the store's own care keeps the answer of an hour later from being "reuse".
+        await Promise.all([
+          assert.rejects(auth.refresh(refreshToken), unavailable),
+          assert.rejects(auth.issue('bob'), unavailable),
+          assert.rejects(auth.sessions('ada'), unavailable),
+          assert.rejects(auth.revoke(session.id), unavailable),
+          assert.rejects(auth.check(), unavailable),
+        ])
+        assert.ok(performance.now() - began < 1500)
+        await delay(300)
+      } finally {
+        server.signal('SIGCONT')
+      }
+      await waitUntil(() => store.check().then(() => true))
+      const row = await store.find(session.id)
+      assert.equal(row?.generation, 0, 'a step that nobody waits for any more is not taken')
+      assert.equal(row?.revokedAt, null)
+      const later = createDaypass({
+        secret,
+        issuer: 'test',
+        store: createRedisStore(client, { prefix }),
+        clock: () => Date.now() + 3_600_000,
+      })
+      assert.equal((await later.refresh(refreshToken)).outcome, 'rotated')
+    })
+
+    test(`${library}: an engine whose clock is ahead is worked with all the same`, async (t) => {
+      // Nobody can set the clock of one process: the store is told another instead.
+      const { store, sent } = await open(t, library)
+      const now = Date.now
+      const session = makeSession(now())
+      t.after(() => {
+        Date.now = now
+      })
+      Date.now = () => now() - 3_600_000
+      await store.create(session)
+      const before = sent()
+      const first = await store.advance(makeStep(session, now()))
+      assert.equal(first?.session.generation, 1)
+      await store.close()
+      assert.ok(sent() - before >= 3, 'asked again with what was learnt')
+      const learnt = sent()
+      assert.ok(await store.advance(makeStep(first!.session, now())))
+      assert.equal(sent() - learnt, 1, 'and learnt for good')
+    })
+
+    test(`${library}: killed −9 and started again: no session and no rotation that was answered is lost`, async (t) => {
+      const { store } = await open(t, library, { timeout: 1000 })
+      const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
+      const clients = await Promise.all(
+        Array.from({ length: 20 }, async () => ({ token: (await auth.issue('ada')).refreshToken, answered: 0 })),
+      )
+      let over = false
+      const running = clients.map(async (client) => {
+        while (!over) {
+          const idempotencyKey = newKey()
+          while (!over) {
+            try {
+              client.token = (await auth.refresh(client.token, { idempotencyKey })).refreshToken
+              client.answered++
+              break
+            } catch (error) {
+              assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'), String(error))
+              await delay(20)
+            }
+          }
+        }
+      })
+      await delay(200)
+      await server.kill()
+      await delay(100)
+      const answered = clients.map((client) => client.answered)
+      await server.start()
+      await waitUntil(async () => clients.every((client, index) => client.answered > answered[index]! + 2))
+      over = true
+      await Promise.all(running)
+      const rows = await auth.sessions('ada')
+      assert.equal(rows.length, clients.length)
+    })
+
+    test(`${library}: a server that was never there is 503 in bounded time`, async () => {
+      const stores = await openRedisWith(library, 'redis://:secret@127.0.0.1:1')
+      const began = performance.now()
+      const calls = [stores.sessions.check(), stores.sessions.find('x'), stores.accounts.findById('1')]
+      for (const call of calls) {
+        await assert.rejects(call, (error) => {
+          assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
+          assert.doesNotMatch(JSON.stringify([error.message, String(error.cause)]), /secret/)
+          return true
+        })
+      }
+      assert.ok(performance.now() - began < 6500)
+      await stores.close()
+    })
+
+    test(`${library}: whatever step of a revoke or a sign-in is the last, nothing is half done`, async (t) => {
+      const { client, prefix, store } = await open(t, library)
+      const now = Date.now()
+      for (let last = 0; last < 8; last++) {
+        const session = makeSession(now, { subject: `revoke-${last}` })
+        await store.create(session)
+        const broken = createRedisStore(failAfter(client, last), { prefix })
+        const revoked = await broken.revoke(session.id, now, 'sign-out').catch((error) => error.code)
+        if (last < 6) assert.equal(revoked, 'ERR_STORE_UNAVAILABLE', `${last} commands`)
+        const row = await store.find(session.id)
+        const isTold = (await store.revokedSince(now)).some(({ id }) => id === session.id)
+        assert.equal(row!.revokedAt !== null, isTold, `verifiers know what the row says, after ${last} commands`)
+        // Asked again, it is done and told.
+        await store.revoke(session.id, now, 'sign-out')
+        assert.ok((await store.revokedSince(now)).some(({ id }) => id === session.id))
+        assert.deepEqual(await store.list(session.subject, now), [])
+      }
+      for (let last = 0; last < 3; last++) {
+        const session = makeSession(now, { subject: `create-${last}` })
+        const broken = createRedisStore(failAfter(client, last), { prefix })
+        await broken.create(session).catch(() => {})
+        const row = await store.find(session.id)
+        assert.equal((await store.list(session.subject, now)).length, row === null ? 0 : 1, `after ${last} commands`)
+        assert.deepEqual(
+          await store.revokeSubject(session.subject, now, 'admin').then((rows) => rows.length),
+          row ? 1 : 0,
+        )
+      }
+    })
+  }
+
+  test('entries of the index whose rows are gone go, and those of a sign-in that is under way stay', async (t) => {
+    const { store, prefix } = await open(t, 'ioredis')
+    const now = Date.now()
+    const [young, old, kept] = [now - 1000, now - 120_000, now].map((at) => makeSession(now, { createdAt: at }))
+    for (const session of [young!, old!, kept!]) await store.create(session)
+    await admin.del(`${prefix}:{${young!.id}}`, `${prefix}:{${old!.id}}`)
+    assert.equal((await store.list('subject-1', now)).length, 1)
+    const left = await admin.zrange(`${prefix}:subject:subject-1`, 0, '-1')
+    assert.deepEqual(left.map((member) => member.slice(0, 22)).sort(), [young!.id, kept!.id].sort())
+    // Someone who never looks at the list: each sign-in looks after a few that should be gone.
+    const past = now - 40 * 86_400_000
+    for (let i = 0; i < 5; i++) {
+      const session = makeSession(past)
+      await store.create({ ...session, createdAt: past + i, expiresAt: past + 86_400_000, idleExpiresAt: past + 1 })
+      await admin.del(`${prefix}:{${session.id}}`)
+    }
+    await store.create(makeSession(now))
+    await store.close()
+    assert.equal(await admin.zcard(`${prefix}:subject:subject-1`), 3)
+  })
+
+  test('an entry of the index that a failover lost is there again after the first refresh', async (t) => {
+    const { store, prefix } = await open(t, 'ioredis')
+    const session = makeSession(Date.now())
+    await store.create(session)
+    await admin.del(`${prefix}:subject:subject-1`)
+    await store.advance(makeStep(session, Date.now()))
+    await store.close()
+    assert.equal((await store.list('subject-1', Date.now())).length, 1)
+  })
+
+  test('the engine expires rows an hour after they are over, and every refresh puts it off', async (t) => {
+    const { store, prefix } = await open(t, 'ioredis')
+    const now = Date.now()
+    const session = makeSession(now, { idleExpiresAt: now + 600_000, expiresAt: now + 7_200_000 })
+    await store.create(session)
+    const ttl = async () => Math.round((await admin.pttl(`${prefix}:{${session.id}}`)) / 60_000)
+    assert.equal(await ttl(), 70)
+    const step = makeStep(session, now + 60_000, { idleExpiresAt: now + 60_000 + 1_800_000 })
+    const advanced = await store.advance(step)
+    assert.equal(await ttl(), 90)
+    await store.advance(makeStep(advanced!.session, now + 60_000, { idleExpiresAt: now + 100 * 86_400_000 }))
+    assert.equal(await ttl(), 179)
+    await store.renewBurst(session.id, 1, now + 3_600_000, 1000)
+    assert.equal(await ttl(), 179)
+    await store.revoke(session.id, now + 61_000, 'admin')
+    assert.equal(await ttl(), 60)
+    assert.ok((await admin.pttl(`${prefix}:subject:subject-1`)) > 0)
+  })
+
+  test('a sign-in and a revoke that wait for replicas say so where there are none; a refresh does not wait', async (t) => {
+    const { store, prefix, client } = await open(t, 'ioredis')
+    const waiting = createRedisStore(client, { prefix, wait: { replicas: 1, timeout: 50 } })
+    const session = makeSession(Date.now())
+    await store.create(session)
+    await assert.rejects(waiting.create(makeSession(Date.now())), unavailable)
+    assert.ok(await waiting.advance(makeStep(session, Date.now())))
+    await assert.rejects(waiting.revoke(session.id, Date.now(), 'admin'), unavailable)
+    await assert.rejects(waiting.revoke(session.id, Date.now(), 'admin'), unavailable)
+  })
+
+  test('a server that is full, and one that is a replica, say so; no error carries a secret', async (t) => {
+    const { store } = await open(t, 'ioredis')
+    const session = makeSession(Date.now(), { claims: { canary: 'c4n4ry' } })
+    await store.create(session)
+    await admin.config('SET', 'maxmemory', '1mb')
+    try {
+      for (const call of [
+        store.create(makeSession(Date.now())),
+        store.advance(makeStep(session, Date.now())),
+        store.check(),
+      ]) {
+        await assert.rejects(call, { status: 503, code: 'ERR_STORE_FULL' })
+      }
+    } finally {
+      await admin.config('SET', 'maxmemory', '0')
+    }
+    await admin.replicaof('127.0.0.1', '1')
+    try {
+      await assert.rejects(store.check(), (error) => {
+        assert.ok(isDaypassError(error, 'ERR_STORE_READ_ONLY'))
+        return true
+      })
+      await assert.rejects(store.create(makeSession(Date.now(), { claims: { canary: 'c4n4ry' } })), (error: Error) => {
+        const { inspect } = process.getBuiltinModule('node:util')
+        assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /c4n4ry/)
+        return true
+      })
+    } finally {
+      await admin.replicaof('NO', 'ONE')
+    }
+    assert.ok(await store.advance(makeStep(session, Date.now())))
+  })
+
+  test('connections cut in the middle of calls, with both libraries: nobody is signed out', async (t) => {
+    const chance = createSeededRandom(freshSeed())
+    t.diagnostic(`seed ${chance.seed}`)
+    const proxy = await startFaultyProxy(server.port, chance.next)
+    const prefix = newPrefix()
+    const stores = [await openRedisStore(engine.url, 'ioredis', { prefix })]
+    // The first is for the kit's own look at the rows, and takes requests as well.
+    for (const library of [...libraries, ...libraries]) {
+      stores.push(await openRedisStore(proxy.url, library, { prefix, timeout: 1000 }))
+    }
+    try {
+      const report = await runConcurrencyKit({ stores, requests: 6000, loss: 0.02 })
+      t.diagnostic(`${told(report)}, connections cut ${proxy.cuts()}`)
+      assert.ok(proxy.cuts() > 10)
+    } finally {
+      for (const store of stores) await store.close()
+      proxy.close()
+    }
+  })
+
+  for (const library of libraries) {
+    test(`${library}: 3 server processes, 10 of them killed −9, and nobody is signed out`, async (t) => {
+      const store = {
+        module: import.meta.resolve('../engines/redis.ts'),
+        export: 'openRedisStore',
+        args: [engine.url, library, { prefix: newPrefix() }],
+      }
+      const report = await runCrashKit({ store, kills: 10 })
+      t.diagnostic(told(report))
+      assert.equal(report.caught, 2)
+    })
+  }
+})
+
+describe('Redis Cluster', { skip: redisMissing }, async () => {
+  if (redisMissing) return
+  const engine = await startRedisCluster()
+  after(engine.remove)
+  const admin = engine.admin as Cluster
+
+  test('a sign-in and a revoke that wait for one replica are answered', async (t) => {
+    for (const library of libraries) {
+      const { client, close } = await connect(engine.url, library)
+      t.after(close)
+      const store = createRedisStore(client, { prefix: newPrefix(), wait: { replicas: 1, timeout: 1000 } })
+      const sessions = Array.from({ length: 20 }, () => makeSession(Date.now()))
+      await Promise.all(sessions.map((session) => store.create(session)))
+      assert.equal((await store.revokeSubject('subject-1', Date.now(), 'admin')).length, 20)
+    }
+  })
+
+  test('a master is killed, and one hangs, under a stream of refreshes: nobody is signed out', async (t) => {
+    const prefix = newPrefix()
+    const secret = randomBytes(32)
+    const ioredis = await connect(engine.url, 'ioredis')
+    const nodeRedis = await connect(engine.url, 'node-redis')
+    const opened = await openRedis(engine.url)
+    const stores = {
+      ioredis: createRedisStore(ioredis.client, { prefix, timeout: 1500 }),
+      'node-redis': createRedisStore(nodeRedis.client, { prefix, timeout: 1500 }),
+      'redis+cluster://': opened.sessions,
+    }
+    t.after(async () => {
+      ioredis.close()
+      nodeRedis.close()
+      await opened.close()
+    })
+    let healed = 0
+    let over = false
+    let laps = 0
+    const clients: { name: string; lap: number; failures: number }[] = []
+    const running = Object.entries(stores).flatMap(([name, store]) => {
+      const onEvent = (event: { type: string; healed?: boolean }) => {
+        if (event.type === 'rotated' && event.healed) healed++
+      }
+      const auth = createDaypass({ secret, issuer: 'test', store, onEvent })
+      return Array.from({ length: 12 }, async (_, index) => {
+        const client = { name, lap: -1, failures: 0 }
+        let { refreshToken } = await auth.issue(`subject-${name}-${index}`)
+        clients.push(client)
+        while (!over) {
+          const idempotencyKey = newKey()
+          for (;;) {
+            try {
+              refreshToken = (await auth.refresh(refreshToken, { idempotencyKey })).refreshToken
+              client.lap = laps
+              break
+            } catch (error) {
+              // A sign-out would be another code, and fails the test here.
+              const known =
+                isDaypassError(error, 'ERR_STORE_UNAVAILABLE') || isDaypassError(error, 'ERR_STORE_READ_ONLY')
+              assert.ok(known, `${name}: ${error}, ${(error as Error).cause}`)
+              client.failures++
+              if (over) break
+              await delay(50)
+            }
+          }
+          await delay(5)
+        }
+      })
+    })
+    const failed = Promise.race(running)
+    const everyoneGoesOn = async () => {
+      laps++
+      const went = waitUntil(
+        async () => clients.length === 36 && clients.every((client) => client.lap === laps),
+        20_000,
+      )
+      await Promise.race([went, failed]).catch((error) => {
+        const stuck = clients.filter((client) => client.lap < laps).map((client) => client.name)
+        throw new Error(`not going on: ${stuck.join(', ')}`, { cause: error })
+      })
+    }
+    t.after(() => {
+      over = true
+    })
+    await everyoneGoesOn()
+    const victim = await masterOf(admin, engine.servers)
+    const killed = performance.now()
+    await victim.kill()
+    await delay(300)
+    await everyoneGoesOn()
+    t.diagnostic(`killed −9: everyone refreshed again after ${Math.round(performance.now() - killed)} ms`)
+    await victim.start()
+    await waitUntil(async () => /cluster_state:ok/.test(String(await admin.cluster('INFO'))))
+    await everyoneGoesOn()
+
+    const frozen = await masterOf(admin, engine.servers, victim)
+    const froze = performance.now()
+    frozen.signal('SIGSTOP')
+    try {
+      await delay(300)
+      // What a driver does not notice by itself, `redis+cluster://` does.
+      laps++
+      await waitUntil(async () => clients.every(({ name, lap }) => name !== 'redis+cluster://' || lap === laps), 20_000)
+      t.diagnostic(`frozen: redis+cluster:// went on after ${Math.round(performance.now() - froze)} ms`)
+    } finally {
+      frozen.signal('SIGCONT')
+    }
+    await everyoneGoesOn()
+    over = true
+    await Promise.all(running)
+    t.diagnostic(`rotations lost and mended: ${healed}`)
+  })
+})
+
+/** A server that is a master now, other than one. */
+async function masterOf<T extends { port: number }>(admin: Cluster, servers: T[], other?: T): Promise<T> {
+  const nodes = String(await admin.cluster('NODES'))
+  const masters = nodes
+    .split('\n')
+    .filter((line) => /\bmaster\b/.test(line) && !/fail/.test(line) && /\d+-\d+/.test(line))
+  return servers.find((server) => server !== other && masters.some((line) => line.includes(`:${server.port}@`)))!
+}
+
+/** How many commands a client was asked to send from now on. */
+function countCommands(client: RedisClient): () => number {
+  let count = 0
+  const name = 'callBuffer' in client ? 'callBuffer' : 'sendCommand'
+  const object = client as Record<string, any>
+  const original = object[name]
+  object[name] = function (this: unknown, ...args: unknown[]) {
+    count++
+    return original.apply(this, args)
+  }
+  return () => count
+}
+
+/** A client that does not come to send more than so many commands: what a crash looks like from outside. */
+function failAfter(client: RedisClient, commands: number): RedisClient {
+  let left = commands
+  const name = 'callBuffer' in client ? 'callBuffer' : 'sendCommand'
+  const original = (client as Record<string, any>)[name].bind(client)
+  const send = async (...args: unknown[]) => {
+    if (left-- <= 0) throw new Error('the process has died')
+    return original(...args)
+  }
+  return { [name]: send } as unknown as RedisClient
+}
+
+/** `openRedis` with this library alone to be found. */
+async function openRedisWith(library: Library, url: string) {
+  const { registerHooks } = process.getBuiltinModule('node:module')
+  const hidden = library === 'ioredis' ? 'redis' : 'ioredis'
+  const hooks = registerHooks({
+    resolve(specifier, context, next) {
+      if (specifier === hidden && /open-redis/.test(context.parentURL ?? '')) {
+        throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
+      }
+      return next(specifier, context)
+    },
+  })
+  try {
+    return await openRedis(url)
+  } finally {
+    hooks.deregister()
+  }
+}

@@ -1,0 +1,24 @@
+// A process of its own on the same SQLite file, for sqlite.test.ts: opens the store and does what its arguments say.
+
+import { DatabaseSync } from 'node:sqlite'
+import { createSqliteStore } from '../../src/stores/sqlite.ts'
+import { makeSession } from '../../src/testing/store-harness.ts'
+
+const [what, path, ...rest] = process.argv.slice(2) as [string, string, ...string[]]
+
+if (what === 'create') {
+  const store = createSqliteStore(path)
+  const sessions = Array.from({ length: Number(rest[0]) }, () => makeSession(Date.now(), { subject: 'shared' }))
+  await Promise.all(sessions.map((session) => store.create(session)))
+  await store.close()
+} else if (what === 'lock') {
+  // Holds the write lock until told to let go.
+  const db = new DatabaseSync(path)
+  db.exec('BEGIN IMMEDIATE')
+  process.send!('locked')
+  process.on('message', () => {
+    db.exec('ROLLBACK')
+    db.close()
+    process.disconnect()
+  })
+}
