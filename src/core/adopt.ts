@@ -159,14 +159,25 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
 }
 
 /** What is used of a Mongoose model. */
-export interface MongooseModel<User> {
-  findOne(filter: any): PromiseLike<User | null>
-  updateOne(filter: any, update: any): PromiseLike<unknown>
+export interface MongooseModel {
+  findById(id: any): PromiseLike<any>
+  /** The collection itself: a filter by a field that the schema does not have (any more) is still a filter there. */
+  collection: {
+    findOne(filter: any, options?: any): Promise<any>
+    updateOne(filter: any, update: any): Promise<unknown>
+  }
 }
+
+/** A model's documents. */
+export type MongooseDocument<Model extends MongooseModel> = Model extends new (
+  ...args: any[]
+) => infer Document
+  ? Document
+  : NonNullable<Awaited<ReturnType<Model['findById']>>>
 
 /** Options of {@link adoptMongoose}. */
 export interface AdoptMongooseOptions<User, C = Claims> {
-  /** The field, an array of texts: `refreshTokens: [String]`. Default "refreshTokens". */
+  /** The field, an array of texts: `refreshTokens: [String]`. Default "refreshTokens". The schema need not have it. */
   field?: string
   /** The subject of a user. Default the text of its `_id`. */
   subject?(user: User): string
@@ -187,18 +198,22 @@ export interface AdoptMongooseOptions<User, C = Claims> {
  * const adopt = adoptMongoose(User, { claims: (user) => ({ role: user.role }) })
  * ```
  */
-export function adoptMongoose<User extends { _id: unknown }, C = Claims>(
-  model: MongooseModel<User>,
-  options: AdoptMongooseOptions<User, C> = {},
+export function adoptMongoose<Model extends MongooseModel, C = Claims>(
+  model: Model,
+  options: AdoptMongooseOptions<MongooseDocument<Model>, C> = {},
 ): Adopter<C> {
-  const { field = 'refreshTokens', subject = (user: User) => String(user._id), claims } = options
+  const { field = 'refreshTokens', claims } = options
+  const subject = options.subject ?? ((user: any) => String(user._id))
+  if (!/^[A-Za-z_][\w.]*$/.test(field)) throw wrong('adoptMongoose: `field` must be a field of the model.')
   return {
     async find(token) {
-      const user = await model.findOne({ [field]: token })
+      const holder = await model.collection.findOne({ [field]: token }, { projection: { _id: 1 } })
+      if (holder === null) return null
+      const user = await model.findById(holder._id)
       return user && { subject: subject(user), ...(claims && { claims: await claims(user) }) }
     },
     async forget(token) {
-      await model.updateOne({ [field]: token }, { $pull: { [field]: token } })
+      await model.collection.updateOne({ [field]: token }, { $pull: { [field]: token } })
     },
   }
 }

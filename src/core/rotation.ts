@@ -41,7 +41,9 @@ export function decide(session: Session | null, presented: Presented, now: numbe
     // Both ways, so that a clock set back does not keep this door open for an hour.
     if (Math.abs(now - session.rotatedAt) < reuseInterval) return 'retried'
   }
-  if (presented.generation >= session.burstGeneration && isBurst(session, now, reuseInterval)) return 'superseded'
+  // The burst is over for rotations, but whoever lost the race of its last one a moment ago lost no more than a race.
+  const isRecent = isBurst(session, now, reuseInterval) || now - session.rotatedAt < reuseInterval
+  if (presented.generation >= session.burstGeneration && isRecent) return 'superseded'
   return 'reused'
 }
 

@@ -41,13 +41,14 @@ export function createMongoAccounts(db: MongoDb | MongooseConnection): AccountSt
         // Late at the most by a window: a row that goes too late counts nothing.
         until_date: new Date(until),
       }
-      const options = { upsert: true, returnDocument: 'after' }
       for (let attempt = 0; ; attempt++) {
+        const counted = await tries.run((rows, io) =>
+          rows.findOneAndUpdate({ _id: key }, [{ $set: changes }], { ...io, returnDocument: 'after' }),
+        )
+        if (counted !== null) return { tries: counted.tries, until: counted.until }
         try {
-          return await tries.run(async (rows, io) => {
-            const row = await rows.findOneAndUpdate({ _id: key }, [{ $set: changes }], { ...io, ...options })
-            return { tries: row.tries, until: row.until }
-          })
+          await tries.run((rows, io) => rows.insertOne({ _id: key, tries: 1, until, until_date: new Date(until) }, io))
+          return { tries: 1, until }
         } catch (error) {
           // Two first tries at once: one of them made the row, and the other counts in it.
           if (attempt === 5 || !isDuplicateKey(error)) throw error

@@ -3,7 +3,8 @@
 import { DaypassError } from '../core/errors.ts'
 import type { Store } from '../core/types.ts'
 import { createMemoryStore } from '../stores/memory.ts'
-import { createSqliteStore, openSqlite } from '../stores/sqlite.ts'
+import { createSqliteStore } from '../stores/sqlite.ts'
+import { openSqlite } from '../stores/sqlite-database.ts'
 import { type AccountStore, createSqliteAccounts } from './account-store.ts'
 
 /** Sessions and accounts in one engine. */

@@ -1,12 +1,11 @@
 // Sessions in a SQLite file, through Node's own node:sqlite: one machine, no server, nothing to install.
 
 import { Buffer } from 'node:buffer'
-import { mkdirSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { DaypassError, type ErrorCode } from '../core/errors.ts'
+import type { DatabaseSync } from 'node:sqlite'
+import { DaypassError } from '../core/errors.ts'
 import type { Advance, Advanced, RevokedReason, Session, Store } from '../core/types.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
+import { asStoreError, guard, openSqlite, transaction } from './sqlite-database.ts'
 
 /** Each entry brings the schema one version further; entries are only ever added. */
 const migrations = [
@@ -47,15 +46,6 @@ export function createSqliteStore(database: string | DatabaseSync): Store {
     migrate(db)
     return createStore(db, typeof database === 'string')
   })
-}
-
-/** Opens a file, making the folders above it; what goes wrong is told in Daypass's words. */
-export function openSqlite(path: string): DatabaseSync {
-  return guard(() => {
-    if (path !== ':memory:') mkdirSync(dirname(resolve(path)), { recursive: true })
-    // Another process may hold the write lock for a moment; the event loop stands still as long, so: a short moment.
-    return new DatabaseSync(path, { timeout: 1000 })
-  }, path)
 }
 
 function prepareSqlite(db: DatabaseSync): void {
@@ -176,47 +166,6 @@ function createStore(db: DatabaseSync, own: boolean): Store {
       await writes.drain()
       if (own && db.isOpen) db.close()
     },
-  }
-}
-
-/** Runs a body in one write transaction; the lock is taken first, so that it never fails half-way for want of it. */
-function transaction<T>(db: DatabaseSync, body: () => T): T {
-  db.exec('BEGIN IMMEDIATE')
-  try {
-    const result = body()
-    db.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw error
-  }
-}
-
-// SQLite's primary result codes (https://sqlite.org/rescode.html).
-const errorCodes: Record<number, ErrorCode> = {
-  5: 'ERR_STORE_LOCKED',
-  6: 'ERR_STORE_LOCKED',
-  8: 'ERR_STORE_READ_ONLY',
-  11: 'ERR_STORE_CORRUPT',
-  13: 'ERR_STORE_FULL',
-  26: 'ERR_STORE_CORRUPT',
-}
-
-function asStoreError(cause: unknown, path?: string): DaypassError {
-  if (cause instanceof DaypassError) return cause
-  const { errcode, code } = cause as { errcode?: number; code?: string }
-  const known = errcode === undefined ? undefined : errorCodes[errcode & 0xff]
-  if (known !== undefined) return new DaypassError(known, undefined, { cause })
-  if (code === 'EACCES' || code === 'EROFS') return new DaypassError('ERR_STORE_READ_ONLY', undefined, { cause })
-  const where = path === undefined ? undefined : `The database file cannot be opened: ${path}`
-  return new DaypassError('ERR_STORE_UNAVAILABLE', where, { cause })
-}
-
-function guard<T>(call: () => T, path?: string): T {
-  try {
-    return call()
-  } catch (error) {
-    throw asStoreError(error, path)
   }
 }
 

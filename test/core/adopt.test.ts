@@ -588,19 +588,25 @@ describe('adoptJwt', () => {
 
 test('adoptMongoose asks by the token alone and takes it out of the array', async () => {
   const calls: unknown[] = []
-  const user = { _id: 7, role: 'admin' }
   const model = {
-    async findOne(filter: object) {
-      calls.push(filter)
-      return user
+    async findById(id: unknown) {
+      calls.push(id)
+      return { _id: id, role: 'admin' }
     },
-    updateOne: async (...update: object[]) => void calls.push(update),
+    collection: {
+      async findOne(filter: object) {
+        calls.push(filter)
+        return { _id: 7 }
+      },
+      updateOne: async (...update: object[]) => void calls.push(update),
+    },
   }
   const { auth } = start({ adopt: adoptMongoose(model, { field: 'tokens', claims: ({ role }) => ({ role }) }) })
   const old = randomUUID()
   const { session } = await auth.refresh(old)
   assert.deepEqual([session.subject, session.claims], ['7', { role: 'admin' }])
-  assert.deepEqual(calls, [{ tokens: old }, [{ tokens: old }, { $pull: { tokens: old } }]])
+  assert.deepEqual(calls, [{ tokens: old }, 7, [{ tokens: old }, { $pull: { tokens: old } }]])
+  assert.throws(() => adoptMongoose(model, { field: '$where' }), { code: 'ERR_OPTION_INVALID' })
 })
 
 describe('over HTTP', () => {

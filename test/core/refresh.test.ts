@@ -136,6 +136,34 @@ onEachStore(
 )
 
 onEachStore(
+  'a race lost by ten milliseconds is a 409 also where the interval since an earlier refresh ends between the two',
+  {},
+  async (rig) => {
+    const { auth, time } = rig
+    const { refreshToken } = await auth.issue('user-1')
+    const second = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    time.advance(29.995)
+    const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
+    time.advance(0.01)
+    await refused(auth.refresh(second.refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
+    assert.equal((await auth.refresh(third.refreshToken, { idempotencyKey: newKey() })).outcome, 'rotated')
+  },
+)
+
+test('a race lost by ten milliseconds is a 409 also where the rotation after it began a new burst', {
+  todo: 'a row remembers the first generation of one burst only; it takes that of the burst before as well',
+}, async () => {
+  const { auth, time } = createRig(createMemoryStore())
+  const { refreshToken } = await auth.issue('user-1')
+  const second = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+  time.advance(29.995)
+  const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
+  time.advance(0.01)
+  await auth.refresh(third.refreshToken, { idempotencyKey: newKey() })
+  await refused(auth.refresh(second.refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
+})
+
+onEachStore(
   'keyless clients: a lost answer asked again within the interval gives a sibling; both are good once',
   {},
   async (rig) => {

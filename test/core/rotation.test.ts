@@ -240,6 +240,17 @@ for (const row of rows) {
   })
 }
 
+test('superseded: the loser of a race at the end of a burst, until an interval after the race', () => {
+  // A burst that began at t0 and whose last rotation came just before its end.
+  const late: Session = { ...keyed, rotatedAt: t0 + interval - 5 }
+  const loser: Presented = { generation: 4, salt, key: otherKey, previousKey: null }
+  for (const at of [interval - 1, interval, interval + 5, 2 * interval - 6]) {
+    assert.equal(decide(late, loser, t0 + at, interval), 'superseded', `${at} ms`)
+  }
+  assert.equal(decide(late, loser, t0 + 2 * interval - 5, interval), 'reused')
+  assert.equal(decide(late, { ...loser, generation: 2 }, t0 + interval, interval), 'reused', 'older than the burst')
+})
+
 test('advance matches exactly where decide says rotated, over every small case', () => {
   let cases = 0
   for (const generation of [0, 1, 2, 3]) {

@@ -2,7 +2,7 @@
 // replica each. `REDIS_URL` names a server to use for what does not stop it.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -106,10 +106,39 @@ export async function startRedisCluster(): Promise<RedisEngine> {
   }
 }
 
-async function startServer(parent: string, port: number, settings: string[]): Promise<RedisServer> {
+/** A master, its replica, and one Sentinel that replaces a master silent for half a second. */
+export async function startRedisSentinel() {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-sentinel-'))
+  const [master, replica, watch] = [await freePort(), await freePort(), await freePort()]
+  const servers = [await startServer(folder, master, [])]
+  servers.push(await startServer(folder, replica, ['--replicaof', `127.0.0.1 ${master}`]))
+  const file = join(folder, 'sentinel.conf')
+  const settings = ['down-after-milliseconds main 500', 'failover-timeout main 3000']
+  const lines = [`monitor main 127.0.0.1 ${master} 1`, ...settings].map((line) => `sentinel ${line}\n`)
+  writeFileSync(file, lines.join(''))
+  servers.push(await startServer(folder, watch, [], [file, '--sentinel']))
+  const sentinel = new Redis(watch)
+  await waitUntil(async () => /slaves=1/.test(await sentinel.info('sentinel')))
+  return {
+    master: servers[0]!,
+    sentinel: { host: '127.0.0.1', port: watch },
+    async remove() {
+      sentinel.disconnect()
+      await Promise.all(servers.map((server) => server.kill()))
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startServer(
+  parent: string,
+  port: number,
+  settings: string[],
+  kind = ['--appendonly', 'yes', '--save', ''],
+): Promise<RedisServer> {
   const folder = join(parent, String(port))
   mkdirSync(folder)
-  const always = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--save', '']
+  const always = [...kind, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
   let child: ChildProcess
   async function start(): Promise<void> {
     child = spawn('redis-server', [...always, ...settings], { stdio: 'ignore' })

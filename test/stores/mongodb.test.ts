@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import type { MongoClient } from 'mongodb'
 import mongoose from 'mongoose'
@@ -173,6 +174,55 @@ describe('the MongoDB store', options, () => {
     for (const store of stores) await store.close()
   })
 
+  test('connections cut and delayed in the middle of calls: nobody is signed out', { timeout: 60_000 }, async (t) => {
+    const proxy = await startFaultyProxy(Number(new URL(engine.url).port || 27017), new URL(engine.url).hostname)
+    const address = new URL(engine.url)
+    address.host = `127.0.0.1:${proxy.port}`
+    address.searchParams.set('directConnection', 'true')
+    const database = engine.database()
+    const stores = [openMongoStore(engine.url, database), openMongoStore(address.href, database)]
+    await stores[1]!.check()
+    const cuts = setInterval(proxy.cut, 40)
+    try {
+      const report = await runConcurrencyKit({ stores, requests: 500, patience: 30 })
+      t.diagnostic(JSON.stringify({ ...report, cuts: proxy.cuts() }))
+      assert.ok(proxy.cuts() > 10)
+    } finally {
+      clearInterval(cuts)
+      for (const store of stores) await store.close()
+      await proxy.stop()
+    }
+  })
+
+  test('list, revoke and prune use their indexes', async (t) => {
+    if (engine.own) return t.skip('not run: the planner of the tests’ own server is not MongoDB’s (set MONGODB_URL)')
+    const db = open(t).db(engine.database())
+    const store = createMongoStore(db)
+    await store.check()
+    const rows = db.collection('daypass_session')
+    const now = Date.now()
+    for (let at = 0; at < 200_000; at += 10_000) {
+      await rows.insertMany(
+        Array.from({ length: 10_000 }, (_, n) => ({
+          subject: `subject-${(at + n) >> 1}`,
+          idle_expires_at: new Date(now + (at + n) * 3000),
+          expires_at: new Date(now + 1e9),
+          expire_at: new Date(now + (at + n) * 3000),
+          ...(n % 100 === 0 && { revoked_at: now }),
+        })),
+      )
+    }
+    const hour = new Date(now + 3_600_000)
+    for (const filter of [
+      { subject: 'subject-77', revoked_at: null, idle_expires_at: { $gt: new Date(now) } },
+      { revoked_at: { $gte: now + 1 } },
+      { expire_at: { $lt: hour }, idle_expires_at: { $lt: new Date(now) } },
+    ]) {
+      const { executionStats } = (await rows.find(filter).explain('executionStats')) as any
+      assert.ok(executionStats.totalDocsExamined < 2000, JSON.stringify(executionStats))
+    }
+  })
+
   test('eight instances that start at once on an empty database make the indexes once', async (t) => {
     const database = engine.database()
     const clients = Array.from({ length: 8 }, () => open(t))
@@ -317,6 +367,40 @@ describe('the MongoDB store', options, () => {
     assert.equal(await client.db(database).collection('daypass_account').countDocuments(), 1)
   })
 })
+
+/** Passes bytes on, late; `cut` ends every connection in the middle of whatever it carries. */
+async function startFaultyProxy(port: number, host: string) {
+  const open = new Set<Socket>()
+  let cuts = 0
+  const server = createServer((near) => {
+    const far = connect(port, host)
+    const pair = [near, far] as const
+    for (const [index, socket] of pair.entries()) {
+      open.add(socket)
+      const other = pair[1 - index]!
+      socket.on('error', () => {})
+      socket.on('data', (bytes) => setTimeout(() => other.destroyed || other.write(bytes), Math.random() * 10))
+      socket.on('close', () => {
+        open.delete(socket)
+        other.destroy()
+      })
+    }
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const cut = () => {
+    cuts += open.size > 0 ? 1 : 0
+    for (const socket of open) socket.destroy()
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut,
+    cuts: () => cuts,
+    async stop() {
+      cut()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
 
 test('a connection string that is none is told without its password', async () => {
   await assert.rejects(openMongo('mongodb://user:hunter2@'), (error: any) => {

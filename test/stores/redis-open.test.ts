@@ -1,0 +1,115 @@
+// DAYPASS_STORE=redis://…: which driver is used, what does a wrong URL say, and what where nobody answers?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { registerHooks } from 'node:module'
+import { test } from 'node:test'
+import { createDaypass } from '../../src/core/daypass.ts'
+import { DaypassError, isDaypassError } from '../../src/core/errors.ts'
+import { openRedis } from '../../src/server/open-redis.ts'
+import { createRedisStore } from '../../src/stores/redis.ts'
+import { redisMissing, startRedis } from '../engines/redis.ts'
+
+/** Opens with these drivers not to be found. What was found once stays found: the tests go from none to both. */
+async function openWithout(hidden: string[], url: string) {
+  const hooks = registerHooks({
+    resolve(specifier, context, next) {
+      if (hidden.includes(specifier) && /open-redis/.test(context.parentURL ?? '')) {
+        throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
+      }
+      return next(specifier, context)
+    },
+  })
+  try {
+    return await openRedis(url)
+  } finally {
+    hooks.deregister()
+  }
+}
+
+test('where no driver is installed, the error names the command that installs one', async () => {
+  await assert.rejects(openWithout(['redis', 'ioredis'], 'redis://localhost'), {
+    code: 'ERR_OPTION_INVALID',
+    message: /npm install redis/,
+  })
+})
+
+for (const [library, hidden] of [
+  ['ioredis', ['redis']],
+  ['redis', []],
+] as const) {
+  for (const url of ['redis://u:s3cret@127.0.0.1:1/0', 'redis+cluster://u:s3cret@127.0.0.1:1,127.0.0.1:2']) {
+    test(`${library}, ${url.split(':')[0]}: where nobody answers, every call is 503 in bounded time`, async () => {
+      const stores = await openWithout([...hidden], url)
+      const began = performance.now()
+      const calls = [stores.sessions.check(), stores.sessions.find('x'), stores.accounts.findById('1')]
+      for (const result of await Promise.allSettled(calls)) {
+        const error = (result as PromiseRejectedResult).reason
+        assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'), String(error))
+        assert.equal(error.retryAfter, 1)
+        assert.doesNotMatch(`${error.message} ${error.cause}`, /s3cret/)
+      }
+      assert.ok(performance.now() - began < 6500)
+      await stores.close()
+      assert.ok(performance.now() - began < 13_000)
+    })
+  }
+
+  test(`${library}: sessions and accounts on a real server, found again when it is back`, {
+    skip: redisMissing,
+  }, async (t) => {
+    const engine = await startRedis('--requirepass', 'p:w')
+    t.after(engine.remove)
+    const stores = await openWithout([...hidden], engine.url.replace('//', '//:p%3Aw@'))
+    t.after(stores.close)
+    const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: stores.sessions })
+    const { refreshToken } = await auth.issue('ada')
+    const account = { id: 'ada', email: 'a@b.c', passwordHash: 'hash', createdAt: 1 }
+    assert.equal(await stores.accounts.create(account), true)
+    await engine.servers[0]!.kill()
+    await engine.servers[0]!.start()
+    const deadline = Date.now() + 10_000
+    for (;;) {
+      try {
+        await auth.check()
+        break
+      } catch (error) {
+        if (Date.now() > deadline) throw error
+      }
+    }
+    await auth.refresh(refreshToken)
+    assert.deepEqual(await stores.accounts.findById('ada'), account)
+  })
+}
+
+test('a URL that is none of ours is refused, and its password is not repeated', async () => {
+  for (const url of [
+    'redis://',
+    'redis://a,b',
+    'redis+cluster://a:s3cret@h:1,h:2/3',
+    'redis+cluster://',
+    'redis://:s3cret@host/x',
+    'redis:localhost',
+  ]) {
+    await assert.rejects(openRedis(url), (error) => {
+      assert.ok(isDaypassError(error, 'ERR_OPTION_INVALID'), url)
+      assert.doesNotMatch(error.message, /s3cret/)
+      return true
+    })
+  }
+})
+
+test('options that cannot be meant are refused', () => {
+  const client = { sendCommand: async () => null }
+  for (const options of [
+    { prefix: '' },
+    { timeout: 0 },
+    { timeout: 20_000 },
+    { timeout: Number.NaN },
+    { wait: { replicas: 0, timeout: 10 } },
+    { wait: { replicas: 1, timeout: 5000 } },
+  ]) {
+    assert.throws(() => createRedisStore(client, options), DaypassError)
+  }
+  assert.throws(() => createRedisStore({} as typeof client), { code: 'ERR_OPTION_INVALID' })
+})

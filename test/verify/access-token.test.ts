@@ -1,0 +1,891 @@
+// What an access token must be to get in (docs/security.md, 1 to 10): each thing wrong by itself.
+
+import assert from 'node:assert/strict'
+import {
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign as signWith,
+} from 'node:crypto'
+import { test } from 'node:test'
+import { CompactEncrypt, FlattenedSign, GeneralSign } from 'jose'
+import { isDaypassError } from '../../src/core/errors.ts'
+import { createVerifier, type Jwk } from '../../src/verify/index.ts'
+import {
+  audience,
+  ec,
+  ed,
+  encode,
+  issuer,
+  jwks,
+  makeToken,
+  makeVerifier,
+  now,
+  payloadOf,
+  refused,
+  rsa,
+  seconds,
+  signers,
+} from './tokens.ts'
+
+const verify = (token: string, options = {}) => makeVerifier(options).verify(token)
+
+test('a good token of each algorithm is accepted, and says all that it says', async () => {
+  for (const alg of ['EdDSA', 'ES256', 'RS256', 'HS256']) {
+    const payload = payloadOf({ scope: 'read write', auth_time: seconds - 60, amr: ['pwd'], role: 'admin' })
+    assert.deepEqual(await verify(makeToken(payload, {}, alg)), {
+      subject: 'user-1',
+      sessionId: 'AAAAAAAAAAAAAAAAAAAAAA',
+      clientId: 'app',
+      scopes: ['read', 'write'],
+      issuedAt: now,
+      expiresAt: now + 300_000,
+      authTime: now - 60_000,
+      amr: ['pwd'],
+      tokenId: 'token-1',
+      claims: { role: 'admin' },
+    })
+  }
+})
+
+test('Ed25519 is EdDSA by its newer name (RFC 9864)', async () => {
+  assert.ok(await verify(makeToken(payloadOf(), { alg: 'Ed25519' })))
+})
+
+// 1. One algorithm a key, from an allowlist.
+
+test('alg none in every spelling, with every signature, is refused', async () => {
+  const good = makeToken()
+  const signature = good.split('.')[2]!
+  for (const alg of ['none', 'None', 'NONE', 'nOnE', 'none ', ' none', '', 'null', 'undefined']) {
+    const input = `${encode({ alg, typ: 'at+jwt', kid: 'ed' })}.${encode(payloadOf())}`
+    for (const end of ['.', '', `.${signature}`, '.AA', '.e30', '. ', '.null']) await refused(input + end)
+  }
+})
+
+test('alg that is no text, or missing, is refused', async () => {
+  for (const alg of [null, undefined, 0, 1, true, {}, [], ['EdDSA'], { toString: 'EdDSA' }]) {
+    await refused(makeToken(payloadOf(), { alg }))
+  }
+})
+
+test('one key does one algorithm: every other name over every key is refused', async () => {
+  const names = [
+    'EdDSA',
+    'ES256',
+    'ES384',
+    'ES512',
+    'ES256K',
+    'RS256',
+    'RS384',
+    'RS512',
+    'PS256',
+    'HS256',
+    'HS384',
+    'HS512',
+    'eddsa',
+    'es256',
+    'Ed448',
+    'RSA-OAEP',
+    'dir',
+    'constructor',
+    '__proto__',
+    'toString',
+  ]
+  for (const [signed, kid] of [
+    ['EdDSA', 'ed'],
+    ['ES256', 'ec'],
+    ['RS256', 'rsa'],
+    ['HS256', 'shared'],
+  ] as const) {
+    for (const alg of names) {
+      if (alg === signed) continue
+      await refused(makeToken(payloadOf(), { alg, kid }, signed))
+    }
+  }
+})
+
+test('RSA-PSS over the RS256 key, and PKCS #1 v1.5 named PS256, are refused', async () => {
+  const { constants } = await import('node:crypto')
+  for (const alg of ['RS256', 'PS256']) {
+    const input = `${encode({ alg, typ: 'at+jwt', kid: 'rsa' })}.${encode(payloadOf())}`
+    const pss = { key: rsa.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+    await refused(`${input}.${signWith('sha256', Buffer.from(input), pss).toString('base64url')}`)
+    if (alg === 'PS256') await refused(`${input}.${signers.RS256!(input).toString('base64url')}`)
+  }
+})
+
+test('a public key as HMAC secret, in every form it is ever seen in, is refused', async () => {
+  const forms: [string, (key: KeyObject) => (string | Buffer)[]][] = [
+    ['PEM', (key) => spellings(key.export({ format: 'pem', type: 'spki' }) as string)],
+    ['DER', (key) => [key.export({ format: 'der', type: 'spki' })]],
+    ['JWK', (key) => spellings(JSON.stringify(key.export({ format: 'jwk' })))],
+    ['JWKS', () => spellings(JSON.stringify({ keys: jwks.keys.slice(0, 3) }))],
+    [
+      'members',
+      (key) =>
+        Object.values(key.export({ format: 'jwk' }) as Jwk).flatMap((value) => [
+          String(value),
+          Buffer.from(String(value), 'base64url'),
+        ]),
+    ],
+  ]
+  const pkcs1 = rsa.publicKey.export({ format: 'pem', type: 'pkcs1' }) as string
+  forms.push(['PKCS #1', () => spellings(pkcs1)])
+  const publicOnly = { keys: jwks.keys.filter((key) => key.kty !== 'oct') }
+  for (const [kid, key] of [
+    ['ed', ed.publicKey],
+    ['ec', ec.publicKey],
+    ['rsa', rsa.publicKey],
+  ] as const) {
+    for (const [, form] of forms) {
+      for (const secret of form(key)) {
+        for (const name of [kid, undefined]) {
+          const input = `${encode({ alg: 'HS256', typ: 'at+jwt', kid: name })}.${encode(payloadOf())}`
+          const forged = `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
+          await refused(forged)
+          await refused(forged, 'ERR_ACCESS_TOKEN_INVALID', makeVerifier({ jwks: publicOnly }))
+        }
+      }
+    }
+  }
+})
+
+/** As they stand in files: with a BOM, spaces, comments and other ends of lines. */
+const spellings = (text: string) => [
+  text,
+  text.trim(),
+  `\uFEFF${text}`,
+  ` ${text}`,
+  `\n${text}`,
+  `# key\n${text}`,
+  text.replaceAll('\n', '\r\n'),
+  `${text}\n`,
+]
+
+test('an empty HMAC secret signs nothing that is accepted', async () => {
+  for (const kid of ['shared', 'ed', '', undefined]) {
+    const input = `${encode({ alg: 'HS256', typ: 'at+jwt', kid })}.${encode(payloadOf())}`
+    for (const secret of ['', '\0', 'undefined', 'null', 'false', '[object Object]', Buffer.alloc(32)]) {
+      await refused(`${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`)
+    }
+  }
+})
+
+// 2. One spelling.
+
+test('every character outside base64url and the two dots is refused, wherever it stands', async () => {
+  const token = makeToken()
+  const dots = [token.indexOf('.'), token.lastIndexOf('.')]
+  for (const at of [0, 5, dots[0]!, dots[0]! + 1, dots[1]!, dots[1]! + 1, token.length]) {
+    for (const extra of [
+      ' ',
+      '\n',
+      '\r',
+      '\t',
+      '\0',
+      '=',
+      '+',
+      '/',
+      ',',
+      ';',
+      '~',
+      '%20',
+      '\u00a0',
+      'é',
+      '\u200b',
+      '"',
+      '.',
+    ]) {
+      await refused(token.slice(0, at) + extra + token.slice(at))
+    }
+  }
+  await refused(`Bearer ${token}`)
+  await refused(`${token},${token}`)
+  await refused(token.replaceAll('.', '\u002e\u0000'))
+})
+
+test('a signature, payload or header spelled with stray bits is refused, though it decodes to the same bytes', async () => {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  let tried = 0
+  for (const alg of ['EdDSA', 'ES256', 'RS256', 'HS256']) {
+    const parts = makeToken(payloadOf({ pad: 'x' }), {}, alg).split('.')
+    for (const [index, part] of parts.entries()) {
+      for (const character of alphabet) {
+        const changed = part.slice(0, -1) + character
+        if (changed === part || !Buffer.from(changed, 'base64url').equals(Buffer.from(part, 'base64url'))) continue
+        await refused(parts.with(index, changed).join('.'))
+        tried++
+      }
+      for (const padded of [`${part}=`, `${part}==`, `${part}A`, part.slice(0, -1)])
+        await refused(parts.with(index, padded).join('.'))
+    }
+  }
+  assert.ok(tried > 10)
+})
+
+test('standard base64 in place of base64url is refused', async () => {
+  for (let i = 0; i < 20; i++) {
+    const parts = makeToken(payloadOf({ jti: `token-${i}` })).split('.')
+    const standard = parts[2]!.replaceAll('-', '+').replaceAll('_', '/')
+    if (standard !== parts[2]) await refused(parts.with(2, standard).join('.'))
+  }
+})
+
+test('a token without its dots, with parts missing, empty or too many, is refused', async () => {
+  const token = makeToken()
+  const [header, payload, signature] = token.split('.') as [string, string, string]
+  const wrong = [
+    '',
+    '.',
+    '..',
+    '...',
+    token.replaceAll('.', ''),
+    `${header}.${payload}`,
+    `${header}.${payload}.`,
+    `.${payload}.${signature}`,
+    `${header}..${signature}`,
+    `${token}.`,
+    `.${token}`,
+    `${token}.${signature}`,
+    `${header}.${payload}.${signature}.${signature}.${signature}`,
+    `${payload}.${header}.${signature}`,
+  ]
+  for (const each of wrong) await refused(each)
+})
+
+test('every single-character change of a token is refused', async () => {
+  const verifier = makeVerifier()
+  const token = makeToken()
+  await verifier.verify(token)
+  for (let at = 0; at < token.length; at++) {
+    const other = token[at] === 'A' ? 'B' : 'A'
+    await refused(token.slice(0, at) + other + token.slice(at + 1), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+  }
+})
+
+test('what is no text is refused and not crashed on', async () => {
+  const strange = [
+    undefined,
+    null,
+    0,
+    1n,
+    true,
+    {},
+    [],
+    [makeToken()],
+    { $ne: null },
+    Buffer.from(makeToken()),
+    Symbol('x'),
+    () => makeToken(),
+    new String(makeToken()),
+  ]
+  for (const token of strange) await refused(token)
+})
+
+// 3. and 4. Headers.
+
+test('any crit is refused: known, unknown, empty, or naming what is there', async () => {
+  for (const crit of [
+    [],
+    ['b64'],
+    ['exp'],
+    ['alg'],
+    ['x'],
+    'x',
+    null,
+    {},
+    1,
+    true,
+    [null],
+    ['http://example.invalid/UNDEFINED'],
+  ]) {
+    await refused(makeToken(payloadOf(), { crit, x: 1, 'http://example.invalid/UNDEFINED': true }))
+  }
+})
+
+test('b64 is refused, true or false, with crit or without (RFC 7797)', async () => {
+  for (const b64 of [false, true, null, 'false', 0]) {
+    await refused(makeToken(payloadOf(), { b64 }))
+    await refused(makeToken(payloadOf(), { b64, crit: ['b64'] }))
+  }
+})
+
+test('a key that the token brings along is never trusted, and causes no request', async () => {
+  const thief = generateKeyPairSync('ed25519')
+  const key = { ...(thief.publicKey.export({ format: 'jwk' }) as Jwk), alg: 'EdDSA', kid: 'thief' }
+  const requests: string[] = []
+  const fetchSpy = (async (url: string) => {
+    requests.push(String(url))
+    return new Response(JSON.stringify({ keys: [key] }))
+  }) as typeof fetch
+  const real = globalThis.fetch
+  globalThis.fetch = fetchSpy
+  try {
+    for (const kid of ['thief', 'ed', undefined]) {
+      for (const header of [
+        { jwk: key },
+        { jku: 'https://evil.example/jwks.json' },
+        { jku: 'http://169.254.169.254/latest/meta-data' },
+        { jku: `${issuer}/.well-known/jwks.json` },
+        { x5u: 'https://evil.example/cert.pem' },
+        { x5c: ['MIIB'] },
+        { x5t: 'x', 'x5t#S256': 'x' },
+        { jwk: key, jku: 'https://evil.example', x5u: 'https://evil.example', x5c: ['MIIB'] },
+      ]) {
+        const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid, ...header })}.${encode(payloadOf())}`
+        const forged = `${input}.${signWith(null, Buffer.from(input), thief.privateKey).toString('base64url')}`
+        await refused(forged, 'ERR_ACCESS_TOKEN_INVALID', makeVerifier({ fetch: fetchSpy }))
+      }
+    }
+    assert.deepEqual(requests, [])
+    // They do no harm to a token of ours.
+    assert.ok(await verify(makeToken(payloadOf(), { jwk: key, jku: 'https://evil.example' }), { fetch: fetchSpy }))
+    assert.deepEqual(requests, [])
+  } finally {
+    globalThis.fetch = real
+  }
+})
+
+test('a kid is an opaque name: paths, SQL, commands, prototypes and blanks find no key', async () => {
+  const kids = [
+    '../../../../dev/null',
+    '/dev/null',
+    'file:///etc/passwd',
+    "' UNION SELECT 'secret'--",
+    '| cat /etc/passwd',
+    '$(id)',
+    '; ls',
+    '',
+    ' ',
+    'ed ',
+    ' ed',
+    'ED',
+    'ed\0',
+    '__proto__',
+    'constructor',
+    'hasOwnProperty',
+    'toString',
+    '0',
+    'null',
+    'undefined',
+    '%00',
+    '*',
+    'x'.repeat(5000),
+  ]
+  for (const kid of kids) {
+    await refused(makeToken(payloadOf(), { kid }))
+    await refused(makeToken(payloadOf(), { kid }, 'HS256'))
+  }
+  for (const kid of [null, 0, {}, [], ['ed'], true]) await refused(makeToken(payloadOf(), { kid }))
+})
+
+test('without a kid, the one key of the algorithm is found; where there are two, none is tried', async () => {
+  assert.ok(await verify(makeToken(payloadOf(), { kid: undefined })))
+  const second = {
+    ...(generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }) as Jwk),
+    alg: 'EdDSA',
+    kid: 'ed2',
+  }
+  const verifier = makeVerifier({ jwks: { keys: [...jwks.keys, second] } })
+  await refused(makeToken(payloadOf(), { kid: undefined }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+  assert.ok(await verifier.verify(makeToken()))
+})
+
+test('a header that is no plain object, or names a member twice, is refused', async () => {
+  const headers = [
+    '{"alg":"EdDSA","typ":"at+jwt","kid":"ed","kid":"ed"}',
+    '{"alg":"none","alg":"EdDSA","typ":"at+jwt","kid":"ed"}',
+    '{"alg":"EdDSA","\\u0061lg":"none","typ":"at+jwt","kid":"ed"}',
+    '{"alg":"EdDSA","typ":"at+jwt","kid":"ed","__proto__":{"x":1}}',
+    '[{"alg":"EdDSA","typ":"at+jwt","kid":"ed"}]',
+    '"EdDSA"',
+    'null',
+    '',
+    '{',
+    '{"alg":"EdDSA","typ":"at+jwt","kid":"ed"} x',
+    '\uFEFF{"alg":"EdDSA","typ":"at+jwt","kid":"ed"}',
+    "{'alg':'EdDSA'}",
+  ]
+  for (const header of headers) await refused(makeToken(payloadOf(), header))
+  assert.ok(
+    await verify(makeToken(payloadOf(), ' {"alg":"EdDSA",\n"typ":"at+jwt","kid":"ed"}')),
+    'JSON’s own whitespace is none of ours',
+  )
+})
+
+// 5. and 6. Keys and signatures.
+
+test('ES256: only 64 bytes of r‖s; DER, other lengths, and r or s of 0 or n are refused', async () => {
+  const input = makeToken(payloadOf(), {}, 'ES256').split('.').slice(0, 2).join('.')
+  const good = signers.ES256!(input)
+  const n = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex')
+  const zero = Buffer.alloc(32)
+  const [r, s] = [good.subarray(0, 32), good.subarray(32)]
+  const wrong = [
+    signWith('sha256', Buffer.from(input), ec.privateKey),
+    good.subarray(0, 63),
+    Buffer.concat([good, Buffer.alloc(1)]),
+    Buffer.concat([Buffer.alloc(1), good]),
+    good.subarray(0, 32),
+    Buffer.concat([zero, zero]),
+    Buffer.concat([r, zero]),
+    Buffer.concat([zero, s]),
+    Buffer.concat([n, n]),
+    Buffer.concat([r, n]),
+    Buffer.concat([n, s]),
+    Buffer.concat([Buffer.alloc(31), Buffer.of(1), Buffer.alloc(31), Buffer.of(1)]),
+    Buffer.concat([s, r]),
+    Buffer.alloc(64, 0xff),
+    Buffer.alloc(96),
+    Buffer.alloc(128),
+  ]
+  for (const signature of wrong) await refused(`${input}.${signature.toString('base64url')}`)
+  assert.ok(await verify(`${input}.${good.toString('base64url')}`))
+})
+
+test('EdDSA, RS256, HS256: a signature cut, extended, of another token or another key is refused', async () => {
+  const strangers: Record<string, (input: string) => Buffer> = {
+    EdDSA: (input) => signWith(null, Buffer.from(input), generateKeyPairSync('ed25519').privateKey),
+    RS256: (input) =>
+      signWith('sha256', Buffer.from(input), generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey),
+    HS256: (input) => createHmac('sha256', randomBytes(32)).update(input).digest(),
+  }
+  for (const alg of ['EdDSA', 'RS256', 'HS256']) {
+    const [header, payload] = makeToken(payloadOf(), {}, alg).split('.')
+    const input = `${header}.${payload}`
+    const good = signers[alg]!(input)
+    const wrong = [
+      good.subarray(1),
+      good.subarray(0, -1),
+      Buffer.concat([good, Buffer.alloc(1)]),
+      signers[alg]!(`${input} `),
+      strangers[alg]!(input),
+      Buffer.alloc(good.length),
+      Buffer.from('null'),
+    ]
+    for (const signature of wrong) await refused(`${input}.${signature.toString('base64url')}`)
+  }
+})
+
+test('weak, empty or unfit keys throw ERR_KEY_WEAK when the verifier is made, not at the first request', () => {
+  const jwk = (key: KeyObject, members: Jwk): Jwk => ({ ...(key.export({ format: 'jwk' }) as Jwk), ...members })
+  const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey
+  const oct = (k: unknown): Jwk => ({ kty: 'oct', alg: 'HS256', k: k as string })
+  const weak: [string, Jwk][] = [
+    ['RSA of 1024 bits', jwk(rsa1024, { alg: 'RS256' })],
+    ['RSA with no modulus', { kty: 'RSA', alg: 'RS256', e: 'AQAB' }],
+    ['HMAC of 31 bytes', oct(Buffer.alloc(31, 1).toString('base64url'))],
+    ['HMAC of no bytes', oct('')],
+    ['HMAC undefined', oct(undefined)],
+    ['HMAC null', oct(null)],
+    ['HMAC of blanks, which a decoder passes over', oct(' '.repeat(64))],
+    ['HMAC of padding', oct('='.repeat(64))],
+    ['HMAC that is no text', oct(new Array(64).fill('x'))],
+    ['P-384 as ES256', jwk(p384, { alg: 'ES256' })],
+    ['Ed25519 as ES256', jwk(ed.publicKey, { alg: 'ES256' })],
+    ['P-256 as EdDSA', jwk(ec.publicKey, { alg: 'EdDSA' })],
+    ['RSA as HS256', jwk(rsa.publicKey, { alg: 'HS256' })],
+    ['RSA as PS256', jwk(rsa.publicKey, { alg: 'PS256' })],
+    ['alg none', jwk(ed.publicKey, { alg: 'none' })],
+    ['an empty key', { kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA', x: '' }],
+    ['nothing but an alg', { alg: 'EdDSA' }],
+  ]
+  for (const [name, key] of weak) {
+    assert.throws(
+      () => createVerifier({ issuer, jwks: { keys: [key] } }),
+      (error) => isDaypassError(error, 'ERR_KEY_WEAK'),
+      name,
+    )
+    assert.throws(
+      () => createVerifier({ issuer, jwks: { keys: [...jwks.keys, key] } }),
+      (error) => isDaypassError(error, 'ERR_KEY_WEAK'),
+      `${name}, among good ones`,
+    )
+  }
+  const unclear: Jwk[] = [
+    jwk(rsa.publicKey, {}),
+    { kty: 'oct', k: 'x'.repeat(64) },
+    {},
+    jwk(ed.privateKey, { alg: 'EdDSA' }),
+    jwk(rsa.privateKey, { alg: 'RS256' }),
+  ]
+  for (const key of unclear) {
+    assert.throws(
+      () => createVerifier({ issuer, jwks: { keys: [key] } }),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
+    )
+  }
+  assert.throws(
+    () => createVerifier({ issuer, jwks: { keys: [] } }),
+    (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
+  )
+})
+
+test('a key that is damaged so that only the cryptography sees it lets nobody in, and says whose fault it is', async () => {
+  // A point that is not on the curve.
+  const off = {
+    ...(ec.publicKey.export({ format: 'jwk' }) as Jwk),
+    y: Buffer.alloc(32, 1).toString('base64url'),
+    alg: 'ES256',
+    kid: 'ec',
+  }
+  const verifier = makeVerifier({ jwks: { keys: [off] } })
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(verifier.verify(makeToken(payloadOf(), {}, 'ES256')), (error) =>
+      isDaypassError(error, 'ERR_KEY_WEAK'),
+    )
+  }
+})
+
+test('options that make no sense are refused when the verifier is made', () => {
+  const wrong = [
+    { issuer: '' },
+    { issuer: undefined },
+    { issuer: ['a'] },
+    { audience: '' },
+    { audience: ['a'] },
+    { clockTolerance: -1 },
+    { clockTolerance: 301 },
+    { clockTolerance: Number.NaN },
+    { clockTolerance: Number.POSITIVE_INFINITY },
+    { cacheSize: -1 },
+    { cacheSize: 1.5 },
+    { cacheSize: Number.POSITIVE_INFINITY },
+  ]
+  for (const options of wrong) {
+    assert.throws(
+      () => makeVerifier(options as object),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
+      JSON.stringify(options),
+    )
+  }
+})
+
+// 7. to 9. Types and claims.
+
+test('typ must be at+jwt: ID tokens, logout tokens, DPoP proofs and plain JWTs are refused', async () => {
+  for (const typ of [
+    'JWT',
+    'jwt',
+    'id+jwt',
+    'logout+jwt',
+    'dpop+jwt',
+    'rt+jwt',
+    'at+jwt ',
+    'at jwt',
+    'text/at+jwt',
+    'application/application/at+jwt',
+    'at+jwt;x=1',
+    '',
+    undefined,
+    null,
+    0,
+    ['at+jwt'],
+    {},
+  ]) {
+    await refused(makeToken(payloadOf(), { typ }))
+  }
+  for (const typ of ['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/AT+jwt'])
+    assert.ok(await verify(makeToken(payloadOf(), { typ })))
+})
+
+test('an ID token, a logout token and a DPoP proof, each as it is issued, are refused', async () => {
+  const { jti: _, client_id: __, ...idToken } = payloadOf({ nonce: 'n', azp: 'app' })
+  await refused(makeToken(idToken, { typ: 'JWT' }))
+  await refused(makeToken(idToken))
+  await refused(
+    makeToken(
+      {
+        iss: issuer,
+        aud: audience,
+        sub: 'user-1',
+        iat: seconds,
+        exp: seconds + 60,
+        jti: 'x',
+        sid: 's',
+        events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+      },
+      { typ: 'logout+jwt' },
+    ),
+  )
+  await refused(
+    makeToken(
+      { jti: 'x', htm: 'GET', htu: audience, iat: seconds },
+      { typ: 'dpop+jwt', jwk: ed.publicKey.export({ format: 'jwk' }) },
+    ),
+  )
+})
+
+for (const claim of ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti', 'sid']) {
+  test(`${claim} is required: missing, null, empty and of another type are refused`, async () => {
+    for (const value of [undefined, null, '', [], {}, true, false])
+      await refused(makeToken(payloadOf({ [claim]: value })))
+    if (claim !== 'exp' && claim !== 'iat')
+      for (const value of [0, 1]) await refused(makeToken(payloadOf({ [claim]: value })))
+  })
+}
+
+test('iss is compared to the letter', async () => {
+  for (const iss of [
+    `${issuer}/`,
+    issuer.toUpperCase(),
+    `${issuer}.evil.example`,
+    'id.example',
+    ` ${issuer}`,
+    [issuer],
+    ['good', 'evil'],
+    [issuer, 'https://evil.example'],
+    { toString: issuer },
+    `${issuer}\0`,
+    'https://ıd.example',
+  ]) {
+    await refused(makeToken(payloadOf({ iss })))
+  }
+})
+
+test('aud is required and matched whole, as a text or in a list of texts', async () => {
+  for (const aud of [
+    issuer,
+    `${audience}/`,
+    audience.slice(0, -1),
+    `${audience}.evil.example`,
+    audience.toUpperCase(),
+    [],
+    [[audience]],
+    [audience, null],
+    [audience, 7],
+    [`${audience}x`],
+    { 0: audience },
+    `${audience} other`,
+    '*',
+    [null],
+  ]) {
+    await refused(makeToken(payloadOf({ aud })))
+  }
+  for (const aud of [audience, [audience], ['other', audience]]) assert.ok(await verify(makeToken(payloadOf({ aud }))))
+})
+
+test('exp, iat and nbf are finite numbers: texts, null, Infinity and the absurd are refused', async () => {
+  for (const name of ['exp', 'iat', 'nbf']) {
+    for (const value of [
+      '9e99',
+      '"9e99"',
+      '"1767225900"',
+      'null',
+      '1e999',
+      '-1e999',
+      '9e99',
+      '[1767225900]',
+      '{}',
+      'true',
+      '""',
+      '-1',
+    ]) {
+      const payload = JSON.stringify(payloadOf({ [name]: '?' })).replace('"?"', value)
+      await refused(makeToken(payload))
+    }
+    for (const raw of ['NaN', 'Infinity', '01', '+1', '0x10']) {
+      await refused(makeToken(JSON.stringify(payloadOf({ [name]: '?' })).replace('"?"', raw)))
+    }
+  }
+})
+
+test('now equal to exp is expired; a millisecond before it is not', async () => {
+  const token = makeToken(payloadOf({ exp: seconds + 60 }))
+  assert.ok(await verify(token, { clock: () => now + 59_999 }))
+  for (const later of [60_000, 60_001, 3_600_000])
+    await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', makeVerifier({ clock: () => now + later }))
+  assert.ok(await verify(makeToken(payloadOf({ exp: seconds + 0.5 })), { clock: () => now + 499 }), 'fractions count')
+  await refused(makeToken(payloadOf({ exp: 0, iat: 0 })), 'ERR_ACCESS_TOKEN_EXPIRED')
+})
+
+test('nbf in the future and iat in the future are refused; the tolerance is as long as it says', async () => {
+  await refused(makeToken(payloadOf({ nbf: seconds + 1 })))
+  assert.ok(await verify(makeToken(payloadOf({ nbf: seconds }))))
+  await refused(makeToken(payloadOf({ iat: seconds + 61 })))
+  const tolerant = () => makeVerifier({ clockTolerance: 10 })
+  assert.ok(await tolerant().verify(makeToken(payloadOf({ nbf: seconds + 10 }))))
+  await refused(makeToken(payloadOf({ nbf: seconds + 11 })), 'ERR_ACCESS_TOKEN_INVALID', tolerant())
+  assert.ok(await tolerant().verify(makeToken(payloadOf({ exp: seconds - 9 }))))
+  await refused(makeToken(payloadOf({ exp: seconds - 10 })), 'ERR_ACCESS_TOKEN_EXPIRED', tolerant())
+})
+
+test('optional claims of the wrong type are refused', async () => {
+  for (const members of [
+    { scope: ['read'] },
+    { scope: null },
+    { scope: 1 },
+    { amr: 'pwd' },
+    { amr: [1] },
+    { amr: null },
+    { auth_time: '1' },
+    { auth_time: null },
+  ]) {
+    await refused(makeToken(payloadOf(members)))
+  }
+  assert.deepEqual((await verify(makeToken(payloadOf({ scope: '' })))).scopes, [])
+})
+
+// 10. The payload.
+
+test('a payload that is no plain JSON object in UTF-8 is refused', async () => {
+  const good = JSON.stringify(payloadOf())
+  for (const payload of [
+    `[${good}]`,
+    JSON.stringify(good),
+    'null',
+    '1',
+    'true',
+    '{',
+    `${good},`,
+    `${good}{}`,
+    `\uFEFF${good}`,
+    good.replace('{', '{,'),
+    "{'a':1}",
+    'undefined',
+    ' ',
+  ]) {
+    await refused(makeToken(payload))
+  }
+  for (const bytes of [
+    Buffer.from([0xff, 0xfe]),
+    Buffer.from(good, 'utf16le'),
+    Buffer.from(good.replace('user-1', 'us\xe9r'), 'latin1'),
+    Buffer.concat([Buffer.from(good), Buffer.of(0xc0, 0xaf)]),
+  ]) {
+    const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: 'ed' })}.${bytes.toString('base64url')}`
+    await refused(`${input}.${signers.EdDSA!(input).toString('base64url')}`)
+  }
+})
+
+test('a member named twice is refused, at any depth and in any spelling', async () => {
+  const good = JSON.stringify(payloadOf())
+  for (const extra of [
+    '"sub":"admin"',
+    '"\\u0073ub":"admin"',
+    '"x":{"a":1,"a":2}',
+    '"x":[{"a":1,"b":2,"\\u0061":3}]',
+    '"x":1,"x":1',
+    '"":1,"":2',
+  ]) {
+    await refused(makeToken(good.replace('{', `{${extra},`)))
+    await refused(makeToken(good.replace(/}$/, `,${extra}}`)))
+  }
+  // The same name in two objects, or as a value, is no duplicate.
+  assert.ok(await verify(makeToken(good.replace('{', '{"x":{"sub":1},"y":[{"sub":1},{"sub":2}],"z":"sub",'))))
+})
+
+test('__proto__ is refused at any depth, and nothing is polluted; constructor is a name like any other', async () => {
+  const good = JSON.stringify(payloadOf())
+  for (const extra of [
+    '"__proto__":{"polluted":1}',
+    '"\\u005f_proto__":{"polluted":1}',
+    '"x":{"__proto__":{"polluted":1}}',
+    '"x":[{"__proto__":null}]',
+  ]) {
+    await refused(makeToken(good.replace('{', `{${extra},`)))
+  }
+  const { claims } = await verify(
+    makeToken(good.replace('{', '{"constructor":{"prototype":{"polluted":1}},"toString":"x","hasOwnProperty":1,')),
+  )
+  assert.deepEqual(Object.keys(claims).sort(), ['constructor', 'hasOwnProperty', 'toString'])
+  assert.equal(({} as Record<string, unknown>).polluted, undefined)
+})
+
+test('deep JSON, a megabyte and a flood of brackets are refused at once, in header and payload', async () => {
+  const nested = (depth: number) => `{"iss":"x","d":${'['.repeat(depth)}${']'.repeat(depth)}}`
+  for (const depth of [40, 1000, 5000]) {
+    await refused(makeToken(nested(depth)))
+    await refused(makeToken(payloadOf(), nested(depth)))
+  }
+  await refused(makeToken(payloadOf({ x: 'x'.repeat(1_000_000) })))
+  await refused('A'.repeat(1_000_000))
+  await refused(`${'A'.repeat(500_000)}.${'A'.repeat(500_000)}.A`)
+  await refused('.'.repeat(1_000_000))
+  await refused('{"'.repeat(500_000))
+  const nearlyTooLong = makeToken(payloadOf({ x: 'x'.repeat(11_000) }))
+  assert.ok(nearlyTooLong.length < 16_384)
+  assert.ok(await verify(nearlyTooLong))
+})
+
+test('a text made to send a regular expression round in circles is refused at once', async () => {
+  for (const payload of [
+    `{"a":"${'\\\\'.repeat(4000)}"}`,
+    `{"a":"${'\\"'.repeat(4000)}`,
+    `{${'"a'.repeat(4000)}`,
+    `{"a":${'"'.repeat(5001)}}`,
+  ]) {
+    await refused(makeToken(payload))
+  }
+})
+
+test('JSON-serialised JWS, JWE and compressed payloads are refused', async () => {
+  const payload = Buffer.from(JSON.stringify(payloadOf()))
+  const general = await new GeneralSign(payload)
+    .addSignature(ed.privateKey)
+    .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid: 'ed' })
+    .sign()
+  const flattened = await new FlattenedSign(payload)
+    .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid: 'ed' })
+    .sign(ed.privateKey)
+  for (const each of [general, flattened, JSON.stringify(general), JSON.stringify(flattened)]) await refused(each)
+  const jwe = await new CompactEncrypt(payload)
+    .setProtectedHeader({ alg: 'RSA-OAEP-256', enc: 'A256GCM', typ: 'at+jwt', kid: 'rsa' })
+    .encrypt(rsa.publicKey)
+  await refused(jwe)
+  await refused(
+    `${encode({ alg: 'PBES2-HS256+A128KW', enc: 'A128GCM', p2c: 1e9, p2s: 'x', typ: 'at+jwt' })}.AA.AA.AA.AA`,
+  )
+  const { deflateRawSync } = await import('node:zlib')
+  const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: 'ed', zip: 'DEF' })}.${deflateRawSync(payload).toString('base64url')}`
+  await refused(`${input}.${signers.EdDSA!(input).toString('base64url')}`)
+})
+
+test('a verified token is frozen to its depths: no request can change what the next one sees', async () => {
+  const token = await verify(makeToken(payloadOf({ roles: ['user'], deep: { a: [{ b: 1 }] } })))
+  const deep = token as unknown as {
+    claims: { roles: string[]; deep: { a: { b: number }[] } }
+    scopes: string[]
+    subject: string
+  }
+  assert.throws(() => deep.claims.roles.push('admin'), TypeError)
+  assert.throws(() => Object.assign(deep.claims, { admin: true }), TypeError)
+  assert.throws(() => {
+    deep.claims.deep.a[0]!.b = 2
+  }, TypeError)
+  assert.throws(() => deep.scopes.push('all'), TypeError)
+  assert.throws(() => {
+    deep.subject = 'admin'
+  }, TypeError)
+})
+
+test('an error tells its reader nothing of the token, and its operator the reason', async () => {
+  const wrong = [
+    makeToken(payloadOf({ iss: 'https://evil.example' })),
+    makeToken(payloadOf({ aud: 'x' })),
+    makeToken().slice(0, -3),
+    'x.y.z',
+  ]
+  const messages = new Set<string>()
+  for (const token of wrong) {
+    await makeVerifier()
+      .verify(token)
+      .then(
+        () => assert.fail('was not refused'),
+        (error: Error) => {
+          messages.add(error.message)
+          assert.ok(error.cause !== undefined, 'a reason for the log')
+          assert.ok(!JSON.stringify(error).includes(token.slice(-20)))
+        },
+      )
+  }
+  assert.equal(messages.size, 1, 'one text for all of them')
+})
+
+test('the test’s own keys are what they say', () => {
+  assert.equal(createPublicKey({ key: jwks.keys[1] as never, format: 'jwk' }).asymmetricKeyType, 'ec')
+})

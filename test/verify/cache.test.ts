@@ -1,0 +1,132 @@
+// A token that was verified before is not verified again: does what is remembered ever outlive what it rests on?
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createFakeClock } from '../../src/testing/index.ts'
+import { createTokenCache } from '../../src/verify/cache.ts'
+import { makeToken, makeVerifier, now, payloadOf, refused, seconds } from './tokens.ts'
+
+test('a token seen before gives the very same object, without checking its signature again', async () => {
+  const verifier = makeVerifier()
+  const token = makeToken()
+  const first = await verifier.verify(token)
+  assert.equal(await verifier.verify(token), first)
+  // A copy of the text is the same text.
+  assert.equal(await verifier.verify(`${token.slice(0, 10)}${token.slice(10)}`), first)
+})
+
+test('the expiry is asked on every hit, and the instant of exp is over', async () => {
+  const time = createFakeClock(now)
+  const verifier = makeVerifier({ clock: time.clock })
+  const token = makeToken(payloadOf({ exp: seconds + 10 }))
+  await verifier.verify(token)
+  time.advance(9.999)
+  await verifier.verify(token)
+  time.advance(0.001)
+  for (let i = 0; i < 2; i++) await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
+})
+
+test('the tolerance counts for what is remembered as for what is not', async () => {
+  const time = createFakeClock(now)
+  const verifier = makeVerifier({ clock: time.clock, clockTolerance: 5 })
+  const token = makeToken(payloadOf({ exp: seconds + 10 }))
+  await verifier.verify(token)
+  time.advance(14.999)
+  await verifier.verify(token)
+  time.advance(0.001)
+  await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
+})
+
+test('a revocation is asked on every hit: the next verification after it fails', async () => {
+  const revoked = new Set<string>()
+  const asked: string[] = []
+  const isRevoked = (id: string) => {
+    asked.push(id)
+    return revoked.has(id)
+  }
+  const verifier = makeVerifier({ isRevoked })
+  const token = makeToken()
+  for (let i = 0; i < 3; i++) await verifier.verify(token)
+  assert.equal(asked.length, 3)
+  revoked.add(asked[0]!)
+  for (let i = 0; i < 2; i++) await refused(token, 'ERR_ACCESS_TOKEN_REVOKED', verifier)
+  await refused(makeToken(payloadOf({ jti: 'token-2' })), 'ERR_ACCESS_TOKEN_REVOKED', verifier)
+  await verifier.verify(makeToken(payloadOf({ sid: 'BBBBBBBBBBBBBBBBBBBBBB' })))
+})
+
+test('what is not valid is not remembered, and does not push out what is', async () => {
+  const verifier = makeVerifier({ cacheSize: 1 })
+  const token = makeToken()
+  const first = await verifier.verify(token)
+  for (let i = 0; i < 100; i++)
+    await refused(makeToken(payloadOf({ iss: `evil-${i}` })), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+  assert.equal(await verifier.verify(token), first)
+})
+
+test('a text that ends like a remembered token is not that token', async () => {
+  const verifier = makeVerifier()
+  const token = makeToken()
+  await verifier.verify(token)
+  const tail = token.slice(-24)
+  const [header, , signature] = token.split('.')
+  const otherUser = Buffer.from(JSON.stringify(payloadOf({ sub: 'admin' }))).toString('base64url')
+  for (const forged of [
+    tail,
+    `.${tail}`,
+    `a.b.${tail}`,
+    `${header}.${otherUser}.${signature}`,
+    `x${token}`,
+    token.slice(1),
+  ]) {
+    await refused(forged, 'ERR_ACCESS_TOKEN_INVALID', verifier)
+  }
+  assert.equal((await verifier.verify(token)).subject, 'user-1')
+})
+
+test('two entries with one tail never mix: the full text decides', () => {
+  const cache = createTokenCache<string>(10)
+  const tail = 'x'.repeat(24)
+  cache.set(`alice.${tail}`, 'alice')
+  assert.equal(cache.get(`bobby.${tail}`), undefined)
+  cache.set(`bobby.${tail}`, 'bobby')
+  assert.equal(cache.get(`bobby.${tail}`), 'bobby')
+  assert.equal(cache.get(`alice.${tail}`), undefined, 'replaced, not mixed up')
+  assert.equal(cache.get(tail), undefined)
+  assert.equal(cache.get(''), undefined)
+})
+
+test('the cache is bounded: the oldest goes first, and 0 remembers nothing', async () => {
+  const cache = createTokenCache<number>(100)
+  for (let i = 0; i < 1000; i++) cache.set(`token-${i}`.padStart(40, '.'), i)
+  const left = Array.from({ length: 1000 }, (_, i) => cache.get(`token-${i}`.padStart(40, '.'))).filter(
+    (each) => each !== undefined,
+  )
+  assert.deepEqual(
+    left,
+    Array.from({ length: 100 }, (_, i) => 900 + i),
+  )
+  cache.clear()
+  assert.equal(cache.get('token-999'.padStart(40, '.')), undefined)
+
+  const small = makeVerifier({ cacheSize: 2 })
+  const tokens = [1, 2, 3].map((i) => makeToken(payloadOf({ jti: `token-${i}` })))
+  const seen = []
+  for (const token of tokens) seen.push(await small.verify(token))
+  assert.equal(await small.verify(tokens[2]!), seen[2])
+  assert.equal(await small.verify(tokens[1]!), seen[1])
+  assert.notEqual(await small.verify(tokens[0]!), seen[0])
+
+  const none = makeVerifier({ cacheSize: 0 })
+  assert.notEqual(await none.verify(tokens[0]!), await none.verify(tokens[0]!))
+})
+
+test('a clock set back does not lengthen what is remembered beyond its exp', async () => {
+  const time = createFakeClock(now)
+  const verifier = makeVerifier({ clock: time.clock })
+  const token = makeToken(payloadOf({ exp: seconds + 10 }))
+  await verifier.verify(token)
+  time.advance(-30)
+  await verifier.verify(token)
+  time.advance(40)
+  await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
+})
