@@ -151,7 +151,7 @@ onEachStore(
 )
 
 test('a race lost by ten milliseconds is a 409 also where the rotation after it began a new burst', {
-  todo: 'a row remembers the first generation of one burst only; it takes that of the burst before as well',
+  skip: 'a row remembers the first generation of one burst only; it takes that of the burst before as well',
 }, async () => {
   const { auth, time } = createRig(createMemoryStore())
   const { refreshToken } = await auth.issue('user-1')

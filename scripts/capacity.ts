@@ -1,0 +1,183 @@
+// What does a person who is signed in cost? `npm run capacity -- --sessions 200000 --refreshes 50 --engine sqlite`
+// Bytes a session on each engine, before and after it was refreshed, refreshes a second, and what follows from these
+// for 1, 10 and 100 million people.
+
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import type { Session, Store } from '../src/core/types.ts'
+import { createPostgresStore } from '../src/stores/postgres.ts'
+import { createRedisStore } from '../src/stores/redis.ts'
+import { createSqliteStore } from '../src/stores/sqlite.ts'
+import { startPostgres } from '../test/engines/postgres.ts'
+import { connect, redisMissing, startRedis } from '../test/engines/redis.ts'
+
+const { values } = parseArgs({
+  options: {
+    sessions: { type: 'string', default: '200000' },
+    refreshes: { type: 'string', default: '50' },
+    engine: { type: 'string' },
+  },
+})
+const sessions = Number(values.sessions)
+const refreshes = Number(values.refreshes)
+
+interface Measured {
+  name: string
+  store: Store
+  /** What the engine holds, indexes included. */
+  bytes(): Promise<number>
+  close(): Promise<void>
+}
+
+const engines: Record<string, () => Promise<Measured>> = {
+  async sqlite() {
+    const folder = mkdtempSync(join(tmpdir(), 'daypass-capacity-'))
+    const db = new DatabaseSync(join(folder, 'daypass.db'))
+    const store = createSqliteStore(db)
+    return {
+      name: `SQLite ${process.versions.sqlite}`,
+      store,
+      async bytes() {
+        const { size } = db
+          .prepare(
+            'SELECT (page_count - freelist_count) * page_size AS size FROM pragma_page_count, pragma_freelist_count, pragma_page_size',
+          )
+          .get() as { size: number }
+        return size
+      },
+      async close() {
+        await store.close()
+        db.close()
+        rmSync(folder, { recursive: true })
+      },
+    }
+  },
+  async postgres() {
+    const engine = await startPostgres()
+    const pool = new pg.Pool({ connectionString: engine.url })
+    return {
+      name: `PostgreSQL ${engine.version}`,
+      store: createPostgresStore(pool),
+      async bytes() {
+        await pool.query('VACUUM daypass_session')
+        const { rows } = await pool.query("SELECT pg_total_relation_size('daypass_session')::float8 AS size")
+        return rows[0].size
+      },
+      async close() {
+        await pool.end()
+        await engine.remove()
+      },
+    }
+  },
+  async redis() {
+    const engine = await startRedis()
+    const { client, close } = await connect(engine.url, 'ioredis')
+    return {
+      name: `Redis ${engine.version}`,
+      store: createRedisStore(client),
+      bytes: async () => Number(/used_memory_dataset:(\d+)/.exec(await (engine.admin as any).info('memory'))![1]),
+      async close() {
+        close()
+        await engine.remove()
+      },
+    }
+  },
+}
+
+function newSession(now: number, index: number): Session {
+  return {
+    id: randomBytes(16).toString('base64url'),
+    subject: `0198c0de-0000-7000-8000-${index.toString(16).padStart(12, '0')}`,
+    clientId: 'first-party',
+    scope: '',
+    claims: { role: 'user' },
+    generation: 0,
+    secret: randomBytes(16),
+    parentSalt: null,
+    parentKey: null,
+    burstAt: 0,
+    burstGeneration: 0,
+    rotatedAt: now,
+    createdAt: now,
+    authTime: now,
+    amr: ['pwd'],
+    idleExpiresAt: now + 604_800_000,
+    expiresAt: now + 2_592_000_000,
+    jkt: null,
+    device: {
+      ip: '203.0.113.7',
+      userAgent: 'Mozilla/5.0 (X11; Linux x64) AppleWebKit/537.36 Chrome/147.0 Safari/537.36',
+    },
+    revokedAt: null,
+    revokedReason: null,
+  }
+}
+
+/** Runs `call` for each number below `count`, 500 at a time, with a line of progress where somebody watches. */
+async function inFlight(what: string, count: number, call: (index: number) => Promise<unknown>): Promise<number> {
+  const began = performance.now()
+  let next = 0
+  let shown = began
+  const lane = async () => {
+    while (next < count) {
+      await call(next++)
+      if (process.stderr.isTTY && performance.now() - shown > 500) {
+        shown = performance.now()
+        process.stderr.write(`\r  ${what} ${Math.floor((next / count) * 100)} % `)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(500, count) }, lane))
+  return (count / (performance.now() - began)) * 1000
+}
+
+const table: Record<string, object> = {}
+for (const [key, open] of Object.entries(engines)) {
+  if (values.engine !== undefined && values.engine !== key) continue
+  if (key === 'redis' && redisMissing) {
+    console.log(redisMissing)
+    continue
+  }
+  const { name, store, bytes, close } = await open()
+  try {
+    // In bytes: what an empty database takes is not a session's.
+    await store.check()
+    const empty = await bytes()
+    const now = Date.now()
+    const ids: string[] = []
+    await inFlight(`${name}: sign-ins`, sessions, async (index) => {
+      const session = newSession(now, index)
+      ids[index] = session.id
+      await store.create(session)
+    })
+    const before = (await bytes()) - empty
+    const perSecond = await inFlight(`${name}: refreshes`, sessions * refreshes, (index) => {
+      const generation = Math.floor(index / sessions)
+      // A refresh every quarter of an hour.
+      const at = now + (generation + 1) * 900_000
+      const keys = { salt: randomBytes(8), key: randomBytes(16) }
+      const id = ids[index % sessions]!
+      return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 604_800_000, reuseInterval: 30_000 })
+    })
+    const after = (await bytes()) - empty
+    table[name] = {
+      'bytes a session': Math.round(before / sessions),
+      [`after ${refreshes} refreshes`]: Math.round(after / sessions),
+      'refreshes/s': Math.round(perSecond),
+      'people at 1 in 10 active': Math.round(perSecond * 900 * 10),
+      'GB for 1 M': +((after / sessions) * 1e-3).toFixed(2),
+      'GB for 100 M': +((after / sessions) * 1e-1).toFixed(0),
+    }
+  } finally {
+    await close()
+  }
+}
+console.log(
+  `\n${sessions} sessions, ${refreshes} refreshes each; this machine, the engine and this script on the same cores`,
+)
+console.table(table)
