@@ -50,8 +50,8 @@ const hour = 3_600_000
 
 const indexes = [
   { name: 'daypass_subject', key: { subject: 1 } },
-  // The engine's own broom; `prune` goes before it. An hour, so that what happened can be looked up.
-  { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 3600 },
+  // The engine's own broom, where nobody calls `prune`. A day: longer than an access token may outlive its session.
+  { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 86_400 },
   {
     name: 'daypass_revoked',
     key: { revoked_at: 1 },

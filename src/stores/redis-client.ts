@@ -33,8 +33,8 @@ export interface RedisScript {
 export interface Redis {
   /** Runs a script where `key` lives: one round trip, and one more the first time a server sees the script. */
   run(script: RedisScript, key: string, args: readonly RedisArgument[]): Promise<unknown>
-  /** How many replicas have what this client wrote last where `key` lives, after `milliseconds` at most. */
-  replicas(key: string, atLeast: number, milliseconds: number): Promise<number>
+  /** Whether so many replicas of the servers where the keys live have what was written, after `milliseconds` at most. */
+  isReplicated(keys: readonly string[], atLeast: number, milliseconds: number): Promise<boolean>
   /** Walks the keys that match, on every master; a key may come twice. */
   scan(pattern: string): AsyncGenerator<string[]>
 }
@@ -62,11 +62,13 @@ type Send = (...command: RedisArgument[]) => Promise<unknown>
 interface Extras {
   /** Sends to the master of a key; `Send` finds it by the command itself where it is left out. */
   sendTo?(key: string, command: RedisArgument[]): Promise<unknown>
-  replicas: Redis['replicas']
+  isCluster: boolean
+  /** WAIT, on the connection that wrote `key`. */
+  wait(key: string, atLeast: number, milliseconds: number): Promise<unknown>
   masters(): Promise<Send[]>
 }
 
-function createRedis(send: Send, { sendTo, replicas, masters }: Extras): Redis {
+function createRedis(send: Send, { sendTo, isCluster, wait, masters }: Extras): Redis {
   const sendFor = sendTo ?? ((_key: string, command: RedisArgument[]) => send(...command))
   return {
     async run({ lua, sha }, key, args) {
@@ -77,7 +79,13 @@ function createRedis(send: Send, { sendTo, replicas, masters }: Extras): Redis {
         return sendFor(key, ['EVAL', lua, '1', key, ...args])
       }
     },
-    replicas,
+    async isReplicated(keys, atLeast, milliseconds) {
+      // One after another: a WAIT holds up its connection, and a replica that is away is to be waited for once.
+      for (const key of isCluster ? keys : keys.slice(0, 1)) {
+        if (Number(await wait(key, atLeast, milliseconds)) < atLeast) return false
+      }
+      return true
+    },
     async *scan(pattern) {
       for (const ask of await masters()) {
         let cursor = '0'
@@ -97,7 +105,8 @@ function isIoredis(client: RedisClient): client is Ioredis {
 
 function ioredisExtras(client: Ioredis): Extras {
   return {
-    async replicas(key, atLeast, milliseconds) {
+    isCluster: client.nodes !== undefined,
+    async wait(key, atLeast, milliseconds) {
       // WAIT names no key, so it travels with a command that does. No read: `scaleReads` would take both to a replica.
       const commands = [
         ['eval', 'return 1', 1, key],
@@ -105,7 +114,7 @@ function ioredisExtras(client: Ioredis): Extras {
       ]
       const [, [error, count]] = await client.pipeline(commands).exec()
       if (error) throw error
-      return Number(count)
+      return count
     },
     async masters() {
       const nodes: Ioredis[] = client.nodes?.('master') ?? [client]
@@ -131,8 +140,8 @@ function nodeRedis(client: NodeRedis & Record<string, any>, timeout: number): [S
     send,
     {
       sendTo,
-      replicas: async (key, atLeast, milliseconds) =>
-        Number(await sendTo(key, ['WAIT', String(atLeast), String(milliseconds)])),
+      isCluster,
+      wait: (key, atLeast, milliseconds) => sendTo(key, ['WAIT', String(atLeast), String(milliseconds)]),
       async masters() {
         if (!isCluster) return [send]
         const nodes: NodeRedis[] = await Promise.all(client.masters.map((master: unknown) => client.nodeClient(master)))

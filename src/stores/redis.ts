@@ -209,9 +209,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   async function waitForReplicas(keys: string[]): Promise<void> {
-    if (wait === undefined) return
-    const counts = await Promise.all(keys.map((key) => redis.replicas(key, wait.replicas, wait.timeout)))
-    if (counts.every((count) => count >= wait.replicas)) return
+    if (wait === undefined || (await redis.isReplicated(keys, wait.replicas, wait.timeout))) return
     throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `not on ${wait.replicas} replicas in time` })
   }
 

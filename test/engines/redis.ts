@@ -89,8 +89,8 @@ export async function startRedisCluster(): Promise<RedisEngine> {
   const admin = new Cluster(ports.map((port) => ({ host: '127.0.0.1', port })))
   admin.on('error', () => {})
   await waitUntil(async () => {
-    const infos = await Promise.all(admin.nodes('master').map((node) => node.info('replication')))
-    const isWhole = infos.length === 3 && infos.every((info) => /slave0:.*state=online/.test(info))
+    const masters = admin.nodes('master').map((node) => node.options.port!)
+    const isWhole = masters.length === 3 && (await Promise.all(masters.map(isReplicated))).every(Boolean)
     return isWhole && /cluster_state:ok/.test(String(await admin.cluster('INFO')))
   })
   return {
@@ -119,6 +119,7 @@ export async function startRedisSentinel() {
   servers.push(await startServer(folder, watch, [], [file, '--sentinel']))
   const sentinel = new Redis(watch)
   await waitUntil(async () => /slaves=1/.test(await sentinel.info('sentinel')))
+  await waitUntil(() => isReplicated(master))
   return {
     master: servers[0]!,
     sentinel: { host: '127.0.0.1', port: watch },
@@ -134,7 +135,7 @@ async function startServer(
   parent: string,
   port: number,
   settings: string[],
-  kind = ['--appendonly', 'yes', '--save', ''],
+  kind = ['--appendonly', 'yes', '--save', '', '--repl-diskless-sync-delay', '0'],
 ): Promise<RedisServer> {
   const folder = join(parent, String(port))
   mkdirSync(folder)
@@ -164,6 +165,15 @@ async function startServer(
       await gone
     },
     start,
+  }
+}
+
+async function isReplicated(port: number): Promise<boolean> {
+  const probe = new Redis(port)
+  try {
+    return /slave0:.*state=online/.test(await probe.info('replication'))
+  } finally {
+    probe.disconnect()
   }
 }
 

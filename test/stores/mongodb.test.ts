@@ -230,7 +230,7 @@ describe('the MongoDB store', options, () => {
     const made = await client.db(database).collection('daypass_session').indexes()
     const byName = new Map(made.map((index) => [index.name, index]))
     assert.deepEqual([...byName.keys()].sort(), ['_id_', 'daypass_expire', 'daypass_revoked', 'daypass_subject'])
-    assert.equal(byName.get('daypass_expire')!.expireAfterSeconds, 3600)
+    assert.equal(byName.get('daypass_expire')!.expireAfterSeconds, 86_400)
     assert.deepEqual(byName.get('daypass_revoked')!.partialFilterExpression, { revoked_at: { $exists: true } })
   })
 
@@ -408,6 +408,10 @@ test('a connection string that is none is told without its password', async () =
     assert.doesNotMatch(`${error.message} ${error.cause}`, /hunter2/)
     return true
   })
+})
+
+test('where there is no server, the end of the run says so', (t) => {
+  if (noMongo !== undefined) t.diagnostic(`engine: MongoDB ${noMongo}`)
 })
 
 test('a source that is none is told at once', () => {

@@ -8,8 +8,14 @@ import postgres from 'postgres'
 import { createDaypass } from '../../src/index.ts'
 import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
-import { type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
-import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+import {
+  runConcurrencyKit,
+  runCrashKit,
+  type Store,
+  type StoreHarness,
+  storeContract,
+} from '../../src/testing/index.ts'
+import { once, openPostgresStore, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 
 let engine: PostgresEngine
 before(
@@ -241,4 +247,24 @@ test('accounts and limits: one account an address, tries counted in their window
   await accounts.forgetTries('k')
   assert.equal((await accounts.countTry('k', 1061, 60)).tries, 1)
   await pool.end()
+})
+
+test('3 server processes, 15 of them killed −9, and nobody is signed out; a thief is caught', {
+  timeout: 60_000,
+}, async (t) => {
+  const module = import.meta.resolve('../engines/postgres.ts')
+  const store = { module, export: 'openPostgresStore', args: [await engine.database()] }
+  const report = await runCrashKit({ store, kills: 15 })
+  t.diagnostic(JSON.stringify(report))
+  assert.equal(report.caught, 2)
+  assert.ok(report.refreshes > 15)
+})
+
+test('24 tabs on three instances, answers lost on the way, and nobody is signed out', {
+  timeout: 60_000,
+}, async (t) => {
+  const url = await engine.database()
+  const stores = Array.from({ length: 3 }, () => openPostgresStore(url))
+  t.diagnostic(JSON.stringify(await runConcurrencyKit({ stores })))
+  await Promise.all(stores.map((store) => store.close()))
 })

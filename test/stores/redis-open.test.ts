@@ -58,9 +58,9 @@ for (const [library, hidden] of [
   test(`${library}: sessions and accounts on a real server, found again when it is back`, {
     skip: redisMissing,
   }, async (t) => {
-    const engine = await startRedis('--requirepass', 'p:w')
+    const engine = await startRedis('--user', 'u', 'on', '>p:w', '~*', '+@all')
     t.after(engine.remove)
-    const stores = await openWithout([...hidden], engine.url.replace('//', '//:p%3Aw@'))
+    const stores = await openWithout([...hidden], engine.url.replace('//', '//u:p%3Aw@'))
     t.after(stores.close)
     const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: stores.sessions })
     const { refreshToken } = await auth.issue('ada')
