@@ -1,0 +1,52 @@
+// How fast is it? `npm run bench`, or `npm run bench -- --only refresh|verify|store --seconds 5`.
+// Prints figures and what became of the targets; it never fails for a figure.
+
+import { execFileSync } from 'node:child_process'
+import { availableParallelism, cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { fixed, printTable, type Target } from './measure.ts'
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '7' }, only: { type: 'string' } } })
+const seconds = Number(values.seconds)
+const parts = ['refresh', 'store', 'verify']
+if (!(seconds > 0) || (values.only !== undefined && !parts.includes(values.only))) {
+  console.error('npm run bench -- [--seconds N] [--only refresh|verify|store]')
+  process.exit(2)
+}
+
+const isWanted = (part: string) => values.only === undefined || values.only === part
+const targets: Target[] = []
+console.log(`Node ${process.versions.node}, ${availableParallelism()} × ${cpus()[0]?.model}, ${commit()}`)
+
+if (isWanted('refresh')) {
+  const { benchRefresh } = await import('./refresh.ts')
+  const { targets: found, costs } = await benchRefresh(seconds)
+  targets.push(...found)
+  const { benchBreakdown } = await import('./breakdown.ts')
+  await benchBreakdown(costs, seconds)
+}
+if (isWanted('store')) {
+  const { benchStore } = await import('./store.ts')
+  await benchStore(seconds)
+}
+if (isWanted('verify')) {
+  const { benchVerify } = await import('./verify.ts')
+  targets.push(...(await benchVerify(seconds)))
+}
+if (targets.length > 0) {
+  const rows = targets.map(({ name, least, figure }) => [
+    name,
+    fixed(figure, 2),
+    `≥ ${least}`,
+    figure >= least ? 'met' : 'MISSED',
+  ])
+  printTable('Targets', [['', 'ratio', 'target', ''], ...rows])
+}
+
+function commit(): string {
+  try {
+    return `commit ${execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()}`
+  } catch {
+    return 'no commit'
+  }
+}

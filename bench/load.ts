@@ -1,0 +1,134 @@
+// Who asks? A process of its own with one keep-alive connection a chain: each sends a refresh, reads the next refresh
+// token from the answer, and sends that. Sockets and indexOf, so that the server under test is what is busy.
+
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+
+/** One measurement: `tokens` are the chains' first refresh tokens. */
+export interface LoadJob {
+  port: number
+  path: string
+  /** The server's process id: its CPU time is read where the system tells it. */
+  pid: number
+  tokens: string[]
+  idempotencyKeys: boolean
+  /** Milliseconds. */
+  warmUp: number
+  /** Milliseconds. */
+  time: number
+}
+
+/** What came of it. */
+export interface LoadResult {
+  perSecond: number
+  /** Microseconds of the server's CPU time a request; NaN where the system does not tell. */
+  cpu: number
+  /** How busy the server's process was: 1 is one core. */
+  busy: number
+  /** Milliseconds from sending to the whole answer. */
+  p50: number
+  p99: number
+}
+
+let requests = 0
+let latencies: number[] = []
+let failed: string | undefined
+let serial = 0
+
+process.on('message', async (job: LoadJob) => {
+  failed = undefined
+  const chains = await Promise.all(job.tokens.map((token) => openChain(job, token)))
+  await delay(job.warmUp)
+  requests = 0
+  latencies = []
+  const cpuBefore = cpuSeconds(job.pid)
+  const started = performance.now()
+  await delay(job.time)
+  const seconds = (performance.now() - started) / 1000
+  const cpu = cpuSeconds(job.pid) - cpuBefore
+  const done = requests
+  const sorted = Float64Array.from(latencies).sort()
+  await Promise.all(chains.map((close) => close()))
+  if (failed !== undefined) {
+    process.send!({ failed })
+    return
+  }
+  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
+  process.send!({
+    perSecond: done / seconds,
+    cpu: (cpu * 1e6) / done,
+    busy: cpu / seconds,
+    p50: at(0.5),
+    p99: at(0.99),
+  } satisfies LoadResult)
+})
+
+/** Starts a chain; what it returns lets it end after the answer it waits for. */
+function openChain(job: LoadJob, first: string): Promise<() => Promise<void>> {
+  const socket = connect(job.port, '127.0.0.1').setNoDelay(true).setEncoding('latin1')
+  let text = ''
+  let sentAt = 0
+  let closing = false
+  let closed = () => {}
+
+  function send(token: string): void {
+    const body = `{"refreshToken":"${token}"}`
+    const key = job.idempotencyKeys
+      ? `idempotency-key: "bench-${process.pid}-${String(++serial).padStart(16, '0')}"\r\n`
+      : ''
+    sentAt = performance.now()
+    socket.write(
+      `POST ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\ncontent-type: application/json\r\n${key}content-length: ${body.length}\r\n\r\n${body}`,
+      'latin1',
+    )
+  }
+
+  socket.on('data', (chunk) => {
+    text += chunk
+    const headEnd = text.indexOf('\r\n\r\n')
+    if (headEnd === -1) return
+    const lengthAt = text.indexOf('ontent-length: ') + 'ontent-length: '.length
+    const length = Number(text.slice(lengthAt, text.indexOf('\r', lengthAt)))
+    if (text.length < headEnd + 4 + length) return
+    const tokenAt = text.indexOf('"refreshToken":"', headEnd) + '"refreshToken":"'.length
+    if (!text.startsWith('HTTP/1.1 200') || tokenAt < headEnd) failed ??= text
+    requests++
+    latencies.push(performance.now() - sentAt)
+    const token = text.slice(tokenAt, text.indexOf('"', tokenAt))
+    text = ''
+    if (!closing && failed === undefined) return send(token)
+    socket.destroy()
+    closed()
+  })
+  socket.on('error', (error) => {
+    failed ??= String(error)
+    closed()
+  })
+  return new Promise((resolve) => {
+    socket.on('connect', () => {
+      send(first)
+      resolve(
+        () =>
+          new Promise((done) => {
+            closed = done
+            closing = true
+            if (socket.destroyed) done()
+          }),
+      )
+    })
+  })
+}
+
+/** User and system time of a process, from Linux's /proc, in its ticks of 10 ms. */
+function cpuSeconds(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return Number.NaN
+  }
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds))
+}

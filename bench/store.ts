@@ -1,0 +1,131 @@
+// How many sessions a second does each store move on, 32 asked at the same time?
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { randomBytes } from '../src/core/random.ts'
+import type { Session, Store } from '../src/core/types.ts'
+import { createMemoryStore } from '../src/stores/memory.ts'
+import { createSqliteStore } from '../src/stores/sqlite.ts'
+import { figureOf, fixed, percent, printTable, rounds, whole } from './measure.ts'
+
+const chains = 32
+const roundCount = 7
+
+/** Redeems a session's token of this generation; null where it did not match. */
+type AdvanceOne = (id: string, generation: number) => Promise<unknown>
+
+/** Runs and prints the comparison; `seconds` is for each store in all. */
+export async function benchStore(seconds: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-bench-'))
+  const autocommitFile = join(folder, 'autocommit.db')
+  const memory = createMemoryStore()
+  const grouped = createSqliteStore(join(folder, 'grouped.db'))
+  // Its table is the store's; its statement is run bare, each a transaction of its own.
+  const autocommit = createSqliteStore(autocommitFile)
+  const db = new DatabaseSync(autocommitFile)
+  try {
+    const ids = Array.from({ length: chains }, () => randomId())
+    for (const store of [memory, grouped, autocommit]) for (const id of ids) await store.create(newSession(id))
+    const time = (seconds / roundCount) * 1000
+    const moveGrouped = mover(through(grouped))
+    const moveMemory = mover(through(memory))
+    const moveBare = mover(bare(db))
+    const results = await rounds(roundCount, {
+      'memory:': () => measure(moveMemory, ids, time),
+      'SQLite FULL, group commit': () => measure(moveGrouped, ids, time),
+      'SQLite FULL, group commit, one at a time': () => measure(moveGrouped, ids.slice(0, 1), time),
+      'SQLite FULL, bare UPDATE, autocommit': () => measure(moveBare, ids, time),
+    })
+    const base = figureOf(results['SQLite FULL, bare UPDATE, autocommit']!).median
+    const rows = Object.entries(results).map(([name, values]) => {
+      const { median, spread } = figureOf(values)
+      return [name, whole(median), `±${percent(spread / 2)}`, fixed(median / base, 1)]
+    })
+    const title = `Store alone: compare-and-set of a session, ${chains} in flight; medians of ${roundCount} rounds in turn`
+    printTable(title, [['', 'per second', 'spread', 'of autocommit'], ...rows])
+  } finally {
+    db.close()
+    for (const store of [memory, grouped, autocommit]) await store.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Moves a session from where it is to the next generation. */
+function mover(advance: AdvanceOne): (id: string) => Promise<void> {
+  const generations = new Map<string, number>()
+  return async (id) => {
+    const generation = generations.get(id) ?? 0
+    if ((await advance(id, generation)) == null) throw new Error('The session did not move.')
+    generations.set(id, generation + 1)
+  }
+}
+
+async function measure(move: (id: string) => Promise<void>, ids: string[], time: number): Promise<number> {
+  let count = 0
+  const started = performance.now()
+  const deadline = started + time
+  await Promise.all(
+    ids.map(async (id) => {
+      while (performance.now() < deadline) {
+        await move(id)
+        count++
+      }
+    }),
+  )
+  return (count * 1000) / (performance.now() - started)
+}
+
+const lifetime = 86_400_000
+
+function through(store: Store): AdvanceOne {
+  return (id, generation) => {
+    const now = Date.now()
+    const idleExpiresAt = now + lifetime
+    return store.advance({ id, generation, salt: randomBytes(8), key: null, now, idleExpiresAt, reuseInterval: 30_000 })
+  }
+}
+
+function bare(db: DatabaseSync): AdvanceOne {
+  db.exec('PRAGMA synchronous = FULL')
+  const update = db.prepare(
+    `UPDATE daypass_session SET generation = :generation + 1, parent_salt = :salt, rotated_at = :now,
+       idle_expires_at = min(:idleExpiresAt, expires_at)
+     WHERE id = :id AND generation = :generation AND revoked_at IS NULL AND expires_at > :now RETURNING *`,
+  )
+  return async (id, generation) => {
+    const now = Date.now()
+    const idleExpiresAt = now + lifetime
+    return update.get({ id: Buffer.from(id, 'base64url'), generation, salt: randomBytes(8), now, idleExpiresAt })
+  }
+}
+
+const randomId = () => Buffer.from(randomBytes(16)).toString('base64url')
+
+function newSession(id: string): Session {
+  const now = Date.now()
+  return {
+    id,
+    subject: 'subject',
+    clientId: 'first-party',
+    scope: '',
+    claims: {},
+    generation: 0,
+    secret: randomBytes(16),
+    parentSalt: null,
+    parentKey: null,
+    burstAt: 0,
+    burstGeneration: 0,
+    rotatedAt: now,
+    createdAt: now,
+    authTime: now,
+    amr: [],
+    idleExpiresAt: now + lifetime,
+    expiresAt: now + lifetime,
+    jkt: null,
+    device: {},
+    revokedAt: null,
+    revokedReason: null,
+  }
+}

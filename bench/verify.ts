@@ -1,0 +1,146 @@
+// How many access tokens a second does an API check? createVerifier beside jose, fast-jwt and the bare look-ups that no
+// cache can beat.
+//
+// A token comes off the network as a text that was never seen before, so every check here gets a fresh copy: a text that
+// is used twice remembers its hash, and a Map would look ten times as fast as it is.
+
+import { Buffer } from 'node:buffer'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createVerifier as createFastJwt } from 'fast-jwt'
+import { importJWK, jwtVerify } from 'jose'
+import { createAccessTokenSigner } from '../src/core/access-token.ts'
+import { createKeys } from '../src/core/keys.ts'
+import { randomBytes } from '../src/core/random.ts'
+import type { Session } from '../src/core/types.ts'
+import { createVerifier } from '../src/verify/index.ts'
+import { figureOf, fixed, percent, printTable, rounds, type Target, whole } from './measure.ts'
+
+/** As many as the verifier remembers where nobody says otherwise. */
+const tokenCount = 10_000
+const inFlight = 32
+const roundCount = 9
+const issuer = 'http://localhost:12345'
+
+/** Checks one token, now or later. */
+type Check = (token: string) => unknown
+
+/** Runs and prints the comparison; `seconds` is for each thing in all. */
+export async function benchVerify(seconds: number): Promise<Target[]> {
+  const time = (seconds / roundCount) * 1000
+  const targets: Target[] = []
+  for (const algorithm of ['EdDSA', 'HS256'] as const) {
+    const { tokens, jwk } = await makeTokens(algorithm)
+    const all = freshCopies(tokens, tokenCount)
+    const few = freshCopies(tokens, 50)
+    const joseKey = await importJWK(jwk as Parameters<typeof importJWK>[0], algorithm)
+    const jwks = { keys: [jwk] }
+    const daypass = createVerifier({ issuer, jwks })
+    const daypassUncached = createVerifier({ issuer, jwks, cacheSize: 0 })
+    const fastJwtOptions = { key: fastJwtKey(jwk), algorithms: [algorithm], allowedIss: issuer, allowedAud: issuer }
+    const byToken = new Map(tokens.map((token) => [token, { claims: {} }]))
+    const byTail = new Map(tokens.map((token) => [token.slice(-24), { token, claims: {} }]))
+    const jose: Check = (token) => jwtVerify(token, joseKey, { issuer, audience: issuer, algorithms: [algorithm] })
+
+    const cached: Record<string, Check> = {
+      'Map, whole token': (token) => byToken.get(token)!,
+      'Map, last 24 and ===': (token) => {
+        const entry = byTail.get(token.slice(-24))
+        return entry?.token === token ? entry.claims : undefined
+      },
+      'daypass/verify, seen before': (token) => daypass.verify(token),
+      'fast-jwt, cache': createFastJwt({ ...fastJwtOptions, cache: tokenCount * 2 }),
+    }
+    const uncached: Record<string, Check> = {
+      'daypass/verify, cacheSize 0': (token) => daypassUncached.verify(token),
+      'jose jwtVerify': jose,
+      'fast-jwt, no cache': createFastJwt({ ...fastJwtOptions, cache: false }),
+    }
+    const things: Record<string, () => Promise<number>> = {}
+    for (const [name, check] of Object.entries(cached)) things[name] = () => oneByOne(check, all, time)
+    for (const [name, check] of Object.entries(uncached)) {
+      things[name] = () => oneByOne(check, few, time)
+      if (check(tokens[0]!) instanceof Promise) things[`${name}, 32 in flight`] = () => together(check, few, time)
+    }
+    for (const check of Object.values(cached)) for (const token of tokens) await check(token)
+    await rounds(1, things)
+    const results = await rounds(roundCount, things)
+
+    const rate = (name: string) => figureOf(results[name]!).median
+    const best = Math.max(rate('Map, whole token'), rate('Map, last 24 and ==='))
+    const rows = Object.entries(results).map(([name, values]) => {
+      const { median, spread } = figureOf(values)
+      return [name, whole(median), `±${percent(spread / 2)}`, fixed(1e6 / median, 2), fixed(median / best, 3)]
+    })
+    const title = `Access tokens checked, ${algorithm}: ${tokenCount} tokens of ${tokens[0]!.length} characters, each time a fresh text; medians of ${roundCount} rounds in turn`
+    printTable(title, [['', 'per second', 'spread', 'µs each', 'of best look-up'], ...rows])
+    const name = `verify, ${algorithm}: seen before, of the best look-up`
+    targets.push({ name, least: 0.6, figure: rate('daypass/verify, seen before') / best })
+  }
+  return targets
+}
+
+/** One after the other; only the checks are timed, not the making of fresh texts. */
+async function oneByOne(check: Check, fresh: () => string[], time: number): Promise<number> {
+  let count = 0
+  let spent = 0
+  const isAsync = check(fresh()[0]!) instanceof Promise
+  while (spent < time) {
+    const texts = fresh()
+    const started = performance.now()
+    if (isAsync) for (const text of texts) kept = await check(text)
+    else for (const text of texts) kept = check(text)
+    spent += performance.now() - started
+    count += texts.length
+  }
+  return (count * 1000) / spent
+}
+
+/** What a check said last, so that no compiler finds that nobody asks. */
+export let kept: unknown
+
+/** Many at the same time, as a busy server has them: what waits for other threads waits for several at once. */
+async function together(check: Check, fresh: () => string[], time: number): Promise<number> {
+  let count = 0
+  const started = performance.now()
+  const deadline = started + time
+  const chain = async () => {
+    while (performance.now() < deadline) {
+      for (const text of fresh()) {
+        await check(text)
+        count++
+        if (performance.now() > deadline) break
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: inFlight }, chain))
+  return (count * 1000) / (performance.now() - started)
+}
+
+/** Makes new texts of the first tokens' characters, whose hashes nobody has computed. */
+function freshCopies(tokens: string[], count: number): () => string[] {
+  const buffers = tokens.slice(0, count).map((token) => Buffer.from(token, 'latin1'))
+  return () => buffers.map((bytes) => bytes.toString('latin1'))
+}
+
+async function makeTokens(algorithm: 'EdDSA' | 'HS256') {
+  const keys = createKeys(randomBytes(32), algorithm)
+  const sign = createAccessTokenSigner(keys.signer, issuer, issuer, 900)
+  const now = Date.now()
+  const id = () => Buffer.from(randomBytes(16)).toString('base64url')
+  const session = { subject: 'subject', clientId: 'first-party', scope: '', claims: {}, amr: [], authTime: now }
+  const expiresAt = now + 900_000
+  const tokens = await Promise.all(
+    Array.from({ length: tokenCount }, () =>
+      sign({ ...session, id: id(), expiresAt } as unknown as Session, now, id()),
+    ),
+  )
+  return { tokens, jwk: keys.verificationKeys[0]! }
+}
+
+function fastJwtKey(jwk: { kty?: string; k?: string }): string | Buffer {
+  if (jwk.kty === 'oct') return Buffer.from(jwk.k!, 'base64url')
+  const key: KeyObject = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' } as Parameters<
+    typeof createPublicKey
+  >[0])
+  return key.export({ type: 'spki', format: 'pem' }).toString()
+}
