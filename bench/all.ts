@@ -23,7 +23,7 @@ if (isWanted('refresh')) {
   const { targets: found, costs } = await benchRefresh(seconds)
   targets.push(...found)
   const { benchBreakdown } = await import('./breakdown.ts')
-  await benchBreakdown(costs, seconds)
+  await benchBreakdown(costs)
 }
 if (isWanted('store')) {
   const { benchStore } = await import('./store.ts')

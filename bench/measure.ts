@@ -16,6 +16,11 @@ export function figureOf(values: readonly number[]): Figure {
   return { median: at(0.5), spread: (at(0.75) - at(0.25)) / at(0.5) }
 }
 
+/** How one thing is to another, round by round: a slow moment of the machine is in both halves of a ratio. */
+export function ratioOf(values: readonly number[], base: readonly number[]): Figure {
+  return figureOf(values.map((value, round) => value / base[round]!))
+}
+
 /**
  * Measures things side by side: every round does each of them once, in turn, so that what else goes on in the machine
  * falls on all alike.

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LoadJob, LoadResult } from './load.ts'
-import { type Figure, figureOf, fixed, percent, printTable, rounds, type Target, whole } from './measure.ts'
+import { type Figure, figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, whole } from './measure.ts'
 
 const chains = 32
 const roundCount = 11
@@ -74,9 +74,8 @@ const labels: Record<string, string> = {
 
 function report(results: Record<string, LoadResult[]>): { targets: Target[]; costs: RefreshCosts } {
   const of = (key: string, what: keyof LoadResult): Figure => figureOf(results[key]!.map((result) => result[what]))
-  // Rounds are compared with themselves: a slow minute of the machine is in both halves of a ratio.
-  const ratio = (key: string, base: string) =>
-    figureOf(results[key]!.map((result, round) => result.perSecond / results[base]![round]!.perSecond))
+  const rates = (key: string) => results[key]!.map((result) => result.perSecond)
+  const ratio = (key: string, base: string) => ratioOf(rates(key), rates(base))
   const targets: Target[] = []
   for (const algorithm of ['EdDSA', 'HS256'] as const) {
     const rows = [['', 'refresh/s', 'spread', 'of raw', 'of memory', 'CPU µs each', 'server busy', 'p50 ms', 'p99 ms']]

@@ -45,15 +45,17 @@ describe('express-mongoose', noMongo === undefined ? {} : { skip: noMongo }, () 
       engine = await startMongo()
       connection = await mongoose.createConnection(engine.url, { dbName: engine.database() }).asPromise()
       const users = createUsers(connection)
+      // The unique index first, and then what it is for.
+      await users.init()
       await users.create({ email: 'ada@example.com', password: hashPassword('correct horse'), role: 'admin' })
       await users.create({ email: 'bob@example.com', password: hashPassword('battery staple') })
     },
     { timeout: 60_000 },
   )
   after(async () => {
-    await connection.dropDatabase()
-    await connection.close()
-    await engine.remove()
+    await connection?.dropDatabase()
+    await connection?.close()
+    await engine?.remove()
   })
 
   const ada = { email: 'ada@example.com', password: 'correct horse' }

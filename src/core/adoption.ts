@@ -26,9 +26,9 @@ export interface OldToken {
 export interface AdoptionTools<C> {
   store: Store
   clock: () => number
-  newSession(id: string, subject: string, given: IssueOptions<C>): Promise<Session>
+  newSession(id: string, subject: string, now: number, given: IssueOptions<C>): Promise<Session>
   /** A row that holds nothing and ends then. */
-  blankSession(id: string, subject: string, expiresAt: number): Session
+  blankSession(id: string, subject: string, now: number, expiresAt: number): Session
   sign(session: Session, now: number): string | Promise<string>
   isAllowed(subject: string): boolean | Promise<boolean>
   end(sessionId: string, reason: RevokedReason, request: RequestOrigin): Promise<boolean>
@@ -90,10 +90,10 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
     }
   }
 
-  function begin(token: OldToken, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
+  function begin(token: OldToken, now: number, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
     // Not the instant of this call: whatever asks for a recent sign-in must ask for one.
     const defaults = { authTime: 0, device: { ip, userAgent: userAgent?.slice(0, 255) } }
-    return tools.newSession(token.sessionId, subject, { ...defaults, ...given })
+    return tools.newSession(token.sessionId, subject, now, { ...defaults, ...given })
   }
 
   async function settle(token: OldToken, request: RequestOrigin): Promise<void> {
@@ -101,7 +101,8 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
     // A token that is over needs no remembering.
     const found = await find(token, request)
     if (found === null) return
-    await create(tools.blankSession(token.markId, `adopted ${token.markId}`, found.expiresAt ?? clock()))
+    const now = clock()
+    await create(tools.blankSession(token.markId, `adopted ${token.markId}`, now, found.expiresAt ?? now))
   }
 
   return {
@@ -123,7 +124,7 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
         if ((await store.find(token.sessionId)) !== null) return null
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
       }
-      const begun = await begin(token, adopted, request)
+      const begun = await begin(token, step.now, adopted, request)
       if (request.clientId !== undefined && request.clientId !== begun.clientId) {
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
       }
@@ -144,8 +145,9 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
         const adopted = await findUntraded(token, request)
         // A session that is over before it begins: a trade that is on its way finds it so.
         if (adopted !== null) {
-          const begun = await begin(token, adopted, request)
-          ended = await create({ ...begun, revokedAt: clock(), revokedReason: reason })
+          const now = clock()
+          const begun = await begin(token, now, adopted, request)
+          ended = await create({ ...begun, revokedAt: now, revokedReason: reason })
         }
       }
       // It may have begun since.

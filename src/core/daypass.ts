@@ -190,8 +190,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     })
 
   /** A session of which nothing is known but whose it is. */
-  function blankSession(id: string, subject: string, expiresAt: number): Session {
-    const now = clock()
+  function blankSession(id: string, subject: string, now: number, expiresAt: number): Session {
     return {
       id,
       subject,
@@ -217,21 +216,21 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     }
   }
 
-  async function newSession(id: string, subject: string, given: IssueOptions<C>): Promise<Session> {
+  async function newSession(id: string, subject: string, now: number, given: IssueOptions<C>): Promise<Session> {
     // Half a surrogate pair or a NUL is no text to every engine: two subjects could become one.
     if (typeof subject !== 'string' || !/^[^\0\p{Surrogate}]{1,255}$/u.test(subject)) {
       throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
     }
     const claims = await readClaims(given.claims, settings.claims)
-    const session = blankSession(id, subject, clock() + settings.absoluteTimeout)
+    const session = blankSession(id, subject, now, now + settings.absoluteTimeout)
     const { clientId = session.clientId, scope = '', authTime = session.authTime, amr = [], device = {} } = given
-    const idleExpiresAt = Math.min(session.createdAt + settings.idleTimeout, session.expiresAt)
+    const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
     return { ...session, clientId, scope, claims, authTime, amr, device, idleExpiresAt }
   }
 
   async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
-    const session = await newSession(base64url(random(16)), subject, given)
-    const now = session.createdAt
+    const now = clock()
+    const session = await newSession(base64url(random(16)), subject, now, given)
     // Signed before it is written: a signer that is away leaves no session that nobody holds.
     const accessToken = await sign(session, now, newTokenId())
     await store.create(session)

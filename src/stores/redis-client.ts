@@ -148,7 +148,7 @@ function nodeRedis(client: NodeRedis & Record<string, any>, timeout: number): [S
         return nodes.map(
           (node): Send =>
             (...command) =>
-              node.sendCommand(command, options),
+              node.sendCommand(command, options()),
         )
       },
     },

@@ -73,7 +73,7 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   if (!(clockTolerance >= 0 && clockTolerance <= 300_000)) throw option('`clockTolerance` must be 0 to 300 seconds.')
   if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
 
-  const cache = createTokenCache<{ token: AccessToken<C>; until: number }>(cacheSize)
+  const cache = createTokenCache<{ token: AccessToken<C>; answer: Promise<AccessToken<C>>; until: number }>(cacheSize)
   const { findKey, rememberFor } = keySource()
   /** One more whenever keys were fetched. */
   let keysVersion = 0
@@ -96,7 +96,8 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     return token
   }
 
-  async function verifyUnseen(text: string): Promise<AccessToken<C>> {
+  async function verifyUnseen(text: unknown): Promise<AccessToken<C>> {
+    if (typeof text !== 'string') throw invalid('not a text')
     const header = readHeader(text)
     const key = await findKey(header)
     const version = keysVersion
@@ -112,19 +113,27 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
     // Not where newer keys came while this was checked with one of the older.
-    if (version === keysVersion)
-      cache.set(text, { token, until: Math.min(token.expiresAt + clockTolerance, now + rememberFor) })
+    if (version === keysVersion) {
+      const until = Math.min(token.expiresAt + clockTolerance, now + rememberFor)
+      cache.set(text, { token, answer: Promise.resolve(token), until })
+    }
     return checked(token)
   }
 
   return {
-    async verify(text) {
-      if (typeof text !== 'string') throw invalid('not a text')
-      const seen = cache.get(text)
-      if (seen !== undefined) {
-        if (clock() < seen.until) return checked(seen.token)
-        cache.delete(text)
+    // Not `async`: whoever brings a token seen before gets the same promise, and making another would double the cost.
+    verify(text) {
+      const seen = typeof text === 'string' ? cache.get(text) : undefined
+      if (seen === undefined) return verifyUnseen(text)
+      try {
+        if (clock() < seen.until) {
+          checked(seen.token)
+          return seen.answer
+        }
+      } catch (error) {
+        return Promise.reject(error)
       }
+      cache.delete(text)
       return verifyUnseen(text)
     },
   }

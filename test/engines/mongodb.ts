@@ -44,8 +44,7 @@ export async function startMongo(): Promise<MongoEngine> {
   if (program === undefined) throw new Error('There is no MongoDB server: run scripts/install-mongodb-engine.sh')
   const path = join(root, program)
   const folder = mkdtempSync(join(tmpdir(), 'daypass-mongodb-'))
-  const port = await freePort()
-  const url = `mongodb://127.0.0.1:${port}/?directConnection=true`
+  let port = await freePort()
   let server: ChildProcess | undefined
 
   async function start(): Promise<void> {
@@ -57,7 +56,7 @@ export async function startMongo(): Promise<MongoEngine> {
     for (const until = Date.now() + 30_000; ; await delay(50)) {
       if (server.exitCode !== null) throw new Error(`${path} ended with ${server.exitCode}`)
       try {
-        return void (await versionOf(url))
+        return void (await versionOf(urlOf(port)))
       } catch (error) {
         if (Date.now() > until) throw error
       }
@@ -76,7 +75,15 @@ export async function startMongo(): Promise<MongoEngine> {
     clearTimeout(late)
   }
 
-  await start()
+  try {
+    await start()
+  } catch {
+    // Somebody else took the port in the meantime.
+    await stop()
+    port = await freePort()
+    await start()
+  }
+  const url = urlOf(port)
   const version = /secantusdb-([^/]+)/.exec(program)![1]
   return {
     url,
@@ -91,6 +98,8 @@ export async function startMongo(): Promise<MongoEngine> {
     },
   }
 }
+
+const urlOf = (port: number) => `mongodb://127.0.0.1:${port}/?directConnection=true`
 
 /** A client as an app would make it, but for its patience. */
 export function newClient(url: string, options: object = {}): MongoClient {

@@ -131,6 +131,13 @@ export async function startRedisSentinel() {
   }
 }
 
+/** A test that fails half-way, or is told to end, leaves no server behind. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+process.once('SIGTERM', () => process.exit(143))
+
 async function startServer(
   parent: string,
   port: number,
@@ -142,13 +149,22 @@ async function startServer(
   const always = [...kind, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
   let child: ChildProcess
   async function start(): Promise<void> {
-    child = spawn('redis-server', [...always, ...settings], { stdio: 'ignore' })
-    // A test that fails half-way leaves no server behind.
-    process.once('exit', () => child.kill('SIGKILL'))
+    let output = ''
+    child = spawn('redis-server', [...always, ...settings], { stdio: ['ignore', 'pipe', 'ignore'] })
+    running.add(child)
+    child.once('exit', () => running.delete(child))
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-2000)
+    })
     const probe = new Redis(port, { retryStrategy: () => 20 })
     probe.on('error', () => {})
-    await waitUntil(async () => (await probe.ping()) === 'PONG')
-    probe.disconnect()
+    try {
+      await waitUntil(async () => (await probe.ping()) === 'PONG')
+    } catch (error) {
+      throw new Error(`redis-server does not start (exit code ${child.exitCode}):\n${output}`, { cause: error })
+    } finally {
+      probe.disconnect()
+    }
   }
   await start()
   return {
@@ -181,10 +197,10 @@ async function versionOf(client: Redis): Promise<string> {
   return /redis_version:(\S+)/.exec(await client.info('server'))![1]!
 }
 
-/** A port whose tenth-thousandth neighbour, the Cluster's bus, is free too. */
+/** A port that is free, as is the one 10,000 above (a Cluster's bus), both below those that outgoing connections take. */
 async function freePort(taken: number[] = []): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 30_000)
+    const port = 10_500 + Math.floor(Math.random() * 12_000)
     if (!taken.includes(port) && (await isFree(port)) && (await isFree(port + 10_000))) return port
   }
 }

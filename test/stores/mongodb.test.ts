@@ -33,8 +33,8 @@ describe('the MongoDB store', options, () => {
     { timeout: 60_000 },
   )
   after(async () => {
-    await client.close()
-    await engine.remove()
+    await client?.close()
+    await engine?.remove()
   })
 
   /** A client of the test's own. */
