@@ -9,7 +9,7 @@ import type { LoadJob, LoadResult } from './load.ts'
 import { type Figure, figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, whole } from './measure.ts'
 
 const chains = 32
-const roundCount = 11
+const roundCount = 15
 const apiKey = 'an-api-key-of-a-benchmark-that-guards-nothing'
 const cli = join(import.meta.dirname, '../src/server/cli.ts')
 const rawServer = join(import.meta.dirname, 'raw-server.ts')
@@ -74,11 +74,18 @@ const labels: Record<string, string> = {
 
 function report(results: Record<string, LoadResult[]>): { targets: Target[]; costs: RefreshCosts } {
   const of = (key: string, what: keyof LoadResult): Figure => figureOf(results[key]!.map((result) => result[what]))
+  const cpuRatio = (key: string, base: string) =>
+    ratioOf(
+      results[base]!.map((result) => result.cpu),
+      results[key]!.map((result) => result.cpu),
+    )
   const rates = (key: string) => results[key]!.map((result) => result.perSecond)
   const ratio = (key: string, base: string) => ratioOf(rates(key), rates(base))
   const targets: Target[] = []
   for (const algorithm of ['EdDSA', 'HS256'] as const) {
-    const rows = [['', 'refresh/s', 'spread', 'of raw', 'of memory', 'CPU µs each', 'server busy', 'p50 ms', 'p99 ms']]
+    const rows = [
+      ['', 'refresh/s', 'spread', 'of raw', 'of memory', 'CPU µs each', 'of raw', 'server busy', 'p50 ms', 'p99 ms'],
+    ]
     for (const keyed of [false, true]) {
       const raw = name(algorithm, keyed, 'raw')
       const memory = name(algorithm, keyed, 'memory')
@@ -92,6 +99,7 @@ function report(results: Record<string, LoadResult[]>): { targets: Target[]; cos
           kind === 'raw' ? '1' : fixed(ratio(key, raw).median, 2),
           kind === 'sqlite' ? fixed(ratio(key, memory).median, 2) : '',
           fixed(of(key, 'cpu').median, 1),
+          kind === 'raw' ? '1' : fixed(cpuRatio(key, raw).median, 2),
           percent(of(key, 'busy').median),
           fixed(of(key, 'p50').median, 2),
           fixed(of(key, 'p99').median, 2),
