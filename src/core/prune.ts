@@ -36,16 +36,19 @@ export function createPruner(store: Store, clock: () => number, accessTokenLifet
     return total
   }
 
+  /** One run after another: one that is on looks at an earlier instant than whoever asks now. */
   function run(): Promise<number> {
-    running ??= steps().finally(() => {
-      running = undefined
+    const before = running?.catch(() => {}) ?? Promise.resolve()
+    const mine: Promise<number> = before.then(steps).finally(() => {
+      if (running === mine) running = undefined
     })
-    return running
+    running = mine
+    return mine
   }
 
   return {
     maybe() {
-      if (stopped || clock() - lastRun < every) return
+      if (stopped || running !== undefined || clock() - lastRun < every) return
       // Nobody waits for it; a store that is away is told to those who do wait for something.
       run().catch(() => {})
     },

@@ -186,6 +186,23 @@ onEachStore('a prune that fails in the background fails no refresh', short, asyn
   assert.ok(spy.calls.includes('prune'))
 })
 
+test('a prune that is asked for while one is on in the background looks at its own instant, after it', async () => {
+  const { store, time, another } = createRig(createMemoryStore(), short)
+  const spy = spyOn(store)
+  const auth = another({ store: spy.store })
+  await auth.issue('user-1')
+  const gate = Promise.withResolvers<void>()
+  spy.before((call) => (call === 'prune' ? gate.promise : undefined))
+  time.advance(2 * minute)
+  const { session } = await auth.issue('user-2')
+  assert.ok(spy.calls.includes('prune'))
+  time.advance(3 * hour)
+  const asked = auth.prune()
+  gate.resolve()
+  assert.equal(await asked, 2)
+  assert.equal(await store.find(session.id), null)
+})
+
 test('close waits for a prune that is on, and closes the store once', async () => {
   const { store, time, another } = createRig(createMemoryStore(), short)
   const spy = spyOn(store)
