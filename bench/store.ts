@@ -117,6 +117,7 @@ function newSession(id: string): Session {
     parentKey: null,
     burstAt: 0,
     burstGeneration: 0,
+    prevBurstGeneration: 0,
     rotatedAt: now,
     createdAt: now,
     authTime: now,

@@ -102,6 +102,7 @@ function newSession(now: number, index: number): Session {
     parentKey: null,
     burstAt: 0,
     burstGeneration: 0,
+    prevBurstGeneration: 0,
     rotatedAt: now,
     createdAt: now,
     authTime: now,

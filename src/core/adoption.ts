@@ -129,7 +129,8 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
       }
       if (!(await tools.isAllowed(begun.subject))) throw new DaypassError('ERR_SUBJECT_INACTIVE')
-      const session = advance({ ...begun, generation: token.generation }, step)!
+      const { generation } = token
+      const session = advance({ ...begun, generation, burstGeneration: generation }, step)!
       // Signed before it is written: a signer that is away leaves no session that nobody holds.
       const accessToken = await tools.sign(session, step.now)
       return (await create(session)) ? { session, healed: false, accessToken } : null

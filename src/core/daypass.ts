@@ -203,6 +203,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       parentKey: null,
       burstAt: 0,
       burstGeneration: 0,
+      prevBurstGeneration: 0,
       rotatedAt: now,
       createdAt: now,
       authTime: now,

@@ -41,10 +41,11 @@ export function decide(session: Session | null, presented: Presented, now: numbe
     // Both ways, so that a clock set back does not keep this door open for an hour.
     if (Math.abs(now - session.rotatedAt) < reuseInterval) return 'retried'
   }
-  // The burst is over for rotations, but whoever lost the race of its last one a moment ago lost no more than a race.
-  const isRecent = isBurst(session, now, reuseInterval) || now - session.rotatedAt < reuseInterval
-  if (presented.generation >= session.burstGeneration && isRecent) return 'superseded'
-  return 'reused'
+  // Whoever was overtaken less than an interval ago lost no more than a race. A row cannot know when each token was, but
+  // it can know enough: docs/protocol.md shows that none of those is missed, and none of three intervals ago is let off.
+  const { burstGeneration, prevBurstGeneration } = session
+  const first = isBurst(session, now, reuseInterval) ? prevBurstGeneration : burstGeneration
+  return presented.generation >= first && now - session.rotatedAt < reuseInterval ? 'superseded' : 'reused'
 }
 
 /** Whether a rotation at `now` still belongs to the run of close rotations that began at `burstAt`. */
@@ -60,17 +61,27 @@ export function isExpired(session: Session, now: number): boolean {
 /** The row after {@link Advance}, or null where it does not match: the store contract's compare-and-set, as a function. */
 export function advance(session: Session, step: Advance): Session | null {
   if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
-  const burst = isBurst(session, step.now, step.reuseInterval)
   return {
-    ...session,
+    // From the row's own generation on: where the store lost writes, those that it does not know were just now too.
+    ...redeem(session, session.generation, step.now, step.reuseInterval),
     generation: step.generation + 1,
     parentSalt: step.salt,
     parentKey: step.key,
-    rotatedAt: step.now,
     idleExpiresAt: Math.min(step.idleExpiresAt, session.expiresAt),
-    burstAt: burst ? session.burstAt : step.now,
-    burstGeneration: burst ? session.burstGeneration : step.generation,
     device: step.ip === undefined ? session.device : { ...session.device, ip: step.ip },
+  }
+}
+
+/** The row after a token of `generation` was redeemed, by a rotation or a replay: the run of close ones goes on or begins. */
+export function redeem(session: Session, generation: number, now: number, reuseInterval: number): Session {
+  if (isBurst(session, now, reuseInterval)) return { ...session, rotatedAt: now }
+  const isClose = now - session.rotatedAt < reuseInterval
+  return {
+    ...session,
+    rotatedAt: now,
+    burstAt: now,
+    burstGeneration: generation,
+    prevBurstGeneration: isClose ? session.burstGeneration : generation,
   }
 }
 

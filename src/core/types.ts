@@ -36,7 +36,9 @@ export interface Session {
   burstAt: number
   /** The generation with which that run began. */
   burstGeneration: number
-  /** When the last rotation happened (sign-in counts). */
+  /** The generation with which the run before began, where this one followed it closely; else {@link burstGeneration}. */
+  prevBurstGeneration: number
+  /** When a token was last redeemed: at sign-in, by a rotation, or by a replay of it. */
   rotatedAt: number
   createdAt: number
   /** When the person proved who they are (OpenID Connect `auth_time`). */
@@ -92,13 +94,15 @@ export interface Store {
   /**
    * Where the row's generation ≤ `generation`, it is not revoked and both its expiries are after `now`: sets generation
    * to `generation + 1`, parentSalt, parentKey, rotatedAt and idleExpiresAt, and where no burst is on
-   * (`now − burstAt ≥ reuseInterval`) burstAt to `now` and burstGeneration to `generation`. One round trip.
-   * Null where nothing matched; then nothing was changed.
+   * (`now − burstAt ≥ reuseInterval`) burstAt to `now`, prevBurstGeneration to burstGeneration as it was if
+   * `now − rotatedAt < reuseInterval` and to the row's generation if not, and burstGeneration to the row's generation
+   * (all as they were before). One round trip. Null where nothing matched; then nothing was changed.
    */
   advance(step: Advance): Promise<Advanced | null>
   /**
-   * Where the row's generation is `generation + 1` and it is not revoked: begins the burst anew where it is over.
-   * False where the row has moved on. (A replay long after its rotation is a new beginning of close refreshes.)
+   * Where the row's generation is `generation + 1` and it is not revoked: sets rotatedAt to `now`, and begins a burst
+   * with `generation` where none is on, as `advance` does. False where the row has moved on. (A replay redeems its token
+   * once more: who races with it, however long after the rotation, loses no more than a race.)
    */
   renewBurst(id: string, generation: number, now: number, reuseInterval: number): Promise<boolean>
   /** Ends a session; the row as it is now where this call ended it, null where it was ended before or is not there. */

@@ -1,7 +1,7 @@
 // Sessions in this process's memory: for tests, demos and single processes that may forget.
 
 import { DaypassError } from '../core/errors.ts'
-import { advance, isBurst } from '../core/rotation.ts'
+import { advance, redeem } from '../core/rotation.ts'
 import type { Claims, RevokedReason, Session, Store } from '../core/types.ts'
 
 /**
@@ -66,7 +66,7 @@ export function createMemoryStore(): Store {
     async renewBurst(id, generation, now, reuseInterval) {
       const row = rows.get(id)
       if (row === undefined || row.revokedAt !== null || row.generation !== generation + 1) return false
-      if (!isBurst(row, now, reuseInterval)) rows.set(id, { ...row, burstAt: now, burstGeneration: generation })
+      rows.set(id, redeem(row, generation, now, reuseInterval))
       return true
     },
     async revoke(id, now, reason) {

@@ -30,6 +30,7 @@ interface Row {
   parent_key: Uint8Array | null
   burst_at: number
   burst_generation: number
+  prev_burst_generation: number
   rotated_at: number
   created_at: number
   auth_time: number
@@ -58,6 +59,19 @@ const indexes = [
     partialFilterExpression: { revoked_at: { $exists: true } },
   },
 ]
+
+/** What a redemption does to the run of close ones; whatever is set is made of the row as it was. */
+function redeem(generation: number | '$generation', now: number, reuseInterval: number) {
+  const isWithin = (instant: string) => ({ $lt: [{ $subtract: [now, instant] }, reuseInterval] })
+  const goesOn = isWithin('$burst_at')
+  const prev = { $cond: [isWithin('$rotated_at'), '$burst_generation', generation] }
+  return {
+    rotated_at: now,
+    burst_at: { $cond: [goesOn, '$burst_at', now] },
+    burst_generation: { $cond: [goesOn, '$burst_generation', generation] },
+    prev_burst_generation: { $cond: [goesOn, '$prev_burst_generation', prev] },
+  }
+}
 
 /**
  * A store in MongoDB (`daypass/mongodb`): one `findOneAndUpdate` a refresh. It needs MongoDB 5 or newer, works on a
@@ -106,16 +120,13 @@ export function createMongoStore(
       if (_id === null) return null
       const { generation, now } = step
       const idle = new Date(step.idleExpiresAt)
-      const inBurst = { $lt: [{ $subtract: [now, '$burst_at'] }, step.reuseInterval] }
       const changes = {
         generation: generation + 1,
         parent_salt: step.salt,
         parent_key: step.key,
-        rotated_at: now,
+        ...redeem('$generation', now, step.reuseInterval),
         idle_expires_at: { $min: [idle, '$expires_at'] },
         expire_at: { $min: [nextHour(idle), '$expires_at'] },
-        burst_at: { $cond: [inBurst, '$burst_at', now] },
-        burst_generation: { $cond: [inBurst, '$burst_generation', generation] },
         // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
         ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
       }
@@ -134,11 +145,7 @@ export function createMongoStore(
     async renewBurst(id, generation, now, reuseInterval) {
       const _id = toId(id)
       if (_id === null) return false
-      const inBurst = { $lt: [{ $subtract: [now, '$burst_at'] }, reuseInterval] }
-      const changes = {
-        burst_at: { $cond: [inBurst, '$burst_at', now] },
-        burst_generation: { $cond: [inBurst, '$burst_generation', generation] },
-      }
+      const changes = redeem(generation, now, reuseInterval)
       const filter = { _id, generation: generation + 1, revoked_at: null }
       return (await run((rows, io) => rows.updateOne(filter, [{ $set: changes }], io))).matchedCount === 1
     },
@@ -220,6 +227,7 @@ function toRow(session: Session): Row {
     parent_key: session.parentKey,
     burst_at: session.burstAt,
     burst_generation: session.burstGeneration,
+    prev_burst_generation: session.prevBurstGeneration,
     rotated_at: session.rotatedAt,
     created_at: session.createdAt,
     auth_time: session.authTime,
@@ -250,6 +258,7 @@ function toSession(row: Row | null): Session | null {
     parentKey: row.parent_key,
     burstAt: row.burst_at,
     burstGeneration: row.burst_generation,
+    prevBurstGeneration: row.prev_burst_generation,
     rotatedAt: row.rotated_at,
     createdAt: row.created_at,
     authTime: row.auth_time,

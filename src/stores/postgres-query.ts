@@ -40,17 +40,31 @@ export function createQuery(client: PgPool | PostgresJs, migrations: readonly st
     }
   }
   let ready: Promise<void> | undefined
+  /** Where all is there, one read tells: DDL asks for locks that a long transaction of somebody else's would hold up. */
   async function migrate(): Promise<void> {
-    for (const statement of migrations) {
-      for (let tries = 0; ; tries++) {
-        try {
-          await guarded(statement)
-          break
-        } catch (error) {
-          // IF NOT EXISTS looks and then makes: of two instances at once, one may find the other's there after all.
-          const { code } = ((error as DaypassError).cause ?? {}) as { code?: string }
-          if (tries === 5 || !alreadyThere.has(code ?? '')) throw error
-        }
+    for (let version = await readVersion(); version < migrations.length; version++) {
+      await define('CREATE TABLE IF NOT EXISTS daypass_schema (version int4 PRIMARY KEY)')
+      await define(migrations[version]!)
+      await guarded('INSERT INTO daypass_schema (version) VALUES ($1) ON CONFLICT DO NOTHING', [version + 1])
+    }
+  }
+  async function readVersion(): Promise<number> {
+    try {
+      const { rows } = await guarded('SELECT max(version) AS version FROM daypass_schema')
+      return Number(rows[0]!.version)
+    } catch (error) {
+      if (codeOf(error) === undefinedTable) return 0
+      throw error
+    }
+  }
+  async function define(statement: string): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      try {
+        await guarded(statement)
+        return
+      } catch (error) {
+        // IF NOT EXISTS looks and then makes: of two instances at once, one may find the other's there after all.
+        if (tries === 5 || !alreadyThere.has(codeOf(error))) throw error
       }
     }
   }
@@ -67,8 +81,11 @@ export function createQuery(client: PgPool | PostgresJs, migrations: readonly st
   }
 }
 
-// duplicate_table, duplicate_object, unique_violation (of the catalogue), serialization_failure
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+const codeOf = (error: unknown) => ((error as DaypassError).cause as { code?: string } | undefined)?.code ?? ''
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const undefinedTable = '42P01'
+/** duplicate_table, duplicate_object, unique_violation (of the catalogue), serialization_failure. */
 const alreadyThere = new Set(['42P07', '42710', '23505', '40001'])
 
 const errorCodes: Record<string, ErrorCode> = {

@@ -14,15 +14,16 @@ export interface PostgresStoreOptions {
 }
 
 /**
- * Each is safe to run twice and by several instances at once, and none needs a session of its own, so that PgBouncer in
- * transaction mode may be in between. Nothing here is PostgreSQL's alone that CockroachDB or YugabyteDB lack.
+ * Each brings the schema one version further; entries are only ever added. Each is safe to run twice and by several
+ * instances at once, and none needs a session of its own, so that PgBouncer in transaction mode may be in between.
+ * Nothing here is PostgreSQL's alone that CockroachDB or YugabyteDB lack.
  */
 const migrations = [
   // What a refresh changes is in no index (idle_hour moves once an hour at most), so nearly every update is HOT.
   `CREATE TABLE IF NOT EXISTS daypass_session (
      id uuid PRIMARY KEY, subject text NOT NULL, client_id text NOT NULL, scope text NOT NULL, claims text NOT NULL,
      generation int8 NOT NULL, secret bytea NOT NULL, parent_salt bytea, parent_key bytea,
-     burst_at int8 NOT NULL, burst_generation int8 NOT NULL, rotated_at int8 NOT NULL,
+     burst_at int8 NOT NULL, burst_generation int8 NOT NULL, prev_burst_generation int8 NOT NULL, rotated_at int8 NOT NULL,
      created_at int8 NOT NULL, auth_time int8 NOT NULL, amr text NOT NULL,
      idle_expires_at int8 NOT NULL, idle_hour int4 NOT NULL, expires_at int8 NOT NULL, jkt text,
      user_agent text, ip text, label text, revoked_at int8, revoked_reason text
@@ -45,6 +46,7 @@ const columns = [
   'parent_key',
   'burst_at',
   'burst_generation',
+  'prev_burst_generation',
   'rotated_at',
   'created_at',
   'auth_time',
@@ -59,6 +61,13 @@ const columns = [
   'revoked_at',
   'revoked_reason',
 ]
+
+/** What a redemption does to the run of close ones; whatever is set is made of the row as it was. */
+const redeem = (generation: string, now: string, interval: string) => `
+  rotated_at = ${now}, burst_at = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.burst_at ELSE ${now} END,
+  burst_generation = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.burst_generation ELSE ${generation} END,
+  prev_burst_generation = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.prev_burst_generation
+    WHEN ${now} - s.rotated_at < ${interval} THEN s.burst_generation ELSE ${generation} END`
 
 /**
  * All refreshes that are in flight together, in one statement. The rows are locked in the order of their ids, so that
@@ -75,12 +84,10 @@ const advanceAll = `
     ORDER BY s.id FOR UPDATE OF s
   )
   UPDATE daypass_session s SET
-    generation = step.generation + 1, parent_salt = decode(step.salt, 'hex'), parent_key = decode(step.key, 'hex'), rotated_at = step.now,
+    generation = step.generation + 1, parent_salt = decode(step.salt, 'hex'), parent_key = decode(step.key, 'hex'),
     idle_expires_at = least(step.idle_expires_at, s.expires_at),
     idle_hour = least(step.idle_expires_at, s.expires_at) / ${hour},
-    ip = coalesce(step.ip, s.ip),
-    burst_at = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_at ELSE step.now END,
-    burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_generation ELSE step.generation END
+    ip = coalesce(step.ip, s.ip), ${redeem('s.generation', 'step.now', 'step.reuse_interval')}
   FROM locked JOIN step ON step.id = locked.id
   WHERE s.id = locked.id
   RETURNING s.*, locked.was < step.generation AS healed`
@@ -162,9 +169,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     advance: (step) => advances.run(step),
     async renewBurst(id, generation, now, reuseInterval) {
       const { count } = await query(
-        `UPDATE daypass_session SET
-           burst_generation = CASE WHEN $3::int8 - burst_at < $4::int8 THEN burst_generation ELSE $2::int8 END,
-           burst_at = CASE WHEN $3::int8 - burst_at < $4::int8 THEN burst_at ELSE $3::int8 END
+        `UPDATE daypass_session s SET ${redeem('$2::int8', '$3::int8', '$4::int8')}
          WHERE id = $1 AND generation = $2::int8 + 1 AND revoked_at IS NULL`,
         [toUuid(id), generation, now, reuseInterval],
       )
@@ -247,6 +252,7 @@ function toValues(session: Session): unknown[] {
     session.parentKey && toBuffer(session.parentKey),
     session.burstAt,
     session.burstGeneration,
+    session.prevBurstGeneration,
     session.rotatedAt,
     session.createdAt,
     session.authTime,
@@ -277,6 +283,7 @@ function toSession(row: Row): Session {
     parentKey: row.parent_key,
     burstAt: Number(row.burst_at),
     burstGeneration: Number(row.burst_generation),
+    prevBurstGeneration: Number(row.prev_burst_generation),
     rotatedAt: Number(row.rotated_at),
     createdAt: Number(row.created_at),
     authTime: Number(row.auth_time),

@@ -12,11 +12,12 @@ const reasons = ['sign-out', 'reuse', 'forgery', 'inactive', 'expired', 'limit',
 export const reasonNumber = (reason: RevokedReason | null) => (reason === null ? 0 : reasons.indexOf(reason) + 1)
 
 const rowVersion = 1
-const headLength = 42
+const headLength = 48
 
 /** The changing part, for `struct` and for `encodeRow` alike: big-endian numbers, then texts with their length before. */
-const layout = '>BI4i6I6I6I6I6I6BBc0Bc0Bc0'
-const numbers = 'version, generation, burstGeneration, burstAt, rotatedAt, idleExpiresAt, expiresAt, revokedAt, reason'
+const layout = '>BI4i6i6I6I6I6I6I6BBc0Bc0Bc0'
+const numbers =
+  'version, generation, burstGeneration, prevBurstGeneration, burstAt, rotatedAt, idleExpiresAt, expiresAt, revokedAt, reason'
 
 /** Lua: takes `row` apart, into locals named as in Session; `revokedAt` 0, and texts empty, stand for null. */
 export const unpackRow = `local ${numbers}, salt, key, ip, rest = struct.unpack('${layout}', row)`
@@ -34,6 +35,7 @@ export function encodeRow(session: Session): Buffer {
   let at = head.writeUInt8(rowVersion, 0)
   at = head.writeUInt32BE(session.generation, at)
   at = head.writeIntBE(session.burstGeneration, at, 6)
+  at = head.writeIntBE(session.prevBurstGeneration, at, 6)
   at = head.writeUIntBE(session.burstAt, at, 6)
   at = head.writeUIntBE(session.rotatedAt, at, 6)
   at = head.writeUIntBE(session.idleExpiresAt, at, 6)
@@ -73,7 +75,7 @@ export function decodeRow(id: string, row: Buffer): Session {
   const ip = Buffer.from(piece()).toString()
   const secret = piece()
   const [subject, clientId, scope, claims, amr, jkt, userAgent, label] = JSON.parse(row.toString('utf8', at + 12))
-  const revokedAt = row.readUIntBE(35, 6)
+  const revokedAt = row.readUIntBE(41, 6)
   return {
     id,
     subject,
@@ -84,14 +86,15 @@ export function decodeRow(id: string, row: Buffer): Session {
     secret,
     parentSalt,
     parentKey,
-    burstAt: row.readUIntBE(11, 6),
+    burstAt: row.readUIntBE(17, 6),
     burstGeneration: row.readIntBE(5, 6),
-    rotatedAt: row.readUIntBE(17, 6),
+    prevBurstGeneration: row.readIntBE(11, 6),
+    rotatedAt: row.readUIntBE(23, 6),
     createdAt: row.readUIntBE(at, 6),
     authTime: row.readUIntBE(at + 6, 6),
     amr,
-    idleExpiresAt: row.readUIntBE(23, 6),
-    expiresAt: row.readUIntBE(29, 6),
+    idleExpiresAt: row.readUIntBE(29, 6),
+    expiresAt: row.readUIntBE(35, 6),
     jkt,
     device: {
       ...(userAgent === null ? {} : { userAgent }),
@@ -99,6 +102,6 @@ export function decodeRow(id: string, row: Buffer): Session {
       ...(label === null ? {} : { label }),
     },
     revokedAt: revokedAt === 0 ? null : revokedAt,
-    revokedReason: reasons[row[41]! - 1] ?? null,
+    revokedReason: reasons[row[47]! - 1] ?? null,
   }
 }

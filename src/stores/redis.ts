@@ -60,6 +60,14 @@ local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 if clock > tonumber(ARGV[1]) then return {'late', clock} end`
 
+/** Lua: what a redemption does to the run of close ones, as core/rotation.ts has it. */
+const redeem = (redeemed: string) => `
+if now - burstAt >= reuseInterval then
+  prevBurstGeneration = now - rotatedAt < reuseInterval and burstGeneration or ${redeemed}
+  burstAt, burstGeneration = now, ${redeemed}
+end
+rotatedAt = now`
+
 // What core/rotation.ts calls `advance`, on the row where it lives.
 const advanceScript = defineScript(`${refuseLate}
 local asked, now, reuseInterval = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
@@ -68,8 +76,8 @@ if not row then return {'none'} end
 ${unpackRow}
 if generation > asked or revokedAt > 0 or now >= expiresAt or now >= idleExpiresAt then return {'none'} end
 local outcome = generation < asked and 'healed' or 'done'
-if now - burstAt >= reuseInterval then burstAt, burstGeneration = now, asked end
-generation, rotatedAt, idleExpiresAt = asked + 1, now, math.min(tonumber(ARGV[4]), expiresAt)
+${redeem('generation')}
+generation, idleExpiresAt = asked + 1, math.min(tonumber(ARGV[4]), expiresAt)
 salt, key = ARGV[7], ARGV[8]
 if ARGV[9] ~= '' then ip = ARGV[9] end
 ${packRow}
@@ -82,11 +90,9 @@ local row = redis.call('GET', KEYS[1])
 if not row then return 0 end
 ${unpackRow}
 if revokedAt > 0 or generation ~= asked + 1 then return 0 end
-if now - burstAt >= reuseInterval then
-  burstAt, burstGeneration = now, asked
-  ${packRow}
-  redis.call('SET', KEYS[1], row, 'KEEPTTL')
-end
+${redeem('asked')}
+${packRow}
+redis.call('SET', KEYS[1], row, 'KEEPTTL')
 return 1`)
 
 const revokeScript = defineScript(`${refuseLate}

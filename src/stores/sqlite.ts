@@ -20,6 +20,7 @@ const migrations = [
    CREATE INDEX daypass_session_subject ON daypass_session (subject);
    CREATE INDEX daypass_session_idle ON daypass_session (idle_expires_at);
    CREATE INDEX daypass_session_revoked ON daypass_session (revoked_at) WHERE revoked_at IS NOT NULL;`,
+  'ALTER TABLE daypass_session ADD COLUMN prev_burst_generation INTEGER NOT NULL DEFAULT 0',
 ]
 
 /**
@@ -78,23 +79,27 @@ const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :no
 function createStore(db: DatabaseSync, own: boolean): Store {
   const columns = `id, subject, client_id, scope, claims, generation, secret, parent_salt, parent_key, burst_at,
     burst_generation, rotated_at, created_at, auth_time, amr, idle_expires_at, expires_at, jkt, user_agent, ip, label,
-    revoked_at, revoked_reason`
+    revoked_at, revoked_reason, prev_burst_generation`
   const insert = db.prepare(`INSERT INTO daypass_session (${columns}) VALUES (${columns.replaceAll(/\w+/g, '?')})`)
   const select = db.prepare('SELECT * FROM daypass_session WHERE id = ?')
+  // Whatever is set is made of the row as it was: the order of these lines does not matter.
+  const redeem = (generation: string) => `
+    rotated_at = :now, burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
+    burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, ${generation}),
+    prev_burst_generation = CASE
+      WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
+      WHEN :now - rotated_at < :reuseInterval THEN burst_generation
+      ELSE ${generation} END`
   const advanceWhere = (condition: string) =>
     db.prepare(
       `UPDATE daypass_session SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
-         rotated_at = :now, idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip),
-         burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
-         burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, :generation)
+         idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip), ${redeem('generation')}
        WHERE id = :id AND ${condition} AND ${live} RETURNING *`,
     )
   const advanceEqual = advanceWhere('generation = :generation')
   const advanceBehind = advanceWhere('generation < :generation')
   const renew = db.prepare(
-    `UPDATE daypass_session SET
-       burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, :generation),
-       burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now)
+    `UPDATE daypass_session SET ${redeem(':generation')}
      WHERE id = :id AND generation = :generation + 1 AND revoked_at IS NULL`,
   )
   const revokeOne = db.prepare(
@@ -209,6 +214,7 @@ function toRow(session: Session) {
     device.label ?? null,
     session.revokedAt,
     session.revokedReason,
+    session.prevBurstGeneration,
   ]
 }
 
@@ -226,6 +232,7 @@ function toSession(row: Record<string, unknown> | undefined): Session | null {
     parentKey: row.parent_key as Uint8Array | null,
     burstAt: row.burst_at as number,
     burstGeneration: row.burst_generation as number,
+    prevBurstGeneration: row.prev_burst_generation as number,
     rotatedAt: row.rotated_at as number,
     createdAt: row.created_at as number,
     authTime: row.auth_time as number,

@@ -83,6 +83,7 @@ export function makeSession(now: number, members: Partial<Session> = {}): Sessio
     parentKey: null,
     burstAt: 0,
     burstGeneration: 0,
+    prevBurstGeneration: 0,
     rotatedAt: now,
     createdAt: now,
     authTime: now,

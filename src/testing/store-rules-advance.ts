@@ -66,7 +66,7 @@ export const advanceRules: readonly StoreRule[] = [
       const session = await bench.create({ generation: at })
       const row = await advanceBoth(bench, session, bench.step(session, { generation }))
       assert.equal(row!.generation, generation + 1)
-      assert.equal(row!.burstGeneration, generation)
+      assert.equal(row!.burstGeneration, at, 'what the store lost was redeemed just now too')
     }
   }),
 
@@ -125,18 +125,20 @@ export const advanceRules: readonly StoreRule[] = [
   rule('rotations closer than the interval are one burst; at the interval a new one begins', async (bench) => {
     const { t0 } = bench
     let row: Session = await bench.create()
-    const seen: [number, number][] = []
-    for (const at of [1000, 2000, 30_999, 31_000, 31_001, 99_000]) {
+    const seen: [number, number, number][] = []
+    for (const at of [40_000, 41_000, 69_999, 70_000, 70_001, 99_999, 129_998, 159_998]) {
       row = (await advanceBoth(bench, row, bench.step(row, { now: t0 + at })))!
-      seen.push([row.burstAt - t0, row.burstGeneration])
+      seen.push([row.burstAt - t0, row.prevBurstGeneration, row.burstGeneration])
     }
     assert.deepEqual(seen, [
-      [1000, 0],
-      [1000, 0],
-      [1000, 0],
-      [31_000, 3],
-      [31_000, 3],
-      [99_000, 5],
+      [40_000, 0, 0],
+      [40_000, 0, 0],
+      [40_000, 0, 0],
+      [70_000, 0, 3],
+      [70_000, 0, 3],
+      [70_000, 0, 3],
+      [129_998, 3, 6],
+      [159_998, 7, 7],
     ])
   }),
 
@@ -165,14 +167,19 @@ export const advanceRules: readonly StoreRule[] = [
     assert.equal((await advanceBoth(bench, bare, bench.step(bare, { ip: '192.0.2.2' })))!.device.ip, '192.0.2.2')
   }),
 
-  rule('renewBurst begins the burst anew where it is over, and only there', async ({ store, create, t0 }) => {
+  rule('renewBurst redeems once more, and begins a burst where none is on', async ({ store, create, t0 }) => {
     const session = await create({ generation: 4, burstAt: t0, burstGeneration: 1 })
-    assert.equal(await store.renewBurst(session.id, 3, t0 + 29_999, 30_000), true)
-    sameRow(await store.find(session.id), session, 'still on')
     assert.equal(await store.renewBurst(session.id, 3, t0 - hour, 30_000), true)
-    sameRow(await store.find(session.id), session, 'still on by a clock that was set back')
-    assert.equal(await store.renewBurst(session.id, 3, t0 + 30_000, 30_000), true)
-    sameRow(await store.find(session.id), { ...session, burstAt: t0 + 30_000, burstGeneration: 3 })
+    const back = { ...session, rotatedAt: t0 - hour }
+    sameRow(await store.find(session.id), back, 'still on by a clock that was set back')
+    assert.equal(await store.renewBurst(session.id, 3, t0 + 29_999, 30_000), true)
+    sameRow(await store.find(session.id), { ...session, rotatedAt: t0 + 29_999 }, 'still on')
+    assert.equal(await store.renewBurst(session.id, 3, t0 + 59_998, 30_000), true)
+    const close = { ...session, rotatedAt: t0 + 59_998, burstAt: t0 + 59_998, burstGeneration: 3 }
+    sameRow(await store.find(session.id), { ...close, prevBurstGeneration: 1 }, 'over, and followed closely')
+    assert.equal(await store.renewBurst(session.id, 3, t0 + 89_998, 30_000), true)
+    const later = { ...close, rotatedAt: t0 + 89_998, burstAt: t0 + 89_998, prevBurstGeneration: 3 }
+    sameRow(await store.find(session.id), later, 'over for long')
   }),
 
   rule('renewBurst of a row that moved on, ended or is not there is false and changes nothing', async (bench) => {

@@ -1,7 +1,7 @@
 // The contract, fourth part: does a store agree with the protocol's own function, whatever comes in whatever order?
 
 import assert from 'node:assert/strict'
-import { isBurst, isExpired, advance as pureAdvance } from '../core/rotation.ts'
+import { isExpired, advance as pureAdvance, redeem } from '../core/rotation.ts'
 import type { RevokedReason, Session, Store } from '../core/types.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 import { hour, makeSession, minute, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
@@ -82,9 +82,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       const interval = chance.pick([0, second, 30 * second])
       const matches = row.revokedAt === null && row.generation === generation + 1
       assert.equal(await store.renewBurst(id, generation, now, interval), matches, what)
-      if (matches && !isBurst(row, now, interval)) {
-        model.rows.set(id, { ...row, burstAt: now, burstGeneration: generation })
-      }
+      if (matches) model.rows.set(id, redeem(row, generation, now, interval))
     } else if (call === 14) {
       const reason = chance.pick(reasons)
       sameRow(await store.revoke(id, now, reason), model.revoke(id, now, reason), what)

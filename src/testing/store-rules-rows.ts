@@ -35,6 +35,7 @@ const keeping: StoreRule[] = [
       parentKey: bytes(16),
       burstAt: t0 - 3,
       burstGeneration: 4_294_967_290,
+      prevBurstGeneration: 4_294_967_280,
       rotatedAt: t0 - 2,
       createdAt: t0 - 1,
       authTime: t0 - 5000,

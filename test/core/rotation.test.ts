@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { advance, type Decision, decide, isBurst, isExpired, type Presented } from '../../src/core/rotation.ts'
+import { advance, type Decision, decide, isBurst, isExpired, type Presented, redeem } from '../../src/core/rotation.ts'
 import type { Session } from '../../src/core/types.ts'
 import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
 
@@ -21,6 +21,7 @@ const keyed: Session = makeSession(t0, {
   parentKey: key,
   burstAt: t0,
   burstGeneration: 3,
+  prevBurstGeneration: 3,
   idleExpiresAt: t0 + hour,
   expiresAt: t0 + 24 * hour,
 })
@@ -163,6 +164,26 @@ const rows: Row[] = [
   },
   { when: 'the burst’s first generation', presented: { generation: 3, key: otherKey }, is: 'superseded' },
   { when: 'a generation from before the burst', presented: { generation: 2, key: otherKey }, is: 'reused' },
+  {
+    when: 'a generation of the burst before, which this one followed closely',
+    session: { ...keyed, prevBurstGeneration: 2 },
+    presented: { generation: 2, key: otherKey },
+    at: interval - 1,
+    is: 'superseded',
+  },
+  {
+    when: 'a generation of the burst before, this one being over',
+    session: { ...keyed, prevBurstGeneration: 2, rotatedAt: t0 + interval - 1 },
+    presented: { generation: 2, key: otherKey },
+    at: interval,
+    is: 'reused',
+  },
+  {
+    when: 'a generation from before the burst before',
+    session: { ...keyed, prevBurstGeneration: 2 },
+    presented: { generation: 1, key: otherKey },
+    is: 'reused',
+  },
   { when: 'generation 0, long gone', presented: { generation: 0, key: otherKey }, is: 'reused' },
   { when: 'another key, strict', presented: { generation: 4, key: otherKey }, interval: 0, is: 'reused' },
   {
@@ -173,7 +194,7 @@ const rows: Row[] = [
   },
   {
     when: 'before the first rotation there is nothing to be older than',
-    session: { ...keyed, generation: 0, burstAt: 0, burstGeneration: 0 },
+    session: { ...keyed, generation: 0, burstAt: 0, burstGeneration: 0, prevBurstGeneration: 0 },
     presented: { generation: 0 },
     is: 'rotated',
   },
@@ -285,7 +306,7 @@ test('advance matches exactly where decide says rotated, over every small case',
                 assert.equal(row.expiresAt, session.expiresAt)
                 const inBurst = isBurst(session, t0 + at, reuseInterval)
                 assert.equal(row.burstAt, inBurst ? session.burstAt : t0 + at)
-                assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : presentedGeneration)
+                assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : session.generation)
                 // What was just redeemed is replayed by its key and by nothing else; a copy gets nothing.
                 const again = { generation: presentedGeneration, salt: step.salt, previousKey: null }
                 const later = { ...row, parentKey: key }
@@ -303,4 +324,40 @@ test('advance matches exactly where decide says rotated, over every small case',
     }
   }
   assert.equal(cases, 4 * 5 * 2 * 3 * 4 * 3)
+})
+
+test('superseded exactly as promised: never missed within one interval, never let off after three', () => {
+  // Every row of close and less close rotations, replays and lost writes of a short life, asked about every token of it.
+  const I = 3
+  let asked = 0
+  const explore = (session: Session, overtakenAt: number[], now: number, events: number) => {
+    for (const [generation, at] of overtakenAt.entries()) {
+      for (const later of [0, 1, 2, 3, 5, 8]) {
+        const presented: Presented = { generation, salt: otherSalt, key: otherKey, previousKey: null }
+        const decision = decide(session, presented, now + later, I)
+        const age = now + later - at
+        const story = `${JSON.stringify(overtakenAt)} at ${now + later}, asked for ${generation}`
+        if (age < I) assert.equal(decision, 'superseded', story)
+        if (age >= 3 * I) assert.equal(decision, 'reused', story)
+        asked++
+      }
+    }
+    if (events === 0) return
+    for (const pause of [1, 2, 3, 4]) {
+      const at = now + pause
+      const { generation } = session
+      const step = makeStep(session, at, { generation, salt, key, reuseInterval: I, idleExpiresAt: t0 + hour })
+      explore(advance(session, step)!, [...overtakenAt, at], at, events - 1)
+      // The store loses nothing but its memory of a rotation, and the client comes with the token that it knows.
+      const healed = advance(session, { ...step, generation: generation + 1 })!
+      explore(healed, [...overtakenAt, at, at], at, events - 1)
+      if (generation > 0) {
+        const replayed = redeem(session, generation - 1, at, I)
+        explore(replayed, overtakenAt.with(generation - 1, at), at, events - 1)
+      }
+    }
+  }
+  const fresh = makeSession(0, { idleExpiresAt: t0 + hour, expiresAt: t0 + hour, rotatedAt: 0 })
+  explore(fresh, [], 0, 5)
+  assert.ok(asked > 100_000, `${asked} questions`)
 })

@@ -144,7 +144,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   const now = Date.now()
   await pool.query(
     `INSERT INTO daypass_session SELECT gen_random_uuid(), 'subject-' || n / 2, 'c', '', '{}', 0,
-       '\\x00112233445566778899aabbccddeeff', NULL, NULL, 0, 0, $1::int8, $1::int8, $1::int8, '[]', $1::int8 + n * 3000,
+       '\\x00112233445566778899aabbccddeeff', NULL, NULL, 0, 0, 0, $1::int8, $1::int8, $1::int8, '[]', $1::int8 + n * 3000,
        ($1::int8 + n * 3000) / 3600000, $1::int8 + 2592000000, NULL, NULL, NULL, NULL,
        CASE WHEN n % 100 = 0 THEN $1::int8 END, NULL FROM generate_series(1, 200000) n`,
     [now],

@@ -101,7 +101,7 @@ test('several processes that start on one new file at once migrate it once, and 
   const db = new DatabaseSync(path)
   assert.deepEqual(
     { ...db.prepare('SELECT count(*) AS n, max(version) AS v FROM daypass_schema').get() },
-    { n: 1, v: 1 },
+    { n: 2, v: 2 },
   )
   db.close()
   const store = createSqliteStore(path)
@@ -134,6 +134,21 @@ test('opening again migrates nothing: the schema is left to the letter', async (
   const before = schema()
   await createSqliteStore(path).close()
   assert.equal(schema(), before)
+})
+
+test('a file of an older Daypass is brought up to date, and its people stay signed in', async (t) => {
+  const path = temporaryFile(t)
+  const session = makeSession(t0)
+  const old = createSqliteStore(path)
+  await old.create(session)
+  await old.close()
+  const db = new DatabaseSync(path)
+  db.exec('ALTER TABLE daypass_session DROP COLUMN prev_burst_generation; DELETE FROM daypass_schema WHERE version = 2')
+  db.close()
+  const store = createSqliteStore(path)
+  sameRow(await store.find(session.id), session)
+  assert.ok(await store.advance(makeStep(session, t0 + 1)))
+  await store.close()
 })
 
 test('a file of a newer Daypass is refused with ERR_STORE_SCHEMA and left alone', async (t) => {
