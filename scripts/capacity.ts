@@ -1,15 +1,18 @@
 // What does a person who is signed in cost? `npm run capacity -- --sessions 200000 --refreshes 50 --engine sqlite`
-// Bytes a session on each engine, before and after it was refreshed, refreshes a second, and what follows from these
-// for 1, 10 and 100 million people.
+// Bytes a session on each engine, before and after it was refreshed, refreshes a second and a core, and what follows from
+// these for 1, 10 and 100 million people.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import pg from 'pg'
 import type { Session, Store } from '../src/core/types.ts'
+import { createMemoryStore } from '../src/stores/memory.ts'
 import { createPostgresStore } from '../src/stores/postgres.ts'
 import { createRedisStore } from '../src/stores/redis.ts'
 import { createSqliteStore } from '../src/stores/sqlite.ts'
@@ -34,7 +37,23 @@ interface Measured {
   close(): Promise<void>
 }
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
 const engines: Record<string, () => Promise<Measured>> = {
+  async memory() {
+    const store = createMemoryStore()
+    return {
+      name: 'memory',
+      store,
+      async bytes() {
+        collectGarbage()
+        const { heapUsed, external } = process.memoryUsage()
+        return heapUsed + external
+      },
+      close: store.close,
+    }
+  },
   async sqlite() {
     const folder = mkdtempSync(join(tmpdir(), 'daypass-capacity-'))
     const db = new DatabaseSync(join(folder, 'daypass.db'))
@@ -137,6 +156,30 @@ async function inFlight(what: string, count: number, call: (index: number) => Pr
   return (count / (performance.now() - began)) * 1000
 }
 
+/** Seconds of processor time that this process and all below it have used: what other work goes on is not in it. */
+function processorSeconds(): number {
+  if (!existsSync('/proc/self/stat')) return process.resourceUsage().userCPUTime / 1e6
+  const parents = new Map<number, number>()
+  const used = new Map<number, number>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^[0-9]+$/.test(name)) continue
+    try {
+      // The command's name, in brackets, may hold blanks.
+      const fields = readFileSync(`/proc/${name}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')
+      parents.set(Number(name), Number(fields[1]))
+      // In hundredths, with those of the children that have ended.
+      used.set(Number(name), (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) / 100)
+    } catch {} // it ended meanwhile
+  }
+  const isBelow = (pid: number | undefined): boolean =>
+    pid === process.pid || (pid !== undefined && pid > 1 && isBelow(parents.get(pid)))
+  let sum = 0
+  for (const [pid, seconds] of used) if (isBelow(pid)) sum += seconds
+  return sum
+}
+
 const table: Record<string, object> = {}
 for (const [key, open] of Object.entries(engines)) {
   if (values.engine !== undefined && values.engine !== key) continue
@@ -157,23 +200,37 @@ for (const [key, open] of Object.entries(engines)) {
       await store.create(session)
     })
     const before = (await bytes()) - empty
-    const perSecond = await inFlight(`${name}: refreshes`, sessions * refreshes, (index) => {
+    const began = processorSeconds()
+    let halfWay: Promise<number> | undefined
+    const perSecond = await inFlight(`${name}: refreshes`, sessions * refreshes, async (index) => {
       const generation = Math.floor(index / sessions)
+      if (index === Math.floor(refreshes / 2) * sessions) halfWay = bytes()
+      await halfWay
       // A refresh every quarter of an hour.
       const at = now + (generation + 1) * 900_000
       const keys = { salt: randomBytes(8), key: randomBytes(16) }
-      const id = ids[index % sessions]!
+      // As people come: in no order of their rows.
+      const id = ids[(index * 7919) % sessions]!
       return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 604_800_000, reuseInterval: 30_000 })
     })
+    const perCore = (sessions * refreshes) / (processorSeconds() - began)
     const after = (await bytes()) - empty
+    // Everybody awake at once, each with a new access token every quarter of an hour.
+    const coresFor = (people: number) => +(people / 900 / perCore).toFixed(2)
     table[name] = {
       'bytes a session': Math.round(before / sessions),
-      [`after ${refreshes} refreshes`]: Math.round(after / sessions),
+      [`after ${Math.floor(refreshes / 2)} refreshes`]: Math.round(((await halfWay!) - empty) / sessions),
+      [`after ${refreshes}`]: Math.round(after / sessions),
       'refreshes/s': Math.round(perSecond),
-      'people at 1 in 10 active': Math.round(perSecond * 900 * 10),
+      'a core': Math.round(perCore),
+      'cores for 1 M': coresFor(1e6),
+      'for 10 M': coresFor(1e7),
+      'for 100 M': coresFor(1e8),
       'GB for 1 M': +((after / sessions) * 1e-3).toFixed(2),
-      'GB for 100 M': +((after / sessions) * 1e-1).toFixed(0),
+      'for 10 M ': +((after / sessions) * 1e-2).toFixed(1),
+      'for 100 M ': +((after / sessions) * 1e-1).toFixed(0),
     }
+    console.log(`${name}: ${JSON.stringify(table[name])}`)
   } finally {
     await close()
   }

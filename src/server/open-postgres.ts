@@ -38,8 +38,10 @@ async function openPg(url: string): Promise<Opened | undefined> {
 async function openPostgresJs(url: string): Promise<Opened | undefined> {
   const postgres = await load('postgres')
   if (postgres === undefined) return undefined
-  // Named statements live in a server session, which PgBouncer's transaction mode does not keep.
-  const sql = postgres(url, { max: 10, connect_timeout: 3, prepare: false, onnotice: () => {} })
+  // Named statements live in a server session, which PgBouncer's transaction mode does not keep; its own look at the
+  // types fails uncaught where the engine is starting up.
+  const options = { max: 10, connect_timeout: 3, prepare: false, fetch_types: false, onnotice: () => {} }
+  const sql = postgres(url, options)
   return { client: sql, close: () => sql.end({ timeout: 5 }) }
 }
 

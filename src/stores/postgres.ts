@@ -96,7 +96,9 @@ const advanceAll = `
  * A store in PostgreSQL (`daypass/postgres`). Tables are made and brought up to date by themselves at the first call;
  * they begin with `daypass_`. One round trip a refresh, and refreshes in flight together go in one statement.
  *
- * @param client A `pg` Pool, or what `postgres()` gives; the app closes it.
+ * @param client A `pg` Pool, or what `postgres()` gives; the app closes it. Give `postgres()` `fetch_types: false` (where
+ *   its own look at the types meets an engine that is starting up, the error is one that nobody can catch), and behind
+ *   PgBouncer in transaction mode `prepare: false`.
  * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
  * @example
  * ```ts

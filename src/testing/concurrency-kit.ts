@@ -14,6 +14,8 @@ export interface ConcurrencyKitOptions extends KitLoad {
   requests?: number
   /** The share of requests, and again of answers, that get lost. Default 0.1. */
   loss?: number
+  /** What happens in the middle of it: stop the engine and start it again, say. The requests go on at least until then. */
+  meanwhile?: () => Promise<unknown>
 }
 
 /**
@@ -31,7 +33,7 @@ export interface ConcurrencyKitOptions extends KitLoad {
  * ```
  */
 export async function runConcurrencyKit(options: ConcurrencyKitOptions): Promise<KitReport> {
-  const { stores, requests = 3000, loss = 0.1 } = options
+  const { stores, requests = 3000, loss = 0.1, meanwhile } = options
   const secret = randomBytes(48).toString('base64url')
   const servers = stores.map((store) => createDaypass({ secret, issuer: 'https://kit.daypass.example', store }))
   const enough = Promise.withResolvers<void>()
@@ -54,6 +56,6 @@ export async function runConcurrencyKit(options: ConcurrencyKitOptions): Promise
     }
   }
 
-  await clients.run(enough.promise)
+  await clients.run(Promise.all([enough.promise, meanwhile?.()]))
   return clients.finish(0)
 }

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createConnection, createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -250,41 +250,6 @@ export async function openRedisStore(url: string, library: Library, options?: Re
     async close() {
       await store.close()
       close()
-    },
-  }
-}
-
-/** Stands between a client and a server, and cuts connections in the middle of whatever they carry. */
-export async function startFaultyProxy(port: number, chance: () => number) {
-  const sockets = new Set<Socket>()
-  let cuts = 0
-  const proxy = createServer((from) => {
-    const to = createConnection(port, '127.0.0.1')
-    for (const [socket, other] of [
-      [from, to],
-      [to, from],
-    ] as const) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        other.destroy()
-      })
-      socket.on('data', (data) => {
-        if (chance() >= 0.01) return void other.write(data)
-        // A part of it arrives, and then nothing more: neither side knows what the other had.
-        cuts++
-        other.write(data.subarray(0, Math.floor(chance() * data.length)), () => socket.destroy())
-      })
-    }
-  })
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  return {
-    url: `redis://127.0.0.1:${(proxy.address() as { port: number }).port}`,
-    cuts: () => cuts,
-    close() {
-      proxy.close()
-      for (const socket of sockets) socket.destroy()
     },
   }
 }

@@ -13,7 +13,7 @@ const told = (report: KitReport) =>
     .map(([name, value]) => `${name} ${value}`)
     .join(', ')
 
-test('SQLite on a file: 3 server processes, 40 of them killed −9, and nobody is signed out', async (t) => {
+test('SQLite on a file: 3 server processes, 100 of them killed −9, and nobody is signed out', async (t) => {
   const folder = temporaryFolder()
   t.after(folder.remove)
   const store = {
@@ -21,7 +21,7 @@ test('SQLite on a file: 3 server processes, 40 of them killed −9, and nobody i
     export: 'createSqliteStore',
     args: [join(folder.path, 'kit.db')],
   }
-  const kills = Number(process.env.DAYPASS_TEST_KILLS ?? 40)
+  const kills = Number(process.env.DAYPASS_TEST_KILLS ?? 100)
   const report = await runCrashKit({ store, kills })
   t.diagnostic(told(report))
   assert.equal(report.kills, kills)

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import type { MongoClient } from 'mongodb'
 import mongoose from 'mongoose'
@@ -15,6 +14,7 @@ import {
   runCrashKit,
   type Store,
   type StoreHarness,
+  startFaultyProxy,
   storeContract,
 } from '../../src/testing/index.ts'
 import { type MongoEngine, newClient, noMongo, openMongoStore, startMongo } from '../engines/mongodb.ts'
@@ -175,22 +175,20 @@ describe('the MongoDB store', options, () => {
   })
 
   test('connections cut and delayed in the middle of calls: nobody is signed out', { timeout: 60_000 }, async (t) => {
-    const proxy = await startFaultyProxy(Number(new URL(engine.url).port || 27017), new URL(engine.url).hostname)
     const address = new URL(engine.url)
-    address.host = `127.0.0.1:${proxy.port}`
+    const proxy = await startFaultyProxy({ host: address.hostname, port: Number(address.port || 27017) })
+    address.host = `${proxy.host}:${proxy.port}`
     address.searchParams.set('directConnection', 'true')
     const database = engine.database()
     const stores = [openMongoStore(engine.url, database), openMongoStore(address.href, database)]
     await stores[1]!.check()
-    const cuts = setInterval(proxy.cut, 40)
     try {
       const report = await runConcurrencyKit({ stores, requests: 500, patience: 30 })
       t.diagnostic(JSON.stringify({ ...report, cuts: proxy.cuts() }))
       assert.ok(proxy.cuts() > 10)
     } finally {
-      clearInterval(cuts)
       for (const store of stores) await store.close()
-      await proxy.stop()
+      await proxy.close()
     }
   })
 
@@ -367,40 +365,6 @@ describe('the MongoDB store', options, () => {
     assert.equal(await client.db(database).collection('daypass_account').countDocuments(), 1)
   })
 })
-
-/** Passes bytes on, late; `cut` ends every connection in the middle of whatever it carries. */
-async function startFaultyProxy(port: number, host: string) {
-  const open = new Set<Socket>()
-  let cuts = 0
-  const server = createServer((near) => {
-    const far = connect(port, host)
-    const pair = [near, far] as const
-    for (const [index, socket] of pair.entries()) {
-      open.add(socket)
-      const other = pair[1 - index]!
-      socket.on('error', () => {})
-      socket.on('data', (bytes) => setTimeout(() => other.destroyed || other.write(bytes), Math.random() * 10))
-      socket.on('close', () => {
-        open.delete(socket)
-        other.destroy()
-      })
-    }
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const cut = () => {
-    cuts += open.size > 0 ? 1 : 0
-    for (const socket of open) socket.destroy()
-  }
-  return {
-    port: (server.address() as AddressInfo).port,
-    cut,
-    cuts: () => cuts,
-    async stop() {
-      cut()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
 
 test('a connection string that is none is told without its password', async () => {
   await assert.rejects(openMongo('mongodb://user:hunter2@'), (error: any) => {

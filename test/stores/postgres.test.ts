@@ -13,18 +13,26 @@ import {
   runCrashKit,
   type Store,
   type StoreHarness,
+  startFaultyProxy,
   storeContract,
 } from '../../src/testing/index.ts'
+import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
+import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
 import { once, openPostgresStore, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 
 let engine: PostgresEngine
+let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
 before(
   async () => {
     engine = await startPostgres()
+    if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
   },
   { timeout: 60_000 },
 )
-after(() => engine.remove())
+after(async () => {
+  await bouncer?.remove()
+  await engine.remove()
+})
 
 type Driver = (url: string) => { client: Parameters<typeof createPostgresStore>[0]; end(): Promise<void> }
 const drivers: Record<string, Driver> = {
@@ -34,6 +42,14 @@ const drivers: Record<string, Driver> = {
   },
   'postgres.js'(url) {
     const sql = postgres(url, { max: 5, onnotice: () => {} })
+    return { client: sql, end: () => sql.end() }
+  },
+}
+const throughPgBouncer: Record<string, Driver> = {
+  pg: (url) => drivers.pg!(bouncer!.through(url)),
+  'postgres.js'(url) {
+    // What the driver prepares on one connection is not there on the next.
+    const sql = postgres(bouncer!.through(url), { max: 5, onnotice: () => {}, prepare: false })
     return { client: sql, end: () => sql.end() }
   },
 }
@@ -78,6 +94,20 @@ for (const [name, driver] of Object.entries(drivers)) {
     })
   })
 }
+
+const noPgBouncer = 'missing' in pgbouncer ? pgbouncer.missing : false
+for (const [name, driver] of Object.entries(throughPgBouncer)) {
+  describe(`through ${name} and a PgBouncer in transaction mode`, { skip: noPgBouncer }, () => {
+    for (const rule of storeContract) {
+      test(rule.name, (t) => rule.run({ ...harness(driver), note: (line) => t.diagnostic(line) }))
+    }
+    test('its version is named at the end of the run', (t) => {
+      if ('version' in pgbouncer)
+        t.diagnostic(`engine: PostgreSQL ${engine.version} behind PgBouncer ${pgbouncer.version} (${name})`)
+    })
+  })
+}
+if (noPgBouncer) test('the engine that did not run is named', (t) => t.diagnostic(`engine: PgBouncer ${noPgBouncer}`))
 
 /** A Daypass on a pool whose statements are counted. */
 async function counted(url: string) {
@@ -192,6 +222,36 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   assert.ok(after.hot - before.hot >= 0.9 * 50, `${after.hot - before.hot} of 50 were HOT`)
 })
 
+test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and sign-outs go on beside it', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const store = createPostgresStore(pool, { timeout: 5000 })
+  const now = Date.now()
+  const over = { idleExpiresAt: now - 3_600_000, expiresAt: now - 3_600_000 }
+  for (let i = 0; i < 30; i++) await store.create(makeSession(now, over))
+  const live = makeSession(now)
+  await store.create(live)
+
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query('BEGIN')
+  assert.equal(await createPostgresStore(client).prune(now, 20), 20)
+  // It is done and not committed: all that it locks, it holds.
+  const locks = await pool.query("SELECT DISTINCT mode FROM pg_locks WHERE relation = 'daypass_session'::regclass")
+  const rowLocks = ['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']
+  for (const { mode } of locks.rows) assert.ok(rowLocks.includes(mode), mode)
+  assert.ok(await store.advance(makeStep(live, now)))
+  await store.create(makeSession(now, { subject: 'new' }))
+  assert.equal((await store.list(live.subject, now)).length, 1)
+  assert.deepEqual(await store.revokedSince(now), [])
+  assert.ok(await store.revoke(live.id, now, 'sign-out'))
+  assert.equal(await store.prune(now, 500), 10, 'another instance prunes what is left')
+  await client.query('ROLLBACK')
+  await client.end()
+  assert.equal(await store.prune(now, 500), 20)
+  await pool.end()
+})
+
 test('while the engine is away each call fails in bounded time as unavailable; when it is back, everyone goes on', async () => {
   if (process.env.POSTGRES_URL) return
   const url = await engine.database()
@@ -249,12 +309,12 @@ test('accounts and limits: one account an address, tries counted in their window
   await pool.end()
 })
 
-test('3 server processes, 15 of them killed −9, and nobody is signed out; a thief is caught', {
+test('3 server processes, 40 of them killed −9, and nobody is signed out; a thief is caught', {
   timeout: 60_000,
 }, async (t) => {
   const module = import.meta.resolve('../engines/postgres.ts')
   const store = { module, export: 'openPostgresStore', args: [await engine.database()] }
-  const report = await runCrashKit({ store, kills: 15 })
+  const report = await runCrashKit({ store, kills: 40 })
   t.diagnostic(JSON.stringify(report))
   assert.equal(report.caught, 2)
   assert.ok(report.refreshes > 15)
@@ -267,4 +327,29 @@ test('24 tabs on three instances, answers lost on the way, and nobody is signed 
   const stores = Array.from({ length: 3 }, () => openPostgresStore(url))
   t.diagnostic(JSON.stringify(await runConcurrencyKit({ stores })))
   await Promise.all(stores.map((store) => store.close()))
+})
+
+test('connections cut and delayed in the middle of calls, the engine stopped and started: nobody is signed out', {
+  timeout: 60_000,
+}, async (t) => {
+  const url = await engine.database()
+  const address = new URL(url)
+  const proxy = await startFaultyProxy({ port: Number(address.port), host: address.hostname, cut: 0.02 })
+  address.host = `${proxy.host}:${proxy.port}`
+  // `fetch_types: false`, as the store's documentation says.
+  const sql = postgres(address.href, { max: 4, onnotice: () => {}, connect_timeout: 3, fetch_types: false })
+  const stores = [openPostgresStore(url), openPostgresStore(address.href), createPostgresStore(sql, { timeout: 2000 })]
+  async function meanwhile() {
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await engine.stop()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await engine.start()
+  }
+  const report = await runConcurrencyKit({ stores, requests: 1500, meanwhile })
+  t.diagnostic(JSON.stringify({ ...report, cuts: proxy.cuts() }))
+  assert.ok(proxy.cuts() > 10)
+  if (!process.env.POSTGRES_URL) assert.ok(report.unavailable > 10)
+  for (const store of stores) await store.close()
+  await sql.end({ timeout: 1 })
+  await proxy.close()
 })

@@ -11,7 +11,13 @@ import { isDaypassError } from '../../src/core/errors.ts'
 import { openRedis } from '../../src/server/open-redis.ts'
 import { createRedisStore, type RedisStoreOptions } from '../../src/stores/redis.ts'
 import type { RedisClient } from '../../src/stores/redis-client.ts'
-import { createSeededRandom, type KitReport, runConcurrencyKit, runCrashKit } from '../../src/testing/index.ts'
+import {
+  createSeededRandom,
+  type KitReport,
+  runConcurrencyKit,
+  runCrashKit,
+  startFaultyProxy,
+} from '../../src/testing/index.ts'
 import { freshSeed } from '../../src/testing/random.ts'
 import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
 import {
@@ -19,7 +25,6 @@ import {
   type Library,
   openRedisStore,
   redisMissing,
-  startFaultyProxy,
   startRedis,
   startRedisCluster,
   startRedisSentinel,
@@ -305,12 +310,12 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
   test('connections cut in the middle of calls, with both libraries: nobody is signed out', async (t) => {
     const chance = createSeededRandom(freshSeed())
     t.diagnostic(`seed ${chance.seed}`)
-    const proxy = await startFaultyProxy(server.port, chance.next)
+    const proxy = await startFaultyProxy({ port: server.port, chance: chance.next })
     const prefix = newPrefix()
     const stores = [await openRedisStore(engine.url, 'ioredis', { prefix })]
     // The first is for the kit's own look at the rows, and takes requests as well.
     for (const library of [...libraries, ...libraries]) {
-      stores.push(await openRedisStore(proxy.url, library, { prefix, timeout: 1000 }))
+      stores.push(await openRedisStore(`redis://${proxy.host}:${proxy.port}`, library, { prefix, timeout: 1000 }))
     }
     try {
       const report = await runConcurrencyKit({ stores, requests: 3000, loss: 0.02 })
@@ -318,18 +323,18 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       assert.ok(proxy.cuts() > 10)
     } finally {
       for (const store of stores) await store.close()
-      proxy.close()
+      await proxy.close()
     }
   })
 
   for (const library of libraries) {
-    test(`${library}: 3 server processes, 8 of them killed −9, and nobody is signed out`, async (t) => {
+    test(`${library}: 3 server processes, 20 of them killed −9, and nobody is signed out`, async (t) => {
       const store = {
         module: import.meta.resolve('../engines/redis.ts'),
         export: 'openRedisStore',
         args: [engine.url, library, { prefix: newPrefix() }],
       }
-      const report = await runCrashKit({ store, kills: 8 })
+      const report = await runCrashKit({ store, kills: 20 })
       t.diagnostic(told(report))
       assert.equal(report.caught, 2)
     })
