@@ -291,9 +291,9 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
           return { outcome, ...tokens(session, await accessTokenFor(session, now, accessToken), child, now) }
         }
         case 'replayed': {
-          if (!(await store.renewBurst(sessionId, generation, now, reuseInterval))) continue
+          if (!(await store.renewBurst(sessionId, session.generation - 1, now, reuseInterval))) continue
           emit(session, { type: 'replayed' }, request)
-          const child = childSalt(session, session.parentKey!, salt)
+          const child = childSalt(session, session.parentKey!, session.parentSalt!)
           return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), child, now) }
         }
         case 'retried':

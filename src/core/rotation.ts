@@ -15,7 +15,7 @@ export interface Presented {
 
 /**
  * - `rotated`: the token is the session's newest (or newer than a store that lost writes knows): a child is due.
- * - `replayed`: the same refresh asked again, however late: the same child.
+ * - `replayed`: the last refresh asked again, however late: the same child.
  * - `retried`: a keyless refresh asked again soon: a sibling of the child, good until one of them is redeemed.
  * - `superseded`: a race lost; no token, nothing changes.
  * - `reused`: a copy of a token is about: the session ends.
@@ -33,11 +33,12 @@ export function decide(session: Session | null, presented: Presented, now: numbe
   if (isExpired(session, now)) return 'expired'
   if (presented.generation >= session.generation) return 'rotated'
 
+  const { parentKey } = session
+  // Whoever knows the key of the last refresh is who asked for it: with its parent in hand, or with an older token that a
+  // late Set-Cookie put back into the jar.
+  if (equal(presented.key, parentKey) || equal(presented.previousKey, parentKey)) return 'replayed'
   const isParent = presented.generation === session.generation - 1 && equal(presented.salt, session.parentSalt)
-  if (isParent && session.parentKey !== null) {
-    if (equal(presented.key, session.parentKey) || equal(presented.previousKey, session.parentKey)) return 'replayed'
-  }
-  if (isParent && session.parentKey === null && presented.key === null) {
+  if (isParent && parentKey === null && presented.key === null) {
     // Both ways, so that a clock set back does not keep this door open for an hour.
     if (Math.abs(now - session.rotatedAt) < reuseInterval) return 'retried'
   }

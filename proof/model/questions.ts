@@ -1,0 +1,240 @@
+// What is asked of the model? Each question is a set of bounds within which everything that can happen does happen.
+
+import { type Bounds, type Protocol, protocol } from './world.ts'
+
+/** One exploration, and what it is about. */
+export interface Question {
+  name: string
+  bounds: Bounds
+}
+
+const small: Bounds = {
+  transport: 'body',
+  tabs: 2,
+  keys: 'always',
+  refreshes: 3,
+  lock: false,
+  deaths: 0,
+  inFlight: 3,
+  duplicates: 0,
+  failovers: 0,
+  thief: 'nobody',
+  thiefAsks: 0,
+  signOut: false,
+  twoSteps: false,
+  interval: 3,
+  delay: 1,
+  naps: [10],
+  idleTimeout: Number.POSITIVE_INFINITY,
+  absoluteTimeout: Number.POSITIVE_INFINITY,
+}
+const cookie: Bounds = { ...small, transport: 'cookie' }
+const keyless: Bounds = { ...small, keys: 'never' }
+/** Strict: a second use of a token is never let off, so a request must not arrive twice. */
+const strict = { interval: 0, delay: 0 }
+const mortal = { idleTimeout: 5, absoluteTimeout: 8, naps: [2, 6] }
+
+/** Small enough for every `npm test`, and each mutant is caught by one of them. */
+export const quick: Question[] = [
+  { name: 'one tab, storage of its own', bounds: { ...small, tabs: 1, duplicates: 1 } },
+  { name: 'two tabs, one storage, no lock', bounds: { ...small, inFlight: 2 } },
+  { name: 'two tabs, one jar, no lock', bounds: { ...cookie, inFlight: 2 } },
+  { name: 'one jar, one at a time, tabs that die', bounds: { ...cookie, inFlight: 1, deaths: 2 } },
+  { name: 'two tabs without keys', bounds: keyless },
+  { name: 'two tabs, and a store that loses its last write', bounds: { ...small, inFlight: 2, failovers: 1 } },
+  {
+    name: 'a thief with a copy of the token',
+    bounds: { ...small, tabs: 1, inFlight: 1, thief: 'token', thiefAsks: 2 },
+  },
+  {
+    name: 'a thief with a copy of the token and of the pending key',
+    bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, thief: 'token and pending key', thiefAsks: 3 },
+  },
+  { name: 'a thief, and no keys', bounds: { ...keyless, tabs: 1, inFlight: 2, thief: 'token', thiefAsks: 3 } },
+  { name: 'sign-out racing refresh', bounds: { ...small, inFlight: 2, refreshes: 2, signOut: true, twoSteps: true } },
+  { name: 'lifetimes that end', bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, ...mortal } },
+]
+
+/** What `npm run model` explores besides. */
+export const whole: Question[] = [
+  ...quick,
+  { name: 'two tabs, four refreshes, three messages under way', bounds: { ...small, refreshes: 4 } },
+  {
+    name: 'two tabs, read apart from written, one request twice',
+    bounds: { ...small, inFlight: 2, twoSteps: true, duplicates: 1 },
+  },
+  { name: 'three tabs, one storage, no lock', bounds: { ...small, tabs: 3 } },
+  { name: 'two tabs, one jar, three messages under way', bounds: cookie },
+  { name: 'two tabs, one jar, one failover', bounds: { ...cookie, inFlight: 2, failovers: 1, lock: true } },
+  { name: 'strict: one tab, and whatever is lost', bounds: { ...small, tabs: 1, inFlight: 1, ...strict } },
+  { name: 'a thief of the jar', bounds: { ...cookie, tabs: 1, inFlight: 2, thief: 'token', thiefAsks: 2 } },
+  {
+    name: 'a thief of the jar and the pending key',
+    bounds: { ...cookie, tabs: 1, inFlight: 1, refreshes: 3, thief: 'token and pending key', thiefAsks: 3 },
+  },
+  { name: 'a thief among two tabs', bounds: { ...small, inFlight: 2, thief: 'token', thiefAsks: 2 } },
+  {
+    name: 'a thief, and a store that loses its last write',
+    bounds: { ...small, tabs: 1, inFlight: 1, failovers: 1, thief: 'token', thiefAsks: 2 },
+  },
+  {
+    name: 'a thief and a sign-out',
+    bounds: { ...small, tabs: 1, inFlight: 2, signOut: true, thief: 'token', thiefAsks: 2 },
+  },
+  {
+    name: 'a thief, and lifetimes that end',
+    bounds: { ...small, tabs: 1, inFlight: 2, refreshes: 2, ...mortal, thief: 'token', thiefAsks: 2 },
+  },
+]
+
+/** A protocol that is weaker in one place. */
+export interface Mutant {
+  name: string
+  /** The name of the question that catches it. */
+  question: string
+  change: Partial<Protocol>
+}
+
+const { decide, advance, redeem, childSalt } = protocol
+
+/** Each of these must be caught, or the model proves nothing. */
+export const mutants: Mutant[] = [
+  {
+    name: 'a sibling is taken for the parent: no parentSalt check',
+    question: 'a thief, and no keys',
+    change: {
+      decide: (session, presented, now, interval) =>
+        decide(session, { ...presented, salt: session?.parentSalt ?? presented.salt }, now, interval),
+    },
+  },
+  {
+    name: 'the parent gets the same successor from anybody, key or no key',
+    question: 'a thief with a copy of the token',
+    change: {
+      decide(session, presented, now, interval) {
+        const isParent = session && presented.generation === session.generation - 1 && session.parentKey !== null
+        return decide(session, isParent ? { ...presented, key: session.parentKey } : presented, now, interval)
+      },
+    },
+  },
+  {
+    name: 'a replay makes a child of its own',
+    question: 'one tab, storage of its own',
+    change: {
+      childSalt: (session, key, salt) => childSalt(session, Uint8Array.from([...key, session.rotatedAt & 255]), salt),
+    },
+  },
+  {
+    name: 'the window is measured from the last use',
+    question: 'a thief, and no keys',
+    change: { retry: (row, now, interval) => redeem(row, row.generation - 1, now, interval) },
+  },
+  {
+    name: 'no generation check in the compare-and-set',
+    question: 'two tabs, one storage, no lock',
+    change: {
+      advance: (row, step) => advance(row, { ...step, generation: Math.max(step.generation, row.generation) }),
+    },
+  },
+  {
+    name: 'a revoke is not final',
+    question: 'sign-out racing refresh',
+    change: { advance: (row, step) => advance({ ...row, revokedAt: null }, step) },
+  },
+  {
+    name: 'an expired session goes on',
+    question: 'lifetimes that end',
+    change: {
+      advance(row, step) {
+        const next = advance({ ...row, idleExpiresAt: step.now + 1, expiresAt: step.now + 1 }, step)
+        return next && { ...next, idleExpiresAt: step.idleExpiresAt, expiresAt: row.expiresAt }
+      },
+    },
+  },
+  {
+    name: 'a rotation moves the absolute expiry',
+    question: 'lifetimes that end',
+    change: {
+      advance(row, step) {
+        const next = advance(row, step)
+        return next && { ...next, expiresAt: next.expiresAt + 1 }
+      },
+    },
+  },
+  {
+    name: 'a race lost is a theft: nothing is superseded',
+    question: 'two tabs, one storage, no lock',
+    change: {
+      decide(...asked) {
+        const decision = decide(...asked)
+        return decision === 'superseded' ? 'reused' : decision
+      },
+    },
+  },
+  {
+    name: 'one burst only: what the one before began with is forgotten',
+    question: 'one tab, storage of its own',
+    change: {
+      decide: (session, presented, now, interval) =>
+        decide(session && { ...session, prevBurstGeneration: session.burstGeneration }, presented, now, interval),
+    },
+  },
+  {
+    name: 'a copy is let off for ever: every old token is a race lost',
+    question: 'a thief with a copy of the token',
+    change: {
+      decide(...asked) {
+        const decision = decide(...asked)
+        return decision === 'reused' ? 'superseded' : decision
+      },
+    },
+  },
+  {
+    name: 'a replay is forgotten by the window',
+    question: 'one tab, storage of its own',
+    change: {
+      redeem: (row, generation, now, interval) => (row.parentKey ? row : redeem(row, generation, now, interval)),
+    },
+  },
+  {
+    name: 'a lost write is not healed: only the very generation is redeemed',
+    question: 'two tabs, and a store that loses its last write',
+    change: { advance: (row, step) => (step.generation > row.generation ? null : advance(row, step)) },
+  },
+  {
+    name: 'a healed row takes what it lost for copies',
+    question: 'two tabs, and a store that loses its last write',
+    change: {
+      advance(row, step) {
+        const next = advance(row, step)
+        const began = next && next.burstAt === step.now && row.burstAt !== step.now
+        return began ? { ...next, burstGeneration: step.generation, prevBurstGeneration: step.generation } : next
+      },
+    },
+  },
+  {
+    name: 'client: an answer is applied whatever is held by now',
+    question: 'two tabs, one storage, no lock',
+    change: { applies: () => true },
+  },
+  {
+    name: 'client: the key is sent before it is written down',
+    question: 'one tab, storage of its own',
+    change: { persistsKey: false },
+  },
+  {
+    name: 'client: the jar’s last key is not sent along',
+    question: 'two tabs, one jar, no lock',
+    change: { sendsPrevious: false },
+  },
+  {
+    name: 'server: an older token with the last key is refused',
+    question: 'two tabs, one jar, no lock',
+    change: {
+      decide(session, presented, now, interval) {
+        const isOlder = session !== null && presented.generation < session.generation - 1
+        return decide(session, isOlder ? { ...presented, key: null, previousKey: null } : presented, now, interval)
+      },
+    },
+  },
+]
