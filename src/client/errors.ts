@@ -45,7 +45,7 @@ export interface ClientErrorDetails {
  */
 export class DaypassClientError extends Error {
   override readonly name = 'DaypassClientError'
-  readonly code: ClientErrorCode
+  declare readonly code: ClientErrorCode
   declare readonly reason?: string
   declare readonly status?: number
   declare readonly retryAfter?: number
@@ -54,8 +54,7 @@ export class DaypassClientError extends Error {
 
   constructor(code: ClientErrorCode, details: ClientErrorDetails) {
     super(details.reason ? `${code}: ${details.reason}` : code)
-    this.code = code
-    Object.assign(this, details)
+    Object.assign(this, details, { code })
   }
 }
 
