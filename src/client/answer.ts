@@ -41,9 +41,8 @@ export interface Answer {
 export async function read(response: Response, isBody: boolean): Promise<Answer> {
   const { status, headers, ok } = response
   // Half a body, a proxy's HTML, nothing at all: no JSON, so no verdict.
-  const json = await response.json().catch(() => {})
-  const { accessToken, refreshToken, ...body } = Object(json)
-  const reason = `${body.code ?? body.error ?? `HTTP ${status}`}`
+  const { accessToken, refreshToken, ...body } = Object(await response.json().catch(() => {}))
+  const reason = body.code ?? body.error ?? `HTTP ${status}`
   // In seconds, or a date: that by the server's own clock.
   const after = headers.get('retry-after')!
   const retryAfter = [parseFloat(after), (Date.parse(after) - Date.parse(headers.get('date')!)) / 1000].find(

@@ -53,7 +53,7 @@ export function createClient<Server = unknown>(
   options: ClientOptions,
 ): DaypassClient<ClaimsOf<Server>, CredentialsOf<Server>, UserOf<Server>>
 export function createClient(options: ClientOptions): DaypassClient {
-  const inPage = Boolean(globalThis.document)
+  const inPage = globalThis.document
   const {
     baseUrl,
     transport = inPage ? 'cookie' : 'body',
@@ -115,14 +115,14 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   /** Takes up what the server gave. Another session than before is another person for all we know. */
   function begin({ accessToken, expiresIn, session }: Access) {
-    if (session?.id !== snapshot.session?.id) drop('another-session')
+    if (session?.id !== snapshot.session?.id) drop('sign-in')
     token = accessToken
     failures = 0
     show('signed-in', undefined, { session, expiresIn, expiresAt: clock() + expiresIn * 1000 })
   }
 
   /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
-  function end(reason: string) {
+  function end(reason: string): undefined {
     drop(reason)
     show('signed-out', reason)
   }
@@ -173,22 +173,23 @@ export function createClient(options: ClientOptions): DaypassClient {
       // Another tab finished while this one waited for its turn: what it got is on its way here.
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
-      if (isBody ? !sent.token : sent.out && !isForced) return void end('no-session')
+      if (isBody ? !sent.token : sent.out && !isForced) return end('no-session')
 
-      show('refreshing')
+      // A visitor's first question is no renewal: there is nothing yet to renew.
+      if (snapshot.expiresAt) show('refreshing')
       const { token: refreshToken, last, key = btoa(String.fromCharCode(...random(18))) } = sent
       await remember({ token: refreshToken, last, key })
       const previous = !isBody && last ? `; previous="${last}"` : ''
       const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': `"${key}"${previous}` })
-      const { access, refreshToken: child, told } = answer
+      const { access, refreshToken: child } = answer
       if (!access && !answer.isOver) return answer
 
       const now = await recall()
-      if (now.out) return void end('sign-out')
+      if (now.out) return end('sign-out')
       // Another's newer state is not ours to overwrite. Tokens of the cookie transport are in the jar already: newest wins.
       if (!(isBody ? now.token === refreshToken || now.token === child : access || now.key === key)) return answer
       await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
-      if (!isSettled()) tell({ access, begins: isForced, reason: told.reason })
+      if (!isSettled()) tell({ access, begins: isForced, reason: answer.told.reason })
     }
 
     async function run() {

@@ -49,7 +49,7 @@ export interface ClientOptions {
 }
 
 /**
- * - `unknown`: nobody has asked the server yet.
+ * - `unknown`: the server was not asked yet, or is being asked for the first time.
  * - `signed-in`: there is a session and, as far as the clock tells, a good access token.
  * - `refreshing`: a new access token is being asked for.
  * - `offline`: there is no good access token, and none could be had just now; the session is kept.
