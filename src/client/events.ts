@@ -55,7 +55,7 @@ const longestWait = 30_000
  * ```
  */
 export async function* streamEvents(
-  client: Pick<DaypassClient, 'fetch' | 'subscribe' | 'getSession'>,
+  client: Pick<DaypassClient<any>, 'fetch' | 'subscribe' | 'getSession'>,
   url: string,
   { signal, lastEventId = '', onRenewal = 'reconnect', random = Math.random, ...init }: EventStreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {

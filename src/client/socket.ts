@@ -67,7 +67,7 @@ const longestWait = 30_000
  * ```
  */
 export function openSocket<Socket extends SocketLike>(
-  client: Pick<DaypassClient, 'getAccessToken' | 'getSession' | 'subscribe'>,
+  client: Pick<DaypassClient<any>, 'getAccessToken' | 'getSession' | 'subscribe'>,
   options: SocketOptions<Socket>,
 ): LiveSocket<Socket> {
   const { open, authenticate, onRenewal = 'reconnect', signal, random = Math.random } = options

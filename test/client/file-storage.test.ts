@@ -1,7 +1,7 @@
 // Does the file survive what happens to files, and is it its owner's alone?
 
 import assert from 'node:assert/strict'
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -115,21 +115,28 @@ test('several processes write and are killed at it: whoever reads finds a whole 
   await storage.set('a', 'x'.repeat(1000))
   const start = () => fork(worker, [path], { stdio: 'ignore' })
   const workers = [start(), start(), start()]
-  t.after(() => workers.map((worker) => worker.kill('SIGKILL')))
+  const stop = (worker: ChildProcess) => {
+    worker.kill('SIGKILL')
+    return new Promise((resolve) => worker.once('exit', resolve))
+  }
   const seen = new Set<string>()
   let kills = 0
-  let killAt = 400
-  for (const begun = performance.now(); performance.now() - begun < 3000; ) {
-    const text = (await storage.get('a'))!
-    assert.equal(text.length, 1000)
-    assert.equal(new Set(text).size, 1, 'one writer’s text, not a mixture')
-    seen.add(text[0]!)
-    if (performance.now() - begun > killAt) {
-      killAt += 300
-      workers.shift()!.kill('SIGKILL')
-      workers.push(start())
-      kills++
+  try {
+    let killAt = 400
+    for (const begun = performance.now(); performance.now() - begun < 3000; ) {
+      const text = (await storage.get('a'))!
+      assert.equal(text.length, 1000)
+      assert.equal(new Set(text).size, 1, 'one writer’s text, not a mixture')
+      seen.add(text[0]!)
+      if (performance.now() - begun > killAt) {
+        killAt += 300
+        await stop(workers.shift()!)
+        workers.push(start())
+        kills++
+      }
     }
+  } finally {
+    await Promise.all(workers.map(stop))
   }
   assert.ok(seen.size > 1, 'the others have written')
   assert.ok(kills > 3)
