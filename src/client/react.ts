@@ -27,8 +27,8 @@ const getServerSession = () => unknown
  *
  * export function Greeting() {
  *   const { status, session } = useSession(client)
- *   if (status === 'unknown') return null
- *   return session ? `Hello ${session.subject}` : createElement('a', { href: '/login' }, 'Sign in')
+ *   if (session) return `Hello ${session.subject}`
+ *   return status === 'signed-out' ? createElement('a', { href: '/login' }, 'Sign in') : null
  * }
  * ```
  */

@@ -28,6 +28,7 @@ function fakeTimers(t: TestContext) {
   let now = 0
   const fakes = {
     setTimeout(work: () => void, milliseconds = 0) {
+      assert.ok(milliseconds < 2 ** 31, 'a timer that long fires at once')
       const timer = {}
       timers.set(timer, { at: now + Math.max(0, milliseconds), work })
       return timer
@@ -235,10 +236,20 @@ test('a server that is away is asked less and less often, and at once when the n
   assert.ok(counts.slice(-5).reduce((sum, count) => sum + count) >= 1, `${counts}`)
   assert.ok(client.getSession().session, 'the session is kept')
 
+  // The network is back right after a try that failed.
+  for (const before = server.refreshes(); server.refreshes() === before; ) await pass(1)
+  await until(() => client.getSession().status === 'offline')
   server.script.length = 0
   await tell('online')
   await pass(3)
   await until(() => client.getSession().status === 'signed-in')
+
+  // All that is forgotten when the server is away another time.
+  server.script.push(...Array.from({ length: 4 }, () => down))
+  const before = server.refreshes()
+  await pass(101)
+  await until(() => client.getSession().status === 'offline')
+  assert.equal(server.refreshes() - before, 4)
 })
 
 test('Retry-After is honoured, whoever looks', async (t) => {
@@ -275,6 +286,7 @@ test('in Node the timer keeps no process alive', async (t) => {
     await client.signIn(${JSON.stringify(credentials)})
     client.subscribe(() => {})`
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], { stdio: 'inherit' })
-  t.after(() => child.kill())
+  const timer = setTimeout(() => child.kill(), 8000)
+  t.after(() => clearTimeout(timer))
   assert.equal(await new Promise((resolve) => child.once('exit', resolve)), 0)
 })
