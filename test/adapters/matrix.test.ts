@@ -81,6 +81,7 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.notEqual(answer.json.refreshToken, first.json.refreshToken)
       assert.notEqual(answer.json.accessToken, first.json.accessToken)
       assert.equal(answer.json.session.id, first.json.session.id)
+      for (const { session } of [first.json, answer.json]) assert.deepEqual(session.claims, { role: 'member' })
       assert.equal(answer.setCookie, undefined)
       assert.equal((await call(origin, 'GET /me', { headers: bearer(answer.json.accessToken) })).status, 200)
     })
