@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { build } from 'vite'
+import type { ClientOptions } from '../../src/client/index.ts'
 import { type DaypassServer, startDaypass } from '../client/daypass-server.ts'
 import type { Driver } from '../client/drivers.ts'
 import type { RemoteDriver } from '../client/scenarios.ts'
@@ -30,8 +31,12 @@ export async function openContext(
   t: { after(work: () => unknown): unknown },
   browser: Browser,
   script: string,
+  options: { reuseInterval?: number } = {},
 ): Promise<{ server: DaypassServer; context: BrowserContext }> {
-  const server = await startDaypass(t, { files: { '/': html, '/elsewhere': '<!doctype html>', '/page.js': script } })
+  const server = await startDaypass(t, {
+    ...options,
+    files: { '/': html, '/elsewhere': '<!doctype html>', '/page.js': script },
+  })
   const context = await browser.newContext()
   t.after(() => context.close())
   context.setDefaultTimeout(20_000)
@@ -43,12 +48,15 @@ export async function openPage(
   context: BrowserContext,
   { url }: DaypassServer,
   how: 'fetch' | 'axios' | 'React' = 'fetch',
-): Promise<RemoteDriver & { page: Page }> {
+  options: Pick<ClientOptions, 'refreshTimeout'> = {},
+): Promise<Tab> {
   const page = await context.newPage()
   await page.goto(url)
-  await page.evaluate((how) => globalThis.page.open(how), how)
+  await page.evaluate(([how, options]) => globalThis.page.open(how, options), [how, options] as const)
   return { page, ...drivePage(page) }
 }
+
+export type Tab = RemoteDriver & { page: Page }
 
 /** Drives the client that a page has. */
 export function drivePage(page: Page): RemoteDriver {

@@ -13,13 +13,16 @@ export type Fault = (response: ServerResponse, commit: () => Promise<Response>, 
 
 export type DaypassServer = Awaited<ReturnType<typeof startDaypass>>
 
+/** The server's clock is right, whatever a test makes its client believe. */
+const { now } = Date
+
 /**
  * Daypass under `/auth`, as strict as can be (no reuse interval: only exactly-once keeps anybody signed in), for one person
  * (password `right`). `/api/…` wants an access token and echoes the body; `files` are public.
  */
 export async function startDaypass(
   t: { after(work: () => unknown): unknown },
-  { files = {} }: { files?: Record<string, string> } = {},
+  { files = {}, reuseInterval = 0 }: { files?: Record<string, string>; reuseInterval?: number } = {},
 ) {
   const seen: Seen[] = []
   const events: DaypassEvent[] = []
@@ -29,8 +32,8 @@ export async function startDaypass(
     secret: randomBytes(32),
     issuer: 'https://daypass.test',
     store: createMemoryStore(),
-    reuseInterval: 0,
-    clock: () => Date.now() + ahead,
+    reuseInterval,
+    clock: () => now() + ahead,
     onEvent: (event) => events.push(event),
   })
   const web = createFetchAuth(auth, {
@@ -61,6 +64,24 @@ export async function startDaypass(
     url: '',
     seen,
     events,
+    /** Holds the next refresh back, done but not answered, until told to `answer`. */
+    holdRefresh() {
+      let asked = () => {}
+      let answer = () => {}
+      const isAsked = new Promise<void>((resolve) => {
+        asked = resolve
+      })
+      const isOpen = new Promise<void>((resolve) => {
+        answer = resolve
+      })
+      self.faults.push(async (response, commit) => {
+        const done = await commit()
+        asked()
+        await isOpen
+        await send(response, done)
+      })
+      return { asked: isAsked, answer }
+    },
     /** The next refreshes are answered by these, in turn; then by the server. */
     faults: [] as Fault[],
     /** Cuts every connection, there and to come, until told otherwise. */

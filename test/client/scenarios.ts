@@ -2,9 +2,7 @@
 
 import assert from 'node:assert/strict'
 import type { DaypassServer, Fault } from './daypass-server.ts'
-import { send } from './daypass-server.ts'
 import type { Driver, Outcome } from './drivers.ts'
-import { createGate } from './scripted-server.ts'
 
 /** A driver that may be in another process. */
 export type RemoteDriver = {
@@ -21,21 +19,13 @@ export interface World {
   setOffline(isOffline: boolean): Promise<void>
 }
 
-const ok = (outcome: Outcome) => assert.equal(outcome.status, 200, JSON.stringify(outcome))
-
-/** Holds one refresh back, done by the server but not answered, until `gate` is opened. */
-function holdRefresh(server: DaypassServer) {
-  const asked = createGate()
-  const gate = createGate()
-  const hold: Fault = async (response, commit) => {
-    const answer = await commit()
-    asked.open()
-    await gate.opened
-    await send(response, answer)
-  }
-  server.faults.push(hold)
-  return { asked: asked.opened, open: gate.open }
+/** Signs in; what is counted is what comes after. */
+async function enter(server: DaypassServer, driver: RemoteDriver): Promise<void> {
+  assert.deepEqual(await driver.signIn(), {})
+  server.seen.length = 0
 }
+
+const ok = (outcome: Outcome) => assert.equal(outcome.status, 200, JSON.stringify(outcome))
 
 export const scenarios: Record<string, (world: World) => Promise<void>> = {
   async 'signs in and calls'({ server, driver }) {
@@ -58,14 +48,14 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'a refused token is renewed and the call made again'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     ok(await driver.call(`${server.url}/api`))
     assert.deepEqual([server.requests('/api').length, server.refreshes(), server.rotations()], [2, 1, 1])
   },
 
   async 'ten parallel 401s cost one refresh'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => driver.call(`${server.url}/api`)))
     for (const outcome of outcomes) ok(outcome)
@@ -73,7 +63,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'a second 401 is handed over, without a loop'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.api = async () => Response.json({ error: 'invalid_token' }, { status: 401 })
     const { status, body } = await driver.call(`${server.url}/api`)
     assert.deepEqual([status, body.error], [401, 'invalid_token'])
@@ -82,7 +72,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'an upload is sent again whole'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     const text = 'ü'.repeat(50_000)
     const { status, body } = await driver.call(`${server.url}/api`, text)
@@ -92,7 +82,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'a lost answer to a refresh is asked for again, and it counts once'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     server.faults.push(async (response, commit) => {
       await commit()
@@ -103,7 +93,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'a server in trouble is asked again'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     server.faults.push((response) => response.writeHead(503, { 'retry-after': '0' }).end())
     server.faults.push((response) => response.writeHead(502, { 'content-type': 'text/html' }).end('<h1>Bad gateway'))
@@ -112,7 +102,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'offline is said, and kept from being a sign-out'({ server, driver, setOffline }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
     // Often: a browser sends again by itself what was cut off on a connection that it had used before.
     const cut: Fault = async (response, commit) => {
@@ -123,28 +113,28 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     server.faults.push(...Array<Fault>(9).fill(cut))
     assert.equal((await driver.call(`${server.url}/api`)).error, 'ERR_OFFLINE')
     assert.equal((await driver.session()).status, 'offline')
-    await setOffline(false)
     server.faults.length = 0
+    await setOffline(false)
     ok(await driver.call(`${server.url}/api`))
     assert.equal((await driver.session()).status, 'signed-in')
     assert.equal(server.rotations(), 1)
   },
 
   async 'an app killed in the middle of a refresh starts again signed in'({ server, driver, restart }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
-    const held = holdRefresh(server)
+    const held = server.holdRefresh()
     driver.call(`${server.url}/api`).catch(() => {})
     await held.asked
     const again = await restart()
     ok(await again.call(`${server.url}/api`))
     assert.equal(server.rotations(), 1)
-    held.open()
+    held.answer()
     ok(await again.call(`${server.url}/api`))
   },
 
   async 'signs out: the server knows, and calls go out without a token'({ server, driver, restart }) {
-    await driver.signIn()
+    await enter(server, driver)
     assert.deepEqual(await driver.signOut(), {})
     assert.equal(server.happened('revoked'), true)
     assert.deepEqual(await driver.session(), { status: 'signed-out', reason: 'sign-out' })
@@ -158,14 +148,14 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     server,
     driver,
   }) {
-    await driver.signIn()
+    await enter(server, driver)
     server.expireTokens()
-    const held = holdRefresh(server)
+    const held = server.holdRefresh()
     const calls = Promise.all([driver.call(`${server.url}/api`), driver.call(`${server.url}/api`)])
     await held.asked
     await driver.signOut()
     for (const outcome of await calls) assert.deepEqual(outcome, { error: 'ERR_SIGNED_OUT', reason: 'sign-out' })
-    held.open()
+    held.answer()
     assert.equal((await driver.call(`${server.url}/api`)).status, 401)
     assert.equal((await driver.session()).status, 'signed-out')
     assert.deepEqual(await driver.signIn(), {})
@@ -173,7 +163,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 
   async 'a session ended by the server is over: the caller gets the 401, and may sign in again'({ server, driver }) {
-    await driver.signIn()
+    await enter(server, driver)
     await server.revokeSessions()
     server.expireTokens()
     assert.equal((await driver.call(`${server.url}/api`)).status, 401)
