@@ -4,9 +4,10 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import { type ClientOptions, createClient } from '../../src/client/index.ts'
 import { createDaypass, type DaypassEvent } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
-import type { Seen } from './scripted-server.ts'
+import { createFakeTime, createStorage, type Seen } from './scripted-server.ts'
 
 /** Answers one refresh instead of the server. `commit` lets the server do its work, and gives the answer to send or to lose. */
 export type Fault = (response: ServerResponse, commit: () => Promise<Response>, seen: Seen) => unknown
@@ -131,3 +132,18 @@ export async function send(response: ServerResponse, answer: Response): Promise<
 }
 
 const typeOf = (path: string) => (path.endsWith('.js') ? 'text/javascript' : 'text/html; charset=utf-8')
+
+/** A server, and a client of it that is signed in, in the body transport, on a clock that only moves when told. */
+export async function startWithClient(
+  t: { after(work: () => unknown): unknown },
+  options: Partial<ClientOptions> = {},
+) {
+  const server = await startDaypass(t)
+  const time = createFakeTime()
+  const storage = createStorage()
+  const { clock, sleep } = time
+  const client = createClient({ baseUrl: `${server.url}/auth`, storage, clock, sleep, ...options })
+  await client.signIn({ password: 'right' })
+  server.seen.length = 0
+  return { server, time, storage, client, api: `${server.url}/api` }
+}

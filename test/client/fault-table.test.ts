@@ -5,9 +5,8 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
-import { type ClientOptions, createClient, isOffline, isSignedOut } from '../../src/client/index.ts'
-import { type Fault, startDaypass } from './daypass-server.ts'
-import { createFakeTime, createStorage } from './scripted-server.ts'
+import { type ClientOptions, isOffline, isSignedOut } from '../../src/client/index.ts'
+import { type Fault, startWithClient } from './daypass-server.ts'
 
 /** An answer as an OAuth server puts it. */
 const says =
@@ -126,21 +125,15 @@ const table: [fault: string, answer: Fault, then: Then, waits?: [number, number]
   ['no answer within refreshTimeout, done', (_, commit) => commit(), 'again', soon],
 ]
 
-/** Someone who is signed in at a real server, on a clock that only moves when told. */
+/** Someone who is signed in, what a call of theirs comes to, and how the client says that it is. */
 async function start(t: TestContext, options: Partial<ClientOptions> = {}) {
-  const server = await startDaypass(t)
-  const time = createFakeTime()
-  const storage = createStorage()
-  const { clock, sleep } = time
-  const client = createClient({ baseUrl: `${server.url}/auth`, storage, clock, sleep, ...options })
-  await client.signIn({ password: 'right' })
+  const all = await startWithClient(t, options)
   const call = () =>
-    client.fetch(`${server.url}/api`).then(
+    all.client.fetch(all.api).then(
       ({ status }) => status,
       (error) => error.code,
     )
-  const status = () => client.getSession().status
-  return { server, time, storage, client, call, status }
+  return { ...all, call, status: () => all.client.getSession().status }
 }
 
 const waited = ({ sleeps }: { sleeps: number[] }) => sleeps.reduce((sum, sleep) => sum + sleep, 0)
