@@ -1,6 +1,6 @@
 // What runs in the page of the client's browser tests? The client as an app bundles it, within reach of the test.
 
-import { createElement, StrictMode } from 'react'
+import { createElement, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { attachDaypass } from '../../src/client/axios.ts'
 import { type ClientOptions, createClient, type DaypassClient } from '../../src/client/index.ts'
@@ -30,7 +30,9 @@ const page_ = {
   createElement,
   createRoot,
   StrictMode,
+  useEffect,
   useSession,
+  useState,
   client: undefined as DaypassClient | undefined,
   driver: undefined as Driver | undefined,
   /** Makes the page's client and what drives it. */
