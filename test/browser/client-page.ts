@@ -1,9 +1,11 @@
 // What runs in the page of the client's browser tests? The client as an app bundles it, within reach of the test.
 
+import axios from 'axios'
 import { createElement, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { attachDaypass } from '../../src/client/axios.ts'
 import { type ClientOptions, createClient, type DaypassClient } from '../../src/client/index.ts'
+import { bodies } from '../client/bodies.ts'
 import { type Driver, driveAxios, driveFetch } from '../client/drivers.ts'
 import { useSession } from '../client/use-session.ts'
 
@@ -25,6 +27,8 @@ declare global {
 }
 
 const page_ = {
+  axios,
+  bodies,
   createClient,
   attachDaypass,
   createElement,
