@@ -166,19 +166,21 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
     const storage = new Map<string, string>()
     const options = { baseUrl: `${server.url}/auth`, transport: 'cookie', storage, tabs: true, fetch } as const
     const tabs = [createClient(options), createClient(options)]
-    const told = new Promise<void>((resolve) => tabs[1]!.subscribe(resolve))
+    const have = async (status: string) => {
+      while (tabs.some((tab) => tab.getSession().status !== status)) await new Promise((r) => setTimeout(r, 5))
+    }
     await tabs[0]!.signIn({ password: 'right' })
-    await told
+    await have('signed-in')
     for (let round = 1; round <= 3; round++) {
       server.expireTokens()
       const responses = await Promise.all(tabs.map((tab) => tab.fetch(`${server.url}/api`)))
       for (const { status } of responses) assert.equal(status, 200)
       assert.deepEqual([server.refreshes(), server.rotations()], [round, round])
     }
-    const left = new Promise<void>((resolve) => tabs[0]!.subscribe(resolve))
     await tabs[1]!.signOut()
-    await left
-    assert.equal(tabs[0]!.getSession().status, 'signed-out')
+    await have('signed-out')
+    assert.equal((await tabs[0]!.fetch(`${server.url}/api`)).status, 401)
+    assert.equal(server.refreshes(), 3)
   },
 
   async 'SSR and client at once'(t) {
