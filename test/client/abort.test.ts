@@ -89,6 +89,22 @@ test('the signal’s own reason is what the caller gets', async (t) => {
   held.answer()
 })
 
+test('the refresh goes on when all who waited for it have gone, and its token is there for the next', async (t) => {
+  const { server, client, api, storage } = await startWithClient(t)
+  const { token } = storage.memory()
+  server.expireTokens()
+  const held = server.holdRefresh()
+  const controller = new AbortController()
+  const call = assert.rejects(client.fetch(api, { signal: controller.signal }), { name: 'AbortError' })
+  await held.asked
+  controller.abort()
+  await call
+  held.answer()
+  assert.equal((await client.fetch(api)).status, 200)
+  assert.notEqual(storage.memory().token, token)
+  assert.deepEqual([server.refreshes(), server.rotations()], [1, 1])
+})
+
 test('a deadline of the caller’s own holds through the refresh', async (t) => {
   const { server, client, api } = await startWithClient(t)
   server.expireTokens()

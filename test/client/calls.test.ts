@@ -51,12 +51,3 @@ test('a hundred calls wait for one refresh without a warning', async (t) => {
   assert.equal(server.refreshes(), 1)
   assert.deepEqual(warnings, [])
 })
-
-test('app shapes: plain fetch callers such as openapi-fetch pass a Request, ky a Request and its options', async (t) => {
-  const { server, client, api } = await startSignedIn(t)
-  server.expireTokens()
-  const request = new Request(api, { method: 'PUT', body: 'x' })
-  assert.equal((await client.fetch(request, { headers: { 'x-more': '1' } })).status, 200)
-  assert.equal(server.seen.at(-1)!.headers['x-more'], '1')
-  assert.equal((await client.fetch(new URL(api))).status, 200)
-})

@@ -120,6 +120,10 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
     server.faults.push(isNotUpYet, isNotUpYet)
     assert.equal((await client.fetch(api)).status, 200)
     assert.deepEqual([server.requests('/api').length, server.refreshes(), server.rotations()], [1, 3, 1])
+    // Where the computer's clock slept as well, the client believes in a token that has ended, until the server says so.
+    server.expireTokens()
+    assert.equal((await client.fetch(api)).status, 200)
+    assert.deepEqual([server.requests('/api').length, server.rotations()], [3, 2])
     assert.equal(fellOut(server), false)
   },
 
