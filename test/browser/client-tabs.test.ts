@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import type { Browser, BrowserContext } from 'playwright-core'
-import type { DaypassServer } from '../client/daypass-server.ts'
+import { createSeededRandom } from '../../src/testing/random.ts'
+import { type DaypassServer, type Fault, send } from '../client/daypass-server.ts'
 import { launchBrowser } from './browser.ts'
 import { buildClientPage, openContext, openPage, type Tab } from './open-client.ts'
 
@@ -220,6 +221,49 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     await have([tab], 'signed-in')
     assert.equal(server.rotations(), 1)
     nobodyWasSignedOut(server)
+  })
+
+  test('a rough ride: tabs opened and closed at random, answers lost, late and refused, and nobody is signed out', async (t) => {
+    const { server, context, tabs } = await openTabs(t, 3)
+    const seed = Number(process.env.SEED ?? Date.now() % 100_000)
+    t.diagnostic(`SEED=${seed}`)
+    const random = createSeededRandom(seed)
+    const faults: Fault[] = [
+      (response) => response.destroy(),
+      async (response, commit) => {
+        await commit()
+        response.destroy()
+      },
+      (response) => response.writeHead(503, { 'retry-after': '0' }).end(),
+      (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome to our Wi-Fi'),
+      async (response, commit) => {
+        const answer = await commit()
+        await new Promise((resolve) => setTimeout(resolve, 100))
+        await send(response, answer)
+      },
+    ]
+    for (let round = 1; round <= 15; round++) {
+      server.expireTokens()
+      for (let n = random.below(3); n > 0; n--) server.faults.push(random.pick(faults))
+      // A tab that opens in the middle of it, and one that is closed in the middle of it.
+      const calls = tabs.map((tab) => tab.call(`${server.url}/api`).catch(() => undefined))
+      const opening = random.below(2) ? openPage(context, server) : undefined
+      let closed: number | undefined
+      if (tabs.length > 2 && random.below(2)) {
+        await new Promise((resolve) => setTimeout(resolve, random.below(100)))
+        closed = random.below(tabs.length)
+        await tabs[closed]!.page.close()
+      }
+      for (const [i, outcome] of (await Promise.all(calls)).entries()) {
+        if (i !== closed) assert.equal(outcome?.status, 200, `round ${round}, tab ${i}: ${JSON.stringify(outcome)}`)
+      }
+      if (closed !== undefined) tabs.splice(closed, 1)
+      if (opening) tabs.push(await opening)
+      server.faults.length = 0
+      assert.deepEqual(await callAll(tabs, server), times(tabs.length, 200))
+      nobodyWasSignedOut(server)
+    }
+    t.diagnostic(`${server.refreshes()} requests, ${server.rotations()} refreshes for 15 expiries`)
   })
 
   test('without Web Locks: five tabs race for the refresh, and it is harmless', async (t) => {
