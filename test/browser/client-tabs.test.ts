@@ -149,6 +149,27 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     assert.equal(server.refreshes(), asked)
   })
 
+  test('sign-out where tabs can neither talk to nor wait for each other: the late answer in another tab revives nothing', async (t) => {
+    const { server, context } = await openContext(t, browser, script)
+    await context.addInitScript('delete globalThis.BroadcastChannel; delete Navigator.prototype.locks')
+    const [first, second] = (await addTabs(context, server, 2)) as [Tab, Tab]
+    await first.signIn()
+    const held = server.holdRefresh()
+    const call = second.call(`${server.url}/api`)
+    await held.asked
+    const signedOut = first.signOut()
+    await first.page.waitForFunction(() => Object.values(localStorage).includes('{"out":true}'))
+    held.answer()
+    assert.deepEqual(await signedOut, {})
+    assert.notEqual((await call).status, 200)
+    assert.deepEqual(await callAll([first, second], server), [401, 401])
+    for (const tab of [first, second]) assert.equal((await tab.session()).status, 'signed-out')
+    assert.deepEqual(await first.page.evaluate(() => Object.values(localStorage)), ['{"out":true}'])
+    // Nobody even tried: the answer was dropped, not found out to be worthless.
+    assert.equal(server.refreshes(), 1)
+    for (const { headers } of server.requests('/api')) assert.equal(headers.authorization, undefined)
+  })
+
   test('an hour without a timer, as in a laptop that slept: the next call goes through', async (t) => {
     const { server, context } = await openContext(t, browser, script)
     await context.clock.install()
