@@ -3,7 +3,6 @@
 import { makeCalls } from './calls.ts'
 import { makeDevices } from './devices.ts'
 import { make, say } from './dom.ts'
-import { keepFresh } from './keep-fresh.ts'
 import { client } from './pass.ts'
 import { makePassword } from './password.ts'
 import { makeSignIn } from './sign-in.ts'
@@ -51,4 +50,3 @@ signOut.addEventListener('click', async () => {
 showStatus(document.querySelector<HTMLElement>('.status')!, document.getElementById('announcement')!)
 client.subscribe(render)
 render()
-keepFresh()

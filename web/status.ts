@@ -14,13 +14,11 @@ const words = {
 /** Keeps the line up to date. Ears get the changes that matter, not every renewal. */
 export function showStatus(line: HTMLElement, forEars: HTMLElement): void {
   function render(): void {
-    const { status, session } = client.getSession()
-    // A visitor's first question is no renewal: there is nothing yet to renew.
-    const shown = status === 'refreshing' && session === undefined ? 'unknown' : status
-    line.dataset.status = shown
-    say(line, words[shown])
-    if (shown === 'offline') say(forEars, 'Offline: the server does not answer. Your session is kept.')
-    else if (shown === 'signed-in' || shown === 'signed-out') say(forEars, words[shown])
+    const { status } = client.getSession()
+    line.dataset.status = status
+    say(line, words[status])
+    if (status === 'offline') say(forEars, 'Offline: the server does not answer. Your session is kept.')
+    else if (status === 'signed-in' || status === 'signed-out') say(forEars, words[status])
   }
   client.subscribe(render)
   render()

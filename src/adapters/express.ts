@@ -11,10 +11,20 @@ import {
   type GuardOptions,
   type NodeAuth,
   type NodeOptions,
+  type ServerTypes,
   type TokenVerifier,
 } from './node.ts'
 
-export type { GuardOptions, HttpOptions, NodeOptions, SignIn, SignInOptions, SignInRequest, Transport } from './node.ts'
+export type {
+  GuardOptions,
+  HttpOptions,
+  NodeOptions,
+  ServerTypes,
+  SignIn,
+  SignInOptions,
+  SignInRequest,
+  Transport,
+} from './node.ts'
 
 declare global {
   namespace Express {
@@ -40,11 +50,14 @@ export interface RequireAuth<C = Claims> {
 }
 
 /** What {@link createExpressAuth} makes. */
-export interface ExpressAuth<C = Claims> extends Pick<NodeAuth<C>, 'signIn' | 'signOut'> {
+export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown>
+  extends Pick<NodeAuth<C>, 'signIn' | 'signOut'> {
   /** The routes: `app.use(web.routes)`. Their paths are the `basePath` option's, wherever they are mounted. */
   routes: Middleware
   /** Lets in whoever has a good access token, and answers 401 or 403 to everyone else. */
   requireAuth: RequireAuth<C>
+  /** For types alone; nothing is there when it runs. */
+  readonly '~types'?: ServerTypes<C, Credentials, User>
 }
 
 /**
@@ -72,7 +85,10 @@ export interface ExpressAuth<C = Claims> extends Pick<NodeAuth<C>, 'signIn' | 's
  * app.listen(3000)
  * ```
  */
-export function createExpressAuth<C = Claims>(auth: Daypass<C>, options: NodeOptions<C> = {}): ExpressAuth<C> {
+export function createExpressAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
+  auth: Daypass<C>,
+  options: NodeOptions<C, Credentials, User> = {},
+): ExpressAuth<C, Credentials, User> {
   const { handle, signIn, signOut } = createNodeAuth(auth, options)
   return {
     signIn,

@@ -4,17 +4,19 @@ import type { Daypass } from '../core/daypass.ts'
 import type { Claims } from '../core/types.ts'
 import { fromFetch, toFetch } from '../http/fetch.ts'
 import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
-import { createHandler, type HttpOptions, type SignIn, type Transport } from '../http/handler.ts'
+import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 /** What {@link createFetchAuth} makes. */
-export interface FetchAuth<C = Claims> {
+export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** Answers a request to one of Daypass's addresses; null for any other. `ip` is the caller's, where it is known. */
   handle(request: Request, ip?: string): Promise<Response | null>
   /** The request's access token, checked; or the 401 or 403 to send. */
   authenticate(request: Request, options?: GuardOptions): Promise<AccessToken<C> | Response>
   /** Begins a session for a login of your own: the Response to send. */
   signIn(request: Request, signIn: SignIn<C>, options?: { transport?: Transport; ip?: string }): Promise<Response>
+  /** For types alone; nothing is there when it runs. */
+  readonly '~types'?: ServerTypes<C, Credentials, User>
 }
 
 /**
@@ -36,7 +38,10 @@ export interface FetchAuth<C = Claims> {
  * }
  * ```
  */
-export function createFetchAuth<C = Claims>(auth: Daypass<C>, options: HttpOptions<C> = {}): FetchAuth<C> {
+export function createFetchAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
+  auth: Daypass<C>,
+  options: HttpOptions<C, Credentials, User> = {},
+): FetchAuth<C, Credentials, User> {
   const handler = createHandler(auth, options)
   const verifier: TokenVerifier<C> = auth
   return {

@@ -4,23 +4,24 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Daypass } from '../core/daypass.ts'
 import type { Claims } from '../core/types.ts'
 import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
-import { createHandler, type HttpOptions, type SignIn, type Transport } from '../http/handler.ts'
+import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'
 import { tellOperator } from '../http/message.ts'
 import { fromNode, toNode } from '../http/node.ts'
 import { createUnproxy } from '../http/proxies.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
-export type { HttpOptions, SignIn, SignInRequest, Transport } from '../http/handler.ts'
+export type { HttpOptions, ServerTypes, SignIn, SignInRequest, Transport } from '../http/handler.ts'
 
 /** Options of the Node door. */
-export interface NodeOptions<C = Claims> extends HttpOptions<C> {
+export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown>
+  extends HttpOptions<C, Credentials, User> {
   /** Addresses and networks of the proxies in front, such as `10.0.0.0/8`: only theirs X-Forwarded-* is believed. */
   trustedProxies?: readonly string[]
 }
 
 /** What {@link createNodeAuth} makes. */
-export interface NodeAuth<C = Claims> {
+export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** Answers a request to one of Daypass's addresses. False for any other address: it is yours to answer. */
   handle(req: IncomingMessage, res: ServerResponse): Promise<boolean>
   /** The request's access token, checked. Null where it is not good enough: the 401 or 403 is then sent already. */
@@ -35,6 +36,8 @@ export interface NodeAuth<C = Claims> {
   ): Promise<void>
   /** Ends the session that the request carries, and answers it. */
   signOut(req: IncomingMessage, res: ServerResponse): Promise<void>
+  /** For types alone; nothing is there when it runs. */
+  readonly '~types'?: ServerTypes<C, Credentials, User>
 }
 
 /** What a sign-in may say beside subject and claims. */
@@ -66,7 +69,10 @@ export interface SignInOptions<C = Claims> extends Omit<SignIn<C>, 'subject' | '
  * }).listen(3000)
  * ```
  */
-export function createNodeAuth<C = Claims>(auth: Daypass<C>, options: NodeOptions<C> = {}): NodeAuth<C> {
+export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
+  auth: Daypass<C>,
+  options: NodeOptions<C, Credentials, User> = {},
+): NodeAuth<C, Credentials, User> {
   const unproxy = createUnproxy(options.trustedProxies)
   const handler = createHandler(auth, options)
   const guard = createNodeGuard(auth, options)

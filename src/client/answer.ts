@@ -3,9 +3,11 @@
 import type { ClientErrorDetails } from './errors.ts'
 
 /** A session as the server shows it to its owner. Instants are milliseconds since the epoch, by the server's clock. */
-export interface ClientSession {
+export interface ClientSession<C = Record<string, unknown>> {
   id: string
   subject: string
+  /** The app's own claims, as they are in the access token: for what to show, not for what to allow. */
+  claims: C
   scope?: string
   createdAt: number
   expiresAt: number
@@ -25,50 +27,39 @@ export interface Access {
 export interface Answer {
   /** What may be told of it to anyone: no token is in it. */
   told: ClientErrorDetails
+  /** Whether it was a 2xx. */
+  ok?: boolean
+  /** Whether the session is over. This alone ends it: a bare 401 may come from any proxy on the way. */
+  isOver?: boolean
   /** Where tokens came, all of them. */
   access?: Access
   /** Body transport only. */
   refreshToken?: string
 }
 
-/** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
-const longestRetryAfter = 300
-
 /** Reads an answer. */
 export async function read(response: Response, isBody: boolean): Promise<Answer> {
-  const { status, headers } = response
+  const { status, headers, ok } = response
   // Half a body, a proxy's HTML, nothing at all: no JSON, so no verdict.
-  const json = await response.json().catch(() => {})
-  const { accessToken, refreshToken, ...body } = Object(json)
-  const { expiresIn, session } = body
-  const reason = `${body.code ?? body.error ?? `HTTP ${status}`}`
-  const told = { status, reason, body, retryAfter: secondsOf(headers.get('retry-after')!, headers.get('date')!) }
-  const hasCome = accessToken && expiresIn > 0 && (!isBody || refreshToken)
-  return { told, access: hasCome && { accessToken, expiresIn, session }, refreshToken }
+  const { accessToken, refreshToken, ...body } = Object(await response.json().catch(() => {}))
+  const reason = body.code ?? body.error ?? `HTTP ${status}`
+  // In seconds, or a date: that by the server's own clock.
+  const after = headers.get('retry-after')!
+  const retryAfter = [parseFloat(after), (Date.parse(after) - Date.parse(headers.get('date')!)) / 1000].find(
+    (s) => s >= 0,
+  )
+  const told = { status, reason, body, retryAfter }
+  const hasCome = accessToken && body.expiresIn > 0 && (!isBody || refreshToken)
+  return {
+    told,
+    ok,
+    isOver: status === 401 && body.error === 'invalid_grant',
+    access: hasCome && { ...body, accessToken },
+    refreshToken: isBody ? refreshToken : undefined,
+  }
 }
 
 /** A failure as an answer. Of the error only its code or name is kept: its message may quote what was sent. */
 export function failed(error: any): Answer {
-  return { told: { status: 0, reason: `${error?.cause?.code ?? error?.name}` } }
-}
-
-/** Retry-After as seconds: a number, or a date by the server's own clock where it told the time. */
-function secondsOf(value: string, date: string): number | undefined {
-  const seconds = /^\d/.test(value) ? +value : (Date.parse(value) - (Date.parse(date) || Date.now())) / 1000
-  return seconds >= 0 ? seconds : undefined
-}
-
-/** Whether the session is over. This alone ends it: a bare 401 may come from any proxy on the way. */
-export function isOver({ told: { status, body } }: Answer): boolean {
-  return status === 401 && body?.error === 'invalid_grant'
-}
-
-/** Milliseconds until the next try: what the server says, else longer each time, and never two clients in step. */
-export function delayAfter(
-  { told: { retryAfter } }: Answer,
-  tries: number,
-  random: (size: number) => Uint8Array,
-): number {
-  const seconds = retryAfter ?? Math.min(0.1 * 3 ** tries, 3) * (0.5 + random(1)[0]! / 512)
-  return Math.min(seconds, longestRetryAfter) * 1000
+  return { told: { status: 0, reason: error?.cause?.code ?? error?.name } }
 }

@@ -1,9 +1,9 @@
 // daypass/axios: how does an app's own axios instance send the token, and send again after a 401?
 
-import type { DaypassClient } from './client.ts'
 import { DaypassClientError } from './errors.ts'
 import { isLastWord } from './fetch-with-token.ts'
 import { originOf } from './origin.ts'
+import type { DaypassClient } from './types.ts'
 
 /** As much of an axios instance (1.7 or newer) as is needed here. */
 export interface AxiosLike {

@@ -1,119 +1,43 @@
-// What does an app get to sign in with, to call with, and to watch?
+// How does a session begin, go on and end, as a client sees it?
+//
+// One function: what it minifies to is loaded by every page, and in here a name costs a letter.
 
-import { type Answer, type ClientSession, failed, isOver, read } from './answer.ts'
-import { DaypassClientError } from './errors.ts'
+import { type Access, type Answer, failed, read } from './answer.ts'
+import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
 import { createLock } from './lock.ts'
 import { originOf } from './origin.ts'
-import { createRefresh } from './refresh.ts'
-import { createState, type SessionSnapshot } from './state.ts'
-import { type ClientStorage, createWebStorage, openMemory } from './storage.ts'
-import { joinTabs } from './tabs.ts'
-import { abortAfter, orAbort } from './wait.ts'
+import { createWebStorage, type Memory } from './storage.ts'
+import { joinTabs, type TabMessage } from './tabs.ts'
+import type {
+  ClaimsOf,
+  ClientOptions,
+  CredentialsOf,
+  DaypassClient,
+  SessionSnapshot,
+  SessionStatus,
+  UserOf,
+} from './types.ts'
+import { abortAfter, later, orAbort } from './wait.ts'
 
-/** Options of {@link createClient}. */
-export interface ClientOptions {
-  /** Where the Daypass routes are: `https://api.example.com/auth`, or `/auth` in a page. */
-  baseUrl: string
-  /**
-   * `cookie`: the refresh token is in an HttpOnly cookie and never seen by script. `body`: it is in JSON and in `storage`.
-   * Default: `cookie` in a page, `body` elsewhere.
-   */
-  transport?: 'cookie' | 'body'
-  /** Path after `baseUrl`, or a whole URL. Default `/login`. */
-  loginPath?: string
-  /** Path after `baseUrl`, or a whole URL. Default `/refresh`. */
-  refreshPath?: string
-  /** Path after `baseUrl`, or a whole URL. Default `/logout`. */
-  logoutPath?: string
-  /** The origins that the access token may go to, to the letter: scheme, host and port. Default: that of `baseUrl`. */
-  origins?: readonly string[]
-  /**
-   * Where to remember things. Default: localStorage in the cookie transport in a page (no secret is among them), else the
-   * memory. In the body transport give one to outlive a restart; the refresh token goes there.
-   */
-  storage?: ClientStorage
-  /**
-   * Whether the other tabs of this origin use the same storage: they then refresh one at a time, share what they get, and
-   * sign out together. Default: true with the default storage of a page, else false.
-   */
-  tabs?: boolean
-  /** Milliseconds that one try to refresh, or a sign-in, may take. Default 10,000. */
-  refreshTimeout?: number
-  /**
-   * Told, for a log, each question about tokens: its path, the status (0 = no answer), the reason. No token and no key is
-   * among it.
-   */
-  debug?: (path: string, status: number, reason: string) => void
-  /** The fetch underneath. Default: the global one, as it is at each call. */
-  fetch?: typeof fetch
-  /** Milliseconds on a clock that nobody sets. Default `performance.now`. */
-  clock?: () => number
-  /** Waits for so many milliseconds. Default `setTimeout`. */
-  sleep?: (milliseconds: number) => Promise<unknown>
-  /** Random bytes. Default `crypto.getRandomValues`. */
-  random?: (size: number) => Uint8Array
-}
+/** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
+const mostTries = 4
+const longestRefresh = 15_000
 
-/** What the server answered to a sign-in, without the tokens. */
-export interface SignedIn {
-  session?: ClientSession
-  user?: unknown
-  [more: string]: unknown
-}
+/** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
+const longestRetryAfter = 300
 
-/** What {@link createClient} makes. */
-export interface DaypassClient {
-  /**
-   * fetch, signed in: the same signature and the same answers, with the access token added for the configured origins.
-   * A refused token is renewed once, by one refresh however many calls need it, and the call is sent again; a second 401
-   * is handed over. With nobody signed in, calls go without a token. A request with an `Authorization` header of its own,
-   * or to another origin, is left alone.
-   *
-   * @throws DaypassClientError ERR_OFFLINE: no good token, and none to be had now. ERR_SIGNED_OUT: the session ended
-   *   while the call waited (where it had been answered 401, and the server ended the session, that 401 is returned).
-   *   ERR_BODY_NOT_REPLAYABLE: refused, and the body was a stream. Besides what fetch throws, the signal's reason at once.
-   */
-  fetch: typeof fetch
-  /**
-   * Signs in: sends the credentials as JSON. `path` names another route with the same answer, such as `/register`.
-   * A session that was there is left; calls waiting in its name fail.
-   *
-   * @returns What the server answered, without the tokens.
-   * @throws DaypassClientError ERR_SIGN_IN_FAILED with `status`, `reason`, `retryAfter` and `body`: the server refused,
-   *   or sent no tokens. ERR_OFFLINE: it could not be asked; ERR_SIGNED_OUT: `signOut()` was called meanwhile.
-   */
-  signIn(credentials: object, options?: { path?: string }): Promise<SignedIn>
-  /**
-   * Signs out: here and in the other tabs at once, calls that wait for a token fail with ERR_SIGNED_OUT, and no late
-   * answer brings the session back. Then the server is told.
-   *
-   * @throws DaypassClientError ERR_OFFLINE: the server could not be told, so there the session lives on until it
-   *   expires. Calling again tries again.
-   */
-  signOut(): Promise<void>
-  /**
-   * The access token, refreshed first where it has ended or is about to: for WebSockets and other clients than fetch.
-   * `forceFresh` refreshes whatever is known, also when signed out: it picks up a sign-in made by other means.
-   *
-   * @throws DaypassClientError ERR_SIGNED_OUT, ERR_OFFLINE; the signal's reason at once.
-   */
-  getAccessToken(options?: CallOptions & { forceFresh?: boolean }): Promise<string>
-  /**
-   * The right to make one call to `url`, for those who build on another client than fetch: `daypass/axios` is made of
-   * it. Undefined where the call is to go without a token: to another origin, or with nobody signed in.
-   *
-   * @throws DaypassClientError As `getAccessToken`, but for nobody being signed in.
-   */
-  authorize(url: string, options?: CallOptions): Promise<Pass | undefined>
-  /** What is known now, without asking anybody; the same object until it changes. */
-  getSession(): SessionSnapshot
-  /** Calls `listener` after every change. Returns what ends that. */
-  subscribe(listener: () => void): () => void
+/** What belongs to one session: what was begun in its name fails when it aborts. */
+interface Fence extends AbortController {
+  /** The refresh that all calls of this session share. */
+  flight?: Promise<void> | undefined
 }
 
 /**
- * Makes a client that keeps a person signed in. Nothing is sent until the first call.
+ * Makes a client that keeps a person signed in. Nothing is sent until the first call, or the first `subscribe`.
+ *
+ * `createClient<typeof auth>()`, with the type of what `createDaypass` or an adapter made on the server, knows the claims,
+ * the credentials and the user.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 for how the token travels
  * @example
@@ -125,8 +49,11 @@ export interface DaypassClient {
  * const response = await client.fetch('https://api.example.com/me')
  * ```
  */
+export function createClient<Server = unknown>(
+  options: ClientOptions,
+): DaypassClient<ClaimsOf<Server>, CredentialsOf<Server>, UserOf<Server>>
 export function createClient(options: ClientOptions): DaypassClient {
-  const inPage = 'document' in globalThis
+  const inPage = globalThis.document
   const {
     baseUrl,
     transport = inPage ? 'cookie' : 'body',
@@ -135,7 +62,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     logoutPath = '/logout',
     origins = [baseUrl],
     refreshTimeout: timeout = 10_000,
-    debug = () => {},
+    debug,
     clock = () => performance.now(),
     sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
     random = (size) => crypto.getRandomValues(new Uint8Array(size)),
@@ -146,121 +73,244 @@ export function createClient(options: ClientOptions): DaypassClient {
   const send: typeof fetch = (...call) => (options.fetch ?? fetch)(...call)
 
   const name = `daypass:${baseUrl}${refreshPath}`
-  const sharedName = tabs ? name : undefined
-  const state = createState(clock)
-  const memory = openMemory(storage, name)
+  const sharedName = tabs && name
   const lock = createLock(timeout, sharedName)
-  const tell = joinTabs(sharedName, ({ access, begins, reason }) => {
-    if (!access) state.end(reason!)
-    else if (begins || state.snapshot.status !== 'signed-out') state.begin(access)
-  })
+  const tell = joinTabs(sharedName, hear)
+  // A text that is not ours to read counts as none.
+  const recall = async (): Promise<Memory> => Object(await new Response(await storage.get(name)).json().catch(() => {}))
+  const remember = async (memory: Memory) => storage.set(name, JSON.stringify(memory))
+
+  // What is known of the session. The access token is here and nowhere else.
+
+  let snapshot: SessionSnapshot = { status: 'unknown' }
+  const listeners = new Set<() => void>()
+  /** The access token, unless a server refused it. */
+  let token: string | undefined
+  /** Aborts when the session is over or another one begins: its calls fail, and what comes late for it is dropped. */
+  let fence: Fence = new AbortController()
+  /** Aborts the one request about tokens that is under way. */
+  let request = new AbortController()
+  /** How often the server failed to answer since it last did, the last failure, and until when to leave it alone. */
+  let failures = 0
+  let failure: ClientErrorDetails
+  let notBefore = -Infinity
+
+  /** Milliseconds for which the access token is still good; 0 = there is none, or a dead one. */
+  const left = () => (token ? Math.max(0, snapshot.expiresAt! - clock()) : 0)
+  /** Milliseconds until it is to be renewed: somewhat ahead of its end, so that no call has to wait. */
+  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), notBefore - clock())
+
+  function show(status: SessionStatus, reason?: string, news?: Partial<SessionSnapshot>) {
+    snapshot = { ...snapshot, ...news, status, reason }
+    plan()
+    // Each in its own time: a listener that throws or is slow holds up neither a refresh nor the other listeners.
+    for (const listener of listeners) queueMicrotask(listener)
+  }
+
+  /** What this tab or another one got. A mere refresh does not bring a signed-out tab back. */
+  function hear({ access, begins, reason }: TabMessage) {
+    if (!access) end(reason!)
+    else if (begins || snapshot.status !== 'signed-out') begin(access)
+  }
+
+  /** Takes up what the server gave. Another session than before is another person for all we know. */
+  function begin({ accessToken, expiresIn, session }: Access) {
+    if (session?.id !== snapshot.session?.id) drop('sign-in')
+    token = accessToken
+    failures = 0
+    show('signed-in', undefined, { session, expiresIn, expiresAt: clock() + expiresIn * 1000 })
+  }
+
+  /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
+  function end(reason: string): undefined {
+    drop(reason)
+    show('signed-out', reason)
+  }
+
+  function drop(reason: string) {
+    if (reason !== 'sign-out' && !snapshot.expiresAt) return
+    token = undefined
+    snapshot = { status: 'unknown' }
+    request.abort()
+    fence.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
+    fence = new AbortController()
+  }
+
+  // How tokens are asked for, and what each answer means.
 
   /** A question about tokens. A redirect fails it: credentials follow none. */
-  async function post(path: string, body: object, init?: RequestInit): Promise<Answer> {
-    state.request = new AbortController()
-    const signal = abortAfter(timeout, state.request)
-    const call = send(path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path, {
-      ...init,
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...init?.headers },
-      body: JSON.stringify(body),
-      credentials: isBody ? 'omit' : 'include',
-      redirect: 'error',
-      signal,
-    })
+  async function post(path: string, body: object, headers?: Record<string, string>): Promise<Answer> {
+    request = new AbortController()
+    const signal = abortAfter(timeout, request)
     const answer = await orAbort(
-      call.then((response) => read(response, isBody)),
+      send(path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path, {
+        credentials: isBody ? 'omit' : 'include',
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+        redirect: 'error',
+        // The page may close now.
+        keepalive: path === logoutPath,
+        signal,
+      }).then((response) => read(response, isBody)),
       signal,
     ).catch(failed)
-    debug(path, answer.told.status!, answer.told.reason!)
+    debug?.(path, answer.told.status!, answer.told.reason!)
     return answer
   }
 
-  const refresh = createRefresh({
-    ...{ isBody, state, memory, lock, tell, clock, sleep, random },
-    post: (body, headers) => post(refreshPath, body, { headers }),
-  })
+  /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with ERR_SIGNED_OUT as the fence. */
+  function refresh(own: Fence, isForced?: boolean): Promise<void> {
+    const { signal } = own
+    const start = clock()
+    const before = token
+    // Over, or a newer token came by another way. (One that was refused meanwhile is no newer token.)
+    const isSettled = () => signal.aborted || (token && token !== before)
 
-  /** A token good for a call in the session of `fence`; undefined with nobody signed in. */
-  async function tokenFor({ signal }: AbortController): Promise<string | undefined> {
-    const mayAsk = () => !signal.aborted && state.snapshot.status !== 'signed-out'
-    const left = state.left()
-    const isEnding = left && left <= Math.min(10_000, state.snapshot.expiresIn! * 100)
-    if (isEnding && clock() >= state.notBefore && mayAsk()) {
-      // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
-      await orAbort(refresh(), abortAfter(left / 2)).catch(() => {})
+    /** One question to the server, its key written down before and its answer after. Returns what was no verdict. */
+    async function attempt(seen?: string): Promise<Answer | undefined> {
+      const sent = await recall()
+      // Another tab finished while this one waited for its turn: what it got is on its way here.
+      if (sent.last !== seen && !isSettled()) await sleep(100)
+      if (isSettled()) return
+      if (isBody ? !sent.token : sent.out && !isForced) return end('no-session')
+
+      // A visitor's first question is no renewal: there is nothing yet to renew.
+      if (snapshot.expiresAt) show('refreshing')
+      const { token: refreshToken, last, key = btoa(String.fromCharCode(...random(18))) } = sent
+      await remember({ token: refreshToken, last, key })
+      const previous = !isBody && last ? `; previous="${last}"` : ''
+      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': `"${key}"${previous}` })
+      const { access, refreshToken: child } = answer
+      if (!access && !answer.isOver) return answer
+
+      const now = await recall()
+      if (now.out) return end('sign-out')
+      // Another's newer state is not ours to overwrite. Tokens of the cookie transport are in the jar already: newest wins.
+      if (!(isBody ? now.token === refreshToken || now.token === child : access || now.key === key)) return answer
+      await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
+      if (!isSettled()) tell({ access, begins: isForced, reason: answer.told.reason })
     }
-    if (!state.left() && mayAsk()) await refresh()
-    if (signal.aborted) throw signal.reason
-    return state.token
-  }
 
-  const trusts = (url: string | URL) => {
-    const origin = originOf(url)
-    return Boolean(origin) && origins.some((trusted) => originOf(trusted) === origin)
-  }
-
-  async function authorize(url: string, { signal }: CallOptions = {}): Promise<Pass | undefined> {
-    const { fence } = state
-    const token = trusts(url) ? await orAbort(tokenFor(fence), signal) : undefined
-    return token
-      ? {
-          token,
-          renew({ signal } = {}) {
-            // Unless there is a newer one already.
-            if (state.token === token) state.token = undefined
-            return orAbort(tokenFor(fence), signal) as Promise<string>
-          },
+    async function run() {
+      const { last } = await recall()
+      for (let tries = 0; !isSettled(); tries++) {
+        const wait = Math.max(0, notBefore - clock())
+        // A call whose token is still good does not wait for a second try; a later call makes it.
+        const isEnough = tries && (failures >= mostTries || (!isForced && left()))
+        if (isEnough || clock() + wait > start + longestRefresh) {
+          show(left() ? 'signed-in' : 'offline', failure.reason)
+          throw new DaypassClientError('ERR_OFFLINE', failure)
         }
-      : undefined
+        if (wait) await sleep(wait)
+        const answer = await lock(() => attempt(last)).catch(failed)
+        if (!answer) return
+        failures++
+        failure = answer.told
+        // What the server says, else longer each time, and never two clients in step.
+        failure.retryAfter = Math.min(
+          failure.retryAfter ?? Math.min(0.1 * 3 ** failures, 3) * (0.5 + random(1)[0]! / 512),
+          longestRetryAfter,
+        )
+        notBefore = clock() + failure.retryAfter * 1000
+      }
+    }
+
+    own.flight ??= run().finally(() => {
+      own.flight = undefined
+    })
+    return orAbort(own.flight, signal)
   }
 
-  async function getAccessToken({ signal, forceFresh }: CallOptions & { forceFresh?: boolean } = {}): Promise<string> {
-    if (forceFresh) await orAbort(refresh(true), signal)
-    const token = await orAbort(tokenFor(state.fence), signal)
-    if (!token) throw new DaypassClientError('ERR_SIGNED_OUT', { reason: state.snapshot.reason })
+  /** A token good for a call in the session of `own`; undefined with nobody signed in. */
+  async function tokenFor(own: Fence, isForced?: boolean): Promise<string | undefined> {
+    // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
+    if (!isForced && left() && due() <= 0) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
+    if (isForced || (!left() && snapshot.status !== 'signed-out')) await refresh(own, isForced)
+    own.signal.throwIfAborted()
     return token
   }
 
-  async function signIn(credentials: object, { path = loginPath } = {}): Promise<SignedIn> {
-    const { signal } = state.fence
-    // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
-    state.request.abort()
-    return lock(async () => {
-      const { access, refreshToken, told } = await post(path, { ...credentials, transport })
-      if (access) await memory.write({ token: isBody ? refreshToken : undefined })
-      if (signal.aborted) throw signal.reason
-      if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
-      tell({ access, begins: true })
-      return told.body!
-    })
+  // The one timer: as long as somebody subscribes and looks, the token is renewed without being asked for.
+
+  let timer: ReturnType<typeof setTimeout> | undefined
+  /** Sets the timer anew, for every change and every event of the page; timers may be late by hours. */
+  function plan(event?: unknown) {
+    clearTimeout(timer)
+    if (!listeners.size || globalThis.document?.hidden) return
+    // A server that fails is asked less and less often, but at once when somebody comes, or the network.
+    const wait = due() * (event ? 1 : failures || 1)
+    // A timer may be early, too: by its rounding, or because no timer is that long.
+    timer = later(Math.min(wait, 1e9), () => (due() > 0 ? plan() : tokenFor(fence).catch(() => {})))
+  }
+  for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) globalThis.addEventListener?.(type, plan)
+
+  // What the app gets.
+
+  const trusted = origins.map(originOf)
+  const trusts = (url: string) => trusted.includes(originOf(url))
+
+  async function authorize(url: string, options?: CallOptions): Promise<Pass | undefined> {
+    const own = fence
+    const sent = trusts(url) && (await orAbort(tokenFor(own), options?.signal))
+    if (!sent) return
+    return {
+      token: sent,
+      renew(options) {
+        // Unless there is a newer one already.
+        if (token === sent) token = undefined
+        return orAbort(tokenFor(own), options?.signal) as Promise<string>
+      },
+    }
   }
 
+  /** The refresh token of a sign-out that the server does not know of yet. */
   let untold: string | undefined
-  async function signOut(): Promise<void> {
-    tell({ reason: 'sign-out' })
-    return lock(async () => {
-      untold = (await memory.read()).token ?? untold
-      await memory.write({ out: true })
-      if (isBody && !untold) return
-      // `keepalive`: the page may close now.
-      const answer = await post(logoutPath, { refreshToken: untold }, { keepalive: true })
-      const { status } = answer.told
-      if ((!status || status > 299) && !isOver(answer)) throw new DaypassClientError('ERR_OFFLINE', answer.told)
-      untold = undefined
-    })
-  }
 
   return {
     fetch: createFetch(send, trusts, authorize),
-    signIn,
-    signOut,
-    getAccessToken,
     authorize,
-    getSession: () => state.snapshot,
+
+    async getAccessToken(options) {
+      const token = await orAbort(tokenFor(fence, options?.forceFresh), options?.signal)
+      if (!token) throw new DaypassClientError('ERR_SIGNED_OUT', { reason: snapshot.reason })
+      return token
+    },
+
+    async signIn(credentials: object, options?: { path?: string }) {
+      const { signal } = fence
+      // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
+      request.abort()
+      return lock(async () => {
+        const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
+        if (access) await remember({ token: refreshToken })
+        signal.throwIfAborted()
+        if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
+        tell({ access, begins: true })
+        return told.body!
+      })
+    },
+
+    async signOut() {
+      tell({ reason: 'sign-out' })
+      return lock(async () => {
+        untold = (await recall()).token ?? untold
+        await remember({ out: true })
+        if (isBody && !untold) return
+        const answer = await post(logoutPath, { refreshToken: untold })
+        if (!answer.ok && !answer.isOver) throw new DaypassClientError('ERR_OFFLINE', answer.told)
+        untold = undefined
+      })
+    },
+
+    getSession: () => snapshot,
     subscribe(listener) {
-      state.listeners.add(listener)
-      return () => state.listeners.delete(listener)
+      listeners.add(listener)
+      plan(listener)
+      return () => {
+        listeners.delete(listener)
+        plan()
+      }
     },
   }
 }

@@ -6,6 +6,7 @@ export const clientErrors = {
   ERR_OFFLINE: 'The server could not be asked just now; the session is kept, so try again later.',
   ERR_BODY_NOT_REPLAYABLE: 'The access token was refused and the body was a one-shot stream; make the call again.',
   ERR_SIGN_IN_FAILED: 'The server refused the sign-in.',
+  ERR_STREAM_REFUSED: 'The server refused the stream of events.',
 } as const
 
 /** A stable code: compare with `error.code`. */
@@ -21,7 +22,10 @@ export interface ClientErrorDetails {
   retryAfter?: number
   /** `ERR_SIGN_IN_FAILED`: the server's answer, parsed; an empty object where it was not JSON. */
   body?: Record<string, unknown>
-  /** `ERR_BODY_NOT_REPLAYABLE`: the 401 that cannot be mended, unread (`daypass/axios`: axios's own response). */
+  /**
+   * `ERR_BODY_NOT_REPLAYABLE`: the 401 that cannot be mended, unread (`daypass/axios`: axios's own response).
+   * `ERR_STREAM_REFUSED`: what came instead of a stream, unread.
+   */
   response?: unknown
 }
 
@@ -45,7 +49,7 @@ export interface ClientErrorDetails {
  */
 export class DaypassClientError extends Error {
   override readonly name = 'DaypassClientError'
-  readonly code: ClientErrorCode
+  declare readonly code: ClientErrorCode
   declare readonly reason?: string
   declare readonly status?: number
   declare readonly retryAfter?: number
@@ -54,13 +58,12 @@ export class DaypassClientError extends Error {
 
   constructor(code: ClientErrorCode, details: ClientErrorDetails) {
     super(details.reason ? `${code}: ${details.reason}` : code)
-    this.code = code
-    Object.assign(this, details)
+    Object.assign(this, details, { code })
   }
 }
 
-// By its code, so also where two copies of this module are loaded.
-const is =
+/** By its code, so also where two copies of this module are loaded. */
+export const is =
   (code: ClientErrorCode) =>
   (error: unknown): error is DaypassClientError =>
     (error as DaypassClientError | undefined)?.code === code

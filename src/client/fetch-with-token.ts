@@ -1,7 +1,6 @@
 // How does one call go out with a token, and what if the token is refused?
 
 import { DaypassClientError, isSignedOut } from './errors.ts'
-import { originOf } from './origin.ts'
 
 /** What a call may be given: a signal that detaches it at once, while the refresh it waits for goes on for the others. */
 export interface CallOptions {
@@ -34,30 +33,29 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     // Built at once, as fetch does: what the caller does to the body from here on no longer matters.
     const request = new Request(input, init)
     const { signal } = request
-    const pass = request.headers.has('authorization') ? undefined : await authorize(request.url, { signal })
+    const pass = !request.headers.has('authorization') && (await authorize(request.url, { signal }))
     if (!pass) return send(request)
 
     // What can be read once only. (A stream in a Request cannot be told apart: it is copied as it goes.)
-    const body: any = init?.body
-    const isOneShot = body?.getReader || body?.[Symbol.asyncIterator]
+    const isOneShot = (init?.body as any)?.[Symbol.asyncIterator]
     const sendWith = (request: Request, token: string) => {
       request.headers.set('authorization', `Bearer ${token}`)
       return send(request)
     }
     const response = await sendWith(isOneShot ? request : request.clone(), pass.token)
     // A redirect may have led to another origin, without the token: a 401 from there says nothing about it.
-    const isElsewhere = response.redirected && originOf(response.url) !== originOf(request.url)
-    if (response.status !== 401 || isElsewhere) return response
-
-    try {
-      const token = await pass.renew({ signal })
-      if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
-      // Read to its end, not cancelled: that would cost the connection.
-      response.text().catch(() => {})
-      return sendWith(request, token)
-    } catch (error) {
-      if (isLastWord(error)) return response
-      throw error
+    const isElsewhere = response.redirected && !trusts(response.url)
+    if (response.status === 401 && !isElsewhere) {
+      try {
+        const token = await pass.renew({ signal })
+        if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
+        // Read to its end, not cancelled: that would cost the connection.
+        response.text().catch(() => {})
+        return sendWith(request, token)
+      } catch (error) {
+        if (!isLastWord(error)) throw error
+      }
     }
+    return response
   }
 }

@@ -1,7 +1,7 @@
 // daypass/client: how does a browser, an app or a script stay signed in?
 
 export type { ClientSession } from './answer.ts'
-export { type ClientOptions, createClient, type DaypassClient, type SignedIn } from './client.ts'
+export { createClient } from './client.ts'
 export {
   type ClientErrorCode,
   type ClientErrorDetails,
@@ -12,5 +12,14 @@ export {
   isSignInFailed,
 } from './errors.ts'
 export type { CallOptions, Pass } from './fetch-with-token.ts'
-export type { SessionSnapshot, SessionStatus } from './state.ts'
 export type { ClientStorage } from './storage.ts'
+export type {
+  ClaimsOf,
+  ClientOptions,
+  CredentialsOf,
+  DaypassClient,
+  SessionSnapshot,
+  SessionStatus,
+  SignedIn,
+  UserOf,
+} from './types.ts'

@@ -10,18 +10,17 @@ export type Lock = <T>(work: () => Promise<T>) => Promise<T>
  * is a courtesy, not a safeguard: the persisted Idempotency-Key makes two refreshes at once harmless. So whoever has
  * waited for the other tabs for `patience` milliseconds, or may not use locks, goes ahead. `work` must bound its own time.
  */
-export function createLock(patience: number, name?: string): Lock {
+export function createLock(patience: number, name: string | false): Lock {
   let tail: Promise<any> = Promise.resolve()
   return (work) => {
-    tail = tail.then(async () => {
+    const turn = tail.then(async () => {
       let begun: ReturnType<typeof work> | undefined
       const begin = () => (begun ??= work())
-      const locks = name && globalThis.navigator?.locks
-      if (locks) await locks.request(name, { signal: abortAfter(patience) }, begin).catch(() => {})
+      if (name)
+        await globalThis.navigator?.locks?.request(name, { signal: abortAfter(patience) }, begin).catch(() => {})
       return begin()
     })
-    const turn = tail
-    tail = tail.catch(() => {})
+    tail = turn.catch(() => {})
     return turn
   }
 }

@@ -2,11 +2,11 @@
 
 /**
  * The origin (scheme, host and port) that a request to `url` would go to, resolved as the page resolves it; undefined
- * where it is no URL. Not `URL.origin`, which calls a blob: URL its page's, and all odd schemes the same.
+ * where it is no URL. Not `URL.origin`, which calls a blob: URL its page's, and all odd schemes the same, but what
+ * is before the third slash.
  */
 export function originOf(url: string | URL): string | undefined {
   try {
-    const { protocol, host } = new URL(url, globalThis.document?.baseURI)
-    return protocol + host
+    return new URL(url, globalThis.document?.baseURI).href.split('/', 3).join()
   } catch {} // a relative URL where there is no page
 }

@@ -27,30 +27,16 @@ export function createWebStorage(): ClientStorage {
   return {
     get(name) {
       try {
-        return refused ?? localStorage.getItem(name)
+        return refused ?? localStorage[name]
       } catch {}
     },
     set(name, value) {
-      refused = value
       try {
-        localStorage.setItem(name, value)
+        localStorage[name] = value
         refused = undefined
-      } catch {}
-    },
-  }
-}
-
-/** The memory under one name of a storage. A text that is not ours to read counts as none. */
-export function openMemory(storage: ClientStorage, name: string) {
-  return {
-    async read(): Promise<Memory> {
-      const text = await storage.get(name)
-      try {
-        return Object(JSON.parse(text!))
       } catch {
-        return {}
+        refused = value
       }
     },
-    write: async (memory: Memory) => storage.set(name, JSON.stringify(memory)),
   }
 }

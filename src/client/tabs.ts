@@ -16,7 +16,7 @@ export type Tell = (message: TabMessage) => void
  * Joins the tabs (and the other clients of this page) under `name`, where there is one: what any of them tells, each of
  * them hears, the teller first.
  */
-export function joinTabs(name: string | undefined, hear: Tell): Tell {
+export function joinTabs(name: string | false, hear: Tell): Tell {
   const channel = name && globalThis.BroadcastChannel && new BroadcastChannel(name)
   if (!channel) return hear
   channel.onmessage = ({ data }) => hear(data)

@@ -5,15 +5,22 @@ export function orAbort<T>(promise: Promise<T>, signal?: AbortSignal | null): Pr
   if (!signal) return promise
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
     signal.addEventListener('abort', abort)
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    signal.throwIfAborted()
   })
 }
 
-/** The controller's signal, which aborts after so many milliseconds; in Node that keeps no process alive. */
-export function abortAfter(milliseconds: number, controller = new AbortController()): AbortSignal {
-  const timer: { unref?(): void } | number = setTimeout(() => controller.abort({ name: 'TimeoutError' }), milliseconds)
+/** setTimeout, which in Node keeps no process alive. */
+export function later(milliseconds: number, work: () => unknown): ReturnType<typeof setTimeout> {
+  const timer = setTimeout(work, milliseconds)
+  // A number where there is no Node.
   ;(timer as { unref?(): void }).unref?.()
+  return timer
+}
+
+/** The controller's signal, which aborts after so many milliseconds. */
+export function abortAfter(milliseconds: number, controller = new AbortController()): AbortSignal {
+  later(milliseconds, () => controller.abort({ name: 'TimeoutError' }))
   return controller.signal
 }

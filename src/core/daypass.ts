@@ -128,6 +128,8 @@ export interface Daypass<C = Claims> {
   close(): Promise<void>
   readonly issuer: string
   readonly audience: string
+  /** For types alone, such as those of `createClient<typeof auth>()`; nothing is there when it runs. */
+  readonly '~types'?: { claims: C }
 }
 
 /** How a session is ended. */

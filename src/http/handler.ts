@@ -14,10 +14,10 @@ import { createOrigins } from './origins.ts'
 export type Transport = 'cookie' | 'body'
 
 /** Who signed in, as the app's `authenticate` says it. */
-export interface SignIn<C = Claims> extends IssueOptions<C> {
+export interface SignIn<C = Claims, User = unknown> extends IssueOptions<C> {
   subject: string
   /** Given back to the caller beside the tokens, as `user`. */
-  user?: unknown
+  user?: User
 }
 
 /** What `authenticate` gets to know of a request. */
@@ -29,19 +29,19 @@ export interface SignInRequest {
 }
 
 /** Options of the HTTP surface. */
-export interface HttpOptions<C = Claims> {
+export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown> {
   /** Where the routes are. Default "/auth"; "" for none. */
   basePath?: string
   /** A route's path under `basePath`, where it should have another: the tutorials' `{ refresh: '/refresh-token' }`. */
   paths?: { login?: string; refresh?: string; logout?: string; sessions?: string }
   /**
    * Makes `POST /login`: whose credentials are these? Null for nobody's. The credentials are the JSON body as it came,
-   * so check its members' types.
+   * so check its members' types; a type that you give them is for your clients (`createClient<typeof web>()`).
    */
   authenticate?: (
-    credentials: Record<string, unknown>,
+    credentials: Credentials,
     request: SignInRequest,
-  ) => SignIn<C> | null | Promise<SignIn<C> | null>
+  ) => SignIn<C, User> | null | Promise<SignIn<C, User> | null>
   /** The transport of a sign-in that names none (`"transport": "body"`). Default "cookie". */
   transport?: Transport
   /** Pages of other origins that may use this server with cookies, exact: `https://app.example.com`. */
@@ -51,6 +51,13 @@ export interface HttpOptions<C = Claims> {
   bodyLimit?: number
   /** Told what the caller is not told: why an answer is 500 or 503. Default: `console.error`. */
   onError?: (error: unknown) => void
+}
+
+/** What a client may know of a server by its type: `createClient<typeof web>()`. */
+export interface ServerTypes<C, Credentials, User> {
+  claims: C
+  credentials: Credentials
+  user: User
 }
 
 /** The routes, and signing in from outside them. */
@@ -84,7 +91,7 @@ export interface RouteTools<C> {
 /** Makes the routes of one Daypass. Throws `ERR_OPTION_INVALID`. */
 export function createHandler<C = Claims>(
   auth: Daypass<C>,
-  options: HttpOptions<C> = {},
+  options: HttpOptions<C, any> = {},
   more: (tools: RouteTools<C>) => Routes = () => ({}),
 ): Handler<C> {
   const { authenticate, bodyLimit = 16_384, transport: defaultTransport = 'cookie' } = options
@@ -201,7 +208,13 @@ export function createHandler<C = Claims>(
 
   function tokensAnswer(request: HttpRequest, tokens: Tokens<C>, transport: Transport, more: object = {}): HttpAnswer {
     const { accessToken, tokenType, expiresIn, refreshToken, session } = tokens
-    const body = { accessToken, tokenType, expiresIn, session: toPublic(session), ...more }
+    const body = {
+      accessToken,
+      tokenType,
+      expiresIn,
+      session: { ...toPublic(session), claims: session.claims },
+      ...more,
+    }
     if (transport === 'body') return ok({ ...body, refreshToken })
     const maxAge = Math.max(1, Math.floor((session.idleExpiresAt - session.rotatedAt) / 1000))
     return ok(body, { 'set-cookie': cookie.set(request, refreshToken, maxAge) })

@@ -1,0 +1,176 @@
+// How does a WebSocket stay signed in?
+
+import { isSignedOut } from './errors.ts'
+import type { DaypassClient } from './types.ts'
+
+/** As much of a WebSocket as is needed here: a browser's, Node's own, and that of `ws`. */
+export interface SocketLike {
+  addEventListener(type: 'open' | 'close', listener: (event: any) => void): void
+  close(code?: number, reason?: string): void
+}
+
+/** Options of {@link openSocket}. */
+export interface SocketOptions<Socket extends SocketLike> {
+  /** Makes a socket and puts the app's own listeners on it; with the token in a subprotocol, where the server wants that. */
+  open: (token: string) => Socket
+  /**
+   * Tells the server the token on an open socket: the first message, and again whenever the token was renewed. Where there
+   * is none, a renewed token opens another socket, and the old one is closed when that is open.
+   */
+  authenticate?: (socket: Socket, token: string) => void
+  /** What to do where there is no `authenticate`. Default `reconnect`. */
+  onRenewal?: 'reconnect' | 'keep'
+  /**
+   * Whether the server closed for the token's sake, so that the next try is made with a fresh one. Default: by the codes
+   * 1008, 3000 and 4401. A socket that never opened counts as refused as well: script is not told of a 401.
+   */
+  isRefused?: (event: { code: number; reason: string }) => boolean
+  /** Closes for good. */
+  signal?: AbortSignal
+  /** From 0 to 1. Default `Math.random`. */
+  random?: () => number
+}
+
+/** What {@link openSocket} gives. */
+export interface LiveSocket<Socket> {
+  /** The socket of the moment; undefined while there is none. It may not be open yet. */
+  readonly socket: Socket | undefined
+  /** Closes for good. */
+  close(): void
+}
+
+/** Shortest and longest wait before another try, in milliseconds. */
+const shortestWait = 1000
+const longestWait = 30_000
+
+/**
+ * Keeps a WebSocket open as long as somebody is signed in: opened with a good token, told of renewed ones, opened again
+ * after it broke (waits of one second to half a minute, never two clients in step), closed when the session ends, and
+ * opened anew for the next one.
+ *
+ * @example
+ * ```ts
+ * import { createClient } from 'daypass/client'
+ * import { openSocket } from 'daypass/streams'
+ *
+ * const client = createClient({ baseUrl: 'https://api.example.com/auth' })
+ * const live = openSocket(client, {
+ *   open() {
+ *     const socket = new WebSocket('wss://api.example.com/live')
+ *     socket.onmessage = ({ data }) => console.log(data)
+ *     return socket
+ *   },
+ *   authenticate: (socket, token) => socket.send(JSON.stringify({ type: 'authenticate', token })),
+ * })
+ * live.socket?.send('hello')
+ * live.close()
+ * ```
+ */
+export function openSocket<Socket extends SocketLike>(
+  client: Pick<DaypassClient<any>, 'getAccessToken' | 'getSession' | 'subscribe'>,
+  options: SocketOptions<Socket>,
+): LiveSocket<Socket> {
+  const { open, authenticate, onRenewal = 'reconnect', signal, random = Math.random } = options
+  const { isRefused = ({ code }) => [1008, 3000, 4401].includes(code) } = options
+  /** All that are not closed yet; the newest is the one that counts. */
+  const sockets = new Set<Socket>()
+  let newest:
+    | { socket: Socket; sessionId?: string | undefined; expiresAt?: number | undefined; isOpen: boolean }
+    | undefined
+  /** How many sockets in a row did not last. */
+  let failures = 0
+  /** Whether the next token is to be a fresh one; once in a row of failures, for it may not be the token's fault. */
+  let wantsFresh = false
+  let isConnecting = false
+  let isClosed = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  async function connect(): Promise<void> {
+    if (isConnecting || isClosed) return
+    clearTimeout(timer)
+    isConnecting = true
+    try {
+      const token = await client.getAccessToken({ forceFresh: wantsFresh })
+      wantsFresh = false
+      if (!isClosed) begin(token)
+    } catch (error) {
+      // The next sign-in begins anew.
+      if (!isSignedOut(error)) retry()
+    } finally {
+      isConnecting = false
+    }
+  }
+
+  function begin(token: string): void {
+    const { session, expiresAt } = client.getSession()
+    const socket = open(token)
+    const mine = { socket, sessionId: session?.id, expiresAt, isOpen: false }
+    const begun = performance.now()
+    newest = mine
+    sockets.add(socket)
+    socket.addEventListener('open', () => {
+      mine.isOpen = true
+      if (newest !== mine) return
+      authenticate?.(socket, token)
+      for (const other of sockets) if (other !== socket) other.close(1000)
+    })
+    socket.addEventListener('close', (event) => {
+      sockets.delete(socket)
+      if (newest !== mine) return
+      newest = undefined
+      if (mine.isOpen && performance.now() - begun > longestWait) failures = 0
+      wantsFresh = failures === 0 && (!mine.isOpen || isRefused(event))
+      if (client.getSession().session) retry()
+    })
+  }
+
+  function retry(): void {
+    if (isClosed) return
+    const wait = Math.min(shortestWait * 2 ** failures++, longestWait)
+    timer = setTimeout(connect, wait * (0.5 + random() / 2))
+  }
+
+  function look(): void {
+    const { status, session, expiresAt } = client.getSession()
+    if (!session) clearTimeout(timer)
+    if (newest && newest.sessionId !== session?.id) hangUp()
+    if (!newest) {
+      if (status === 'signed-in') connect()
+    } else if (expiresAt !== newest.expiresAt) {
+      newest.expiresAt = expiresAt
+      if (authenticate) tell()
+      else if (onRenewal === 'reconnect') connect()
+    }
+  }
+
+  /** Tells the newest socket of a renewed token; one that is not open yet was made with an older one, and is told as well. */
+  async function tell(): Promise<void> {
+    const mine = newest
+    const token = await client.getAccessToken().catch(() => {})
+    if (token && mine && mine === newest && mine.isOpen) authenticate!(mine.socket, token)
+  }
+
+  function hangUp(): void {
+    newest = undefined
+    for (const socket of sockets) socket.close(1000)
+  }
+
+  function close(): void {
+    isClosed = true
+    clearTimeout(timer)
+    unsubscribe()
+    signal?.removeEventListener('abort', close)
+    hangUp()
+  }
+
+  const unsubscribe = client.subscribe(look)
+  signal?.addEventListener('abort', close)
+  if (signal?.aborted) close()
+  else connect()
+  return {
+    get socket() {
+      return newest?.socket
+    },
+    close,
+  }
+}

@@ -1,0 +1,110 @@
+// What does a client know by the type of its server? Checked by tsc: each @ts-expect-error must be one.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import { createNodeAuth } from '../../src/adapters/node.ts'
+import { attachDaypass } from '../../src/client/axios.ts'
+import { createClient, type DaypassClient } from '../../src/client/index.ts'
+import { useSession } from '../../src/client/react.ts'
+import { openSocket, streamEvents } from '../../src/client/streams.ts'
+import { createDaypass, type Daypass } from '../../src/index.ts'
+
+test('tsc agrees with every line below', () => {
+  const root = join(import.meta.dirname, '../..')
+  const folder = join(root, 'node_modules/.cache/daypass-types')
+  mkdirSync(folder, { recursive: true })
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { types: ['node'], typeRoots: [join(root, 'node_modules/@types')], noUnusedLocals: false },
+    files: [import.meta.filename],
+    include: [],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  const { stdout, status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
+  assert.equal(status, 0, stdout)
+})
+
+/** Exactly the same type. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const isTrue = <_ extends true>() => {}
+
+const options = { baseUrl: 'https://api.example.com/auth' }
+interface Claims {
+  role: 'admin' | 'guest'
+}
+interface Login {
+  email: string
+  password: string
+}
+interface User {
+  name: string
+}
+
+/** Never called: it is for tsc alone. */
+export async function check(): Promise<void> {
+  const auth = createDaypass<Claims>({ secret: '', issuer: '', store: null as never })
+
+  // By createDaypass: the claims.
+  const byAuth = createClient<typeof auth>(options)
+  isTrue<Same<typeof byAuth, DaypassClient<Claims, object, unknown>>>()
+  const role: 'admin' | 'guest' | undefined = byAuth.getSession().session?.claims.role
+  // @ts-expect-error: there is no such claim.
+  byAuth.getSession().session?.claims.rank
+  // @ts-expect-error: no such role.
+  role === 'king'
+  await byAuth.signIn({ any: 'thing' })
+
+  // By an adapter: the credentials and the user too.
+  const authenticate = async ({ email }: Login) =>
+    email === '' ? null : { subject: email, claims: { role: 'guest' } as Claims, user: { name: email } as User }
+  const express = createExpressAuth(auth, { authenticate })
+  const node = createNodeAuth(auth, { authenticate })
+  const web = createFetchAuth(auth, { authenticate })
+  const client = createClient<typeof express>(options)
+  isTrue<Same<typeof client, DaypassClient<Claims, Login, User>>>()
+  const byNode = createClient<typeof node>(options)
+  isTrue<Same<typeof byNode, DaypassClient<Claims, Login, User>>>()
+  const byFetch = createClient<typeof web>(options)
+  isTrue<Same<typeof byFetch, DaypassClient<Claims, Login, User>>>()
+
+  const { session, user } = await client.signIn({ email: '', password: '' })
+  const name: string | undefined = user?.name
+  const same: Claims['role'] | undefined = session?.claims.role
+  // @ts-expect-error: a password is wanted.
+  await client.signIn({ email: '' })
+  // @ts-expect-error: it is text.
+  await client.signIn({ email: '', password: 7 })
+  // Another route has credentials of its own.
+  await client.signIn({ invitation: '' }, { path: '/register' })
+
+  // All that takes a client takes this one, and useSession knows the claims.
+  const seen: Claims['role'] | undefined = useSession(client).session?.claims.role
+  attachDaypass(null as never, client)
+  streamEvents(client, '')
+  openSocket(client, { open: () => new WebSocket('') })
+  const plain: DaypassClient<Claims> = byAuth
+
+  // Without a server's type, and without an `authenticate`: anything goes, and nothing is promised.
+  const free = createClient(options)
+  isTrue<Same<typeof free, DaypassClient>>()
+  await free.signIn({ any: 'thing' })
+  const claim: unknown = free.getSession().session?.claims.anything
+  // @ts-expect-error: nobody knows.
+  const text: string = free.getSession().session?.claims.anything
+  const bare = createClient<Daypass>(options)
+  isTrue<Same<typeof bare, DaypassClient>>()
+
+  // An authenticate that names no type gets what JSON may be; its claims are checked as before.
+  createExpressAuth(auth, {
+    authenticate({ email }) {
+      isTrue<Same<typeof email, unknown>>()
+      return { subject: 'ada', claims: { role: 'admin' } }
+    },
+  })
+  console.log(name, same, seen, plain, claim, text)
+}
