@@ -5,9 +5,9 @@ import { createElement, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { attachDaypass } from '../../src/client/axios.ts'
 import { type ClientOptions, createClient, type DaypassClient } from '../../src/client/index.ts'
+import { useSession } from '../../src/client/react.ts'
 import { bodies } from '../client/bodies.ts'
 import { type Driver, driveAxios, driveFetch } from '../client/drivers.ts'
-import { useSession } from '../client/use-session.ts'
 
 /** An app made of React, in StrictMode: what it knows of the session is what it last showed. */
 function driveReact(client: DaypassClient): Driver {
