@@ -248,7 +248,8 @@ export function createClient(options: ClientOptions): DaypassClient {
   // What the app gets.
 
   const trusted = origins.map(originOf)
-  const trusts = (url: string) => trusted.includes(originOf(url))
+  // What is no URL has no origin, and is trusted by nobody.
+  const trusts = (url: string) => trusted.includes(originOf(url) ?? '')
 
   async function authorize(url: string, options?: CallOptions): Promise<Pass | undefined> {
     const own = fence

@@ -3,7 +3,7 @@
 import { existsSync, globSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page, type Request } from 'playwright-core'
+import { type Browser, chromium, type LaunchOptions, type Page, type Request } from 'playwright-core'
 import { build } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
@@ -28,16 +28,20 @@ const args = [
 ]
 
 /** Starts a real Chromium: CHROMIUM_PATH, the machine's own, or the one that `npm ci` brought along. */
-export async function launchBrowser(): Promise<Browser> {
+export async function launchBrowser({
+  args: more = [],
+  ignoreDefaultArgs,
+}: Pick<LaunchOptions, 'args' | 'ignoreDefaultArgs'> = {}): Promise<Browser> {
+  const options: LaunchOptions = { args: [...args, ...more], ...(ignoreDefaultArgs && { ignoreDefaultArgs }) }
   const found = process.env.CHROMIUM_PATH ?? usual.find((path) => existsSync(path))
-  if (found !== undefined) return chromium.launch({ executablePath: found, args })
+  if (found !== undefined) return chromium.launch({ ...options, executablePath: found })
   const { default: packed } = await import('@sparticuz/chromium')
   const executablePath = await packed.executablePath()
   try {
-    return await chromium.launch({ executablePath, args })
+    return await chromium.launch({ ...options, executablePath })
   } catch (error) {
     if (!/shared libraries/.test(String(error))) throw error
-    return chromium.launch({ executablePath, args, env: { ...process.env, ...(await unpackLibraries()) } })
+    return chromium.launch({ ...options, executablePath, env: { ...process.env, ...(await unpackLibraries()) } })
   }
 }
 

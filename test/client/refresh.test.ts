@@ -23,47 +23,6 @@ test('a call carries the access token, and nothing else about the session', asyn
   assert.doesNotMatch(JSON.stringify(server.seen[0]!.headers), /refresh-/)
 })
 
-test('ten parallel 401s: one refresh, ten answers', async (t) => {
-  const { server, client, api } = await startSignedIn(t)
-  server.expireTokens()
-  const responses = await Promise.all(Array.from({ length: 10 }, () => client.fetch(api)))
-  assert.deepEqual(
-    responses.map(({ status }) => status),
-    Array(10).fill(200),
-  )
-  assert.equal(server.refreshes(), 1)
-  assert.equal(server.requests('/api').length, 20)
-})
-
-test('a late 401 after a refresh: the call is sent again with the newer token, without another refresh', async (t) => {
-  const { server, client, api } = await startSignedIn(t)
-  const { api: answer } = server
-  const gate = createGate()
-  const slow = createGate()
-  server.api = async (seen) => {
-    if (seen.headers['x-slow'] && seen.headers.authorization === 'Bearer access-1') {
-      slow.open()
-      await gate.opened
-    }
-    return answer(seen)
-  }
-  server.expireTokens()
-  const late = client.fetch(api, { headers: { 'x-slow': 'yes' } })
-  await slow.opened
-  assert.equal((await client.fetch(api)).status, 200)
-  gate.open()
-  assert.equal((await late).status, 200)
-  assert.equal(server.refreshes(), 1)
-})
-
-test('an infinite loop on a second 401: there is none, the caller gets it', async (t) => {
-  const { server, client, api } = await startSignedIn(t)
-  server.api = () => refused(401, 'invalid_token', 'ERR_ACCESS_TOKEN_INVALID')
-  assert.equal((await client.fetch(api)).status, 401)
-  assert.equal(server.requests('/api').length, 2)
-  assert.equal(server.refreshes(), 1)
-})
-
 test('a token that has ended is refreshed before the call goes out, one about to end as well', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   time.now += 900_000
@@ -120,24 +79,6 @@ test('a token that dies while its refresh fails: asked again, the call goes thro
   assert.equal(server.refreshes(), 2)
 })
 
-test('a wrong clock: a 401 is believed above it', async (t) => {
-  for (const day of [-86_400_000, 86_400_000]) {
-    const { server, client, api, time } = await startSignedIn(t)
-    time.now += day
-    server.expireTokens()
-    assert.equal((await client.fetch(api)).status, 200)
-    assert.equal(server.refreshes(), 1)
-  }
-})
-
-test('laptop sleep: after hours without a tick the next call refreshes and goes through', async (t) => {
-  const { server, client, api, time } = await startSignedIn(t)
-  time.now += 8 * 3_600_000
-  server.expireTokens()
-  assert.equal((await client.fetch(api)).status, 200)
-  assert.deepEqual([server.refreshes(), server.requests('/api').length], [1, 1])
-})
-
 test('the key is stored before the refresh goes out, and cleared when its answer is stored', async (t) => {
   const { server, client, storage } = await startSignedIn(t)
   server.script.push(({ headers }, response, commit) => {
@@ -163,21 +104,6 @@ test('a lost response: asked again with the same key, the same child', async (t)
   assert.equal(keys.length, 2)
   assert.equal(keys[0], keys[1])
   assert.equal(storage.memory().token, 'refresh-2')
-})
-
-test('app killed before saving: the next start asks with the stored key and gets in', async (t) => {
-  const { server, client, storage, api } = await startSignedIn(t)
-  const gate = createGate()
-  server.script.push((_, _response, commit) => {
-    commit()
-    gate.open()
-  })
-  client.getAccessToken({ forceFresh: true }).catch(() => {})
-  await gate.opened
-  const restarted = createClient({ baseUrl: `${server.url}/auth`, storage: { ...storage } })
-  assert.equal((await restarted.fetch(api)).status, 200)
-  const [first, second] = server.requests('/auth/refresh')
-  assert.equal(first!.headers['idempotency-key'], second!.headers['idempotency-key'])
 })
 
 test('a storage that fails when the answer is to be saved: kept, and asked again with the same key', async (t) => {
