@@ -186,9 +186,10 @@ export function createClient(options: ClientOptions): DaypassClient {
 
       const now = await recall()
       if (now.out) return end('sign-out')
-      // Another's newer state is not ours to overwrite. Tokens of the cookie transport are in the jar already: newest wins.
-      if (!(isBody ? now.token === refreshToken || now.token === child : access || now.key === key)) return answer
-      await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
+      // Another's newer state is not ours to overwrite. Which token the jar held is not to be seen; whose key was sent is.
+      if (isBody ? now.token === refreshToken || now.token === child : now.key === key)
+        await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
+      else if (isBody || !access) return answer
       if (!isSettled()) tell({ access, begins: isForced, reason: answer.told.reason })
     }
 
