@@ -1,0 +1,40 @@
+// Which changes of src/core, src/http and src/verify would no test notice? `npm run mutation` for all of it, or a slice:
+// `npm run mutation -- --mutate 'src/verify/*.ts'`. docs/testing.md says how long it takes.
+
+/** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
+export default {
+  mutate: [
+    'src/{core,http,verify}/**/*.ts',
+    // A table of texts that test/docs/errors.test.ts compares with docs/errors.md.
+    '!src/core/errors.ts',
+  ],
+  // A test file is a process, so that each mutant is tried in those files alone that reach it.
+  testRunner: 'tap',
+  coverageAnalysis: 'perTest',
+  tap: {
+    // The quick ones: what kills servers, waits for engines or races for seconds is left out.
+    testFiles: [
+      'test/{core,verify,adapters}/**/*.test.ts',
+      'test/http/{cookies,csrf,malformed,faults}.test.ts',
+      'test/attacks/{tokens,sessions,http,vectors}.test.ts',
+    ],
+    nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '--test-force-exit', '{{testFile}}'],
+  },
+  plugins: ['@stryker-mutator/tap-runner', './scripts/stryker-texts.mjs'],
+  ignorers: ['texts'],
+  // Node strips the types of what Stryker wrote, and nobody checks them: neither comments nor a tsconfig are needed.
+  // (Rewriting tsconfig.json would need the API of TypeScript 5, which TypeScript 7 does not have.)
+  disableTypeChecks: false,
+  tsconfigFile: 'none',
+  ignorePatterns: ['.cache', 'bench', 'data', 'dist', 'docs', 'web'],
+  concurrency: 2,
+  timeoutMS: 15_000,
+  timeoutFactor: 2,
+  // What was tried before and has not changed is not tried again: `npm run mutation -- --force` tries all.
+  incremental: true,
+  incrementalFile: '.cache/mutation-incremental.json',
+  tempDirName: '.cache/stryker',
+  jsonReporter: { fileName: '.cache/mutation.json' },
+  reporters: ['clear-text', 'json', 'progress-append-only'],
+  clearTextReporter: { reportTests: false },
+}
