@@ -57,15 +57,15 @@ describe('what is not built is not there, on the library’s server and on the s
   })
   after(() => standalone.remove())
   const missing = [
-    'POST /oauth/token',
-    'POST /oauth/revoke',
-    'POST /oauth/introspect',
-    'GET /.well-known/oauth-authorization-server',
-    'GET /.well-known/openid-configuration',
-    'GET /auth/revocations',
-  ]
-  for (const line of missing) {
-    test(`${line}: 404`, async (t) => {
+    ['POST /oauth/token', 'the token endpoint'],
+    ['POST /oauth/revoke', 'revocation'],
+    ['POST /oauth/introspect', 'introspection'],
+    ['GET /.well-known/oauth-authorization-server', 'metadata'],
+    ['GET /.well-known/openid-configuration', 'OpenID Connect, which is no aim'],
+    ['GET /auth/revocations', 'the feed of revocations'],
+  ] as const
+  for (const [line, comesWith] of missing) {
+    test(`${line}: 404 (it comes with ${comesWith})`, async (t) => {
       const { origin } = await serve(t)
       const { json } = await signInBody(origin)
       const body = `grant_type=refresh_token&refresh_token=${json.refreshToken}&token=${json.refreshToken}`
