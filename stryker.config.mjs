@@ -1,6 +1,10 @@
 // Which changes of src/core, src/http and src/verify would no test notice? `npm run mutation` for all of it, or a slice:
 // `npm run mutation -- --mutate 'src/verify/*.ts'`. docs/testing.md says how long it takes.
 
+// A little fuzzing, and the same for every mutant.
+process.env.FUZZ_RUNS ??= '0.1'
+process.env.DAYPASS_TEST_SEED ??= '1'
+
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
   mutate: [
@@ -17,6 +21,7 @@ export default {
       'test/{core,verify,adapters}/**/*.test.ts',
       'test/http/{cookies,csrf,malformed,faults}.test.ts',
       'test/attacks/{tokens,sessions,http,vectors}.test.ts',
+      'test/fuzz/*.test.ts',
     ],
     nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '--test-force-exit', '{{testFile}}'],
   },
@@ -28,7 +33,7 @@ export default {
   tsconfigFile: 'none',
   ignorePatterns: ['.cache', 'bench', 'data', 'dist', 'docs', 'web'],
   concurrency: 2,
-  timeoutMS: 15_000,
+  timeoutMS: 8_000,
   timeoutFactor: 2,
   // What was tried before and has not changed is not tried again: `npm run mutation -- --force` tries all.
   incremental: true,

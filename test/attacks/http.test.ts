@@ -112,6 +112,24 @@ describe('one credential a request', () => {
   })
 })
 
+test('a cookie whose name is ours but for blanks that a browser keeps is none: a sibling host could have set it', async (t) => {
+  const { origin } = await serve(t, {}, { trustedProxies: ['127.0.0.1'] })
+  const headers = { ...ownPage, 'x-forwarded-proto': 'https', 'x-forwarded-host': 'id.example' }
+  const thief = (await signInCookie(origin, 'mallory', headers)).cookie!
+  assert.match(thief, /^__Host-daypass=/)
+  const refresh = (cookie: string) => call(origin, 'POST /auth/refresh', { headers: { ...headers, cookie } })
+  for (const blank of ['\xa0', '\x85', '\xc2\xa0', '\xe2\x80\x80', '\xef\xbb\xbf', '\xad']) {
+    for (const cookie of [`${blank}${thief}`, `a=b; ${blank}${thief}`, thief.replace('=', `${blank}=`)]) {
+      assert.equal((await refresh(cookie)).json.code, 'ERR_REFRESH_TOKEN_MISSING', JSON.stringify(cookie))
+    }
+    // Beside the owner's own it is a stranger's, and does not make two of it.
+    const { cookie: own } = await signInCookie(origin, 'ada', headers)
+    const answer = await refresh(`${blank}${thief}; ${own}`)
+    assert.equal(answer.json.session?.subject, 'ada', answer.text)
+  }
+  assert.equal((await refresh(`a=b; \t${thief}`)).status, 200, 'blanks and tabs are nothing')
+})
+
 describe('preflights and CORS', () => {
   const app = 'https://app.example.com'
   const asked = { origin: app, 'access-control-request-method': 'POST' }
