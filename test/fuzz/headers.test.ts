@@ -138,7 +138,8 @@ test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an 
         // What a caller wrote stands before what the proxies wrote: the last that is no proxy of ours is the caller.
         const last = (given['x-forwarded-for'] ?? '').split(',').at(-1)!.trim()
         if (isIP(last) === 4 && !isProxy(last)) assert.equal(found.ip, last)
-        if (given['x-forwarded-proto'] !== undefined) {
+        if (given['x-forwarded-proto'] === undefined) assert.equal(found.secure, secure)
+        else {
           assert.equal(found.secure, given['x-forwarded-proto'].split(',').at(-1)!.trim().toLowerCase() === 'https')
         }
       },
