@@ -127,6 +127,11 @@ test('a cookie whose name is ours but for blanks that a browser keeps is none: a
     const answer = await refresh(`${blank}${thief}; ${own}`)
     assert.equal(answer.json.session?.subject, 'ada', answer.text)
   }
+  for (const other of [thief.replace('-', '- '), thief.replace('=', ' ='), thief.slice(1)]) {
+    assert.equal((await refresh(other)).json.code, 'ERR_REFRESH_TOKEN_MISSING', other)
+  }
+  // Without `oldName` no other cookie is read, whatever JavaScript would call that name.
+  assert.equal((await refresh(thief.replace('__Host-daypass', 'undefined'))).json.code, 'ERR_REFRESH_TOKEN_MISSING')
   assert.equal((await refresh(`a=b; \t${thief}`)).status, 200, 'blanks and tabs are nothing')
 })
 

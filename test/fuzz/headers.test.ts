@@ -81,7 +81,7 @@ test('an Idempotency-Key is read back as it was written, and so is the previous 
       fc.pre(idempotencyKey.length + previousKey.length < 560)
       const alone = readRefreshKeys(withHeaders({ 'idempotency-key': [`${space}"${idempotencyKey}"${space}`] }))
       assert.deepEqual(alone, { idempotencyKey })
-      const both = `"${idempotencyKey}"${space};${space}previous="${previousKey}"`
+      const both = `"${idempotencyKey}"${space};${space}x${space};${space}previous="${previousKey}"`
       assert.deepEqual(readRefreshKeys(withHeaders({ 'idempotency-key': [both] })), { idempotencyKey, previousKey })
     }),
     runs(2000),

@@ -157,6 +157,7 @@ const rows: Row[] = [
   ['a short bare key', refresh, key('123456789012345678901'), 400, KEY],
   ['a key too long', refresh, key(`"${'k'.repeat(256)}"`), 400, KEY],
   ['a key far too long', refresh, key(`"${'k'.repeat(9000)}"`), 400, KEY],
+  ['a key with a long tail', refresh, key(`"${newKey()}"; x="${'x'.repeat(600)}"`), 400, KEY],
   ['two keys', refresh, key([newKey(), newKey()]), 400, KEY],
   ['two keys in one header', refresh, key(`"${newKey()}", "${newKey()}"`), 400, KEY],
   ['an empty key', refresh, key('""'), 400, KEY],
