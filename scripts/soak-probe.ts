@@ -11,7 +11,16 @@ process.on('message', () => {
   // What is not garbage: a heap that was not swept says nothing of leaks.
   globalThis.gc?.()
   const { rss, heapUsed } = process.memoryUsage()
-  process.send!({ rss, heapUsed, handles: process.getActiveResourcesInfo().length, p50, p99, most })
+  const { user, system } = process.cpuUsage()
+  process.send!({
+    rss,
+    heapUsed,
+    cpu: (user + system) / 1000,
+    handles: process.getActiveResourcesInfo().length,
+    p50,
+    p99,
+    most,
+  })
   // The sweep was ours, not the server's.
   delay.reset()
 })

@@ -14,10 +14,10 @@ test('three seconds of soaking: refreshes, no error, a table of what grew', { ti
   assert.equal(soak.exitCode ?? (await new Promise((resolve) => soak.once('exit', resolve))), 0, printed + complaints)
   assert.match(
     printed,
-    /^ +\d+ s +\d+ refreshes\/s {2}rss [\d.]+ MB {2}heap [\d.]+ MB {2}loop p50 .* handles \d+ {2}files \d+ {2}errors 0$/m,
+    /^ +\d+ s +\d+ refreshes\/s {2}rss [\d.]+ MB {2}heap [\d.]+ MB {2}loop p50 .* processor [\d.]+ ms {2}handles \d+ {2}files \d+ {2}errors 0$/m,
   )
   const [, refreshes] = /(\d+) refreshes, .*, 0 errors$/m.exec(printed)!
   assert.ok(Number(refreshes) > 30, printed)
-  for (const name of ['rss', 'heap', 'p99', 'handles', 'files', 'errors'])
+  for (const name of ['rss', 'heap', 'loop p99', 'processor a refresh', 'handles', 'files', 'errors'])
     assert.match(printed, new RegExp(`^\\| ${name} \\| `, 'm'))
 })
