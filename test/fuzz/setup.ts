@@ -11,6 +11,8 @@ const seed = Number(process.env.DAYPASS_TEST_SEED)
 /** Parameters of a property that holds for so many examples, or more. */
 export const runs = (count: number) => ({
   numRuns: Math.ceil(count * times),
+  // Whoever wants it short wants no smallest example either (mutation tests).
+  ...(times < 1 && { endOnFailure: true }),
   ...(Number.isInteger(seed) && seed > 0 && { seed }),
 })
 
