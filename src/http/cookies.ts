@@ -53,9 +53,11 @@ export function createCookie({ name = 'daypass', sameSite = 'strict', oldName }:
 function readCookie(request: HttpRequest, wanted: string): string | undefined {
   const values: string[] = []
   for (const line of request.headers('cookie')) {
-    for (const pair of line.split(';')) {
-      const at = pair.indexOf('=')
-      if (at > 0 && pair.slice(0, at).trim() === wanted) values.push(pair.slice(at + 1).trim())
+    for (const spaced of line.split(';')) {
+      // Blanks and tabs, as browsers put them there, and nothing else that `trim` takes for blank: a sibling host could
+      // set a cookie with a no-break space before its name, that is no `__Host-` cookie to the browser and would be to us.
+      const pair = spaced.replace(/^[ \t]+/, '')
+      if (pair.startsWith(`${wanted}=`)) values.push(pair.slice(wanted.length + 1))
     }
   }
   if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)

@@ -1,6 +1,7 @@
 // Where do the standalone server's accounts and rate limits live? Beside the sessions, in tables of their own.
 
 import type { DatabaseSync } from 'node:sqlite'
+import { guard } from '../stores/sqlite-database.ts'
 
 /** A person who can sign in at the standalone server. */
 export interface Account {
@@ -25,7 +26,7 @@ export interface AccountStore {
   forgetTries(key: string): Promise<void>
 }
 
-/** Accounts in a SQLite database; the limits survive a restart because they are rows. */
+/** Accounts in a SQLite database; the limits survive a restart because they are rows. Calls throw `ERR_STORE_…`. */
 export function createSqliteAccounts(db: DatabaseSync): AccountStore {
   db.exec(`
     CREATE TABLE IF NOT EXISTS daypass_account (
@@ -49,16 +50,17 @@ export function createSqliteAccounts(db: DatabaseSync): AccountStore {
   )
   return {
     create: async ({ id, email, passwordHash, createdAt }) =>
-      insert.run(id, email, passwordHash, createdAt).changes === 1,
-    findByEmail: async (email) => toAccount(byEmail.get(email)),
-    findById: async (id) => toAccount(byId.get(id)),
-    setPassword: async (id, passwordHash) => void update.run(passwordHash, id),
-    async countTry(key, now, window) {
-      // A few old rows go whenever a new one may come, so that the table stays as small as the window.
-      forgetOld.run(now - window)
-      return count.get({ key, now, window }) as unknown as { tries: number; until: number }
-    },
-    forgetTries: async (key) => void forget.run(key),
+      guard(() => insert.run(id, email, passwordHash, createdAt).changes === 1),
+    findByEmail: async (email) => guard(() => toAccount(byEmail.get(email))),
+    findById: async (id) => guard(() => toAccount(byId.get(id))),
+    setPassword: async (id, passwordHash) => void guard(() => update.run(passwordHash, id)),
+    countTry: async (key, now, window) =>
+      guard(() => {
+        // A few old rows go whenever a new one may come, so that the table stays as small as the window.
+        forgetOld.run(now - window)
+        return count.get({ key, now, window }) as unknown as { tries: number; until: number }
+      }),
+    forgetTries: async (key) => void guard(() => forget.run(key)),
   }
 }
 

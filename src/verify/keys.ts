@@ -111,13 +111,18 @@ function checkStrength(jwk: Jwk, alg: string): void {
   if (jwk.d !== undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', 'A private key was given where only its public half is needed.')
   }
+  // A key for encryption checks no signature (RFC 7517 §4.2 and §4.3); jose sees to it where keys are fetched.
+  if ((jwk.use ?? 'sig') !== 'sig' || (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('verify'))) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'A verification key is not for signatures, by its `use` or `key_ops`.')
+  }
   // Anything but base64url might be passed over by a decoder, down to an empty key.
   const bytes = (text: unknown) =>
     typeof text === 'string' && /^[A-Za-z0-9_-]+$/.test(text) ? Math.floor((text.length * 3) / 4) : 0
   const strong =
     (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && bytes(jwk.x) === 32) ||
     (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && bytes(jwk.x) === 32 && bytes(jwk.y) === 32) ||
-    (alg === 'RS256' && jwk.kty === 'RSA' && bytes(jwk.n) >= 256) ||
+    // An exponent of 1 signs nothing; those below 2^16 have had their own attacks (FIPS 186-5 §5.4).
+    (alg === 'RS256' && jwk.kty === 'RSA' && bytes(jwk.n) >= 256 && bytes(jwk.e) >= 3) ||
     (alg === 'HS256' && jwk.kty === 'oct' && bytes(jwk.k) >= 32)
   if (!strong || !algorithms.has(alg)) {
     throw new DaypassError(

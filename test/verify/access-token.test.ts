@@ -478,6 +478,8 @@ test('weak, empty or unfit keys throw ERR_KEY_WEAK when the verifier is made, no
   const weak: [string, Jwk][] = [
     ['RSA of 1024 bits', jwk(rsa1024, { alg: 'RS256' })],
     ['RSA with no modulus', { kty: 'RSA', alg: 'RS256', e: 'AQAB' }],
+    ['RSA with an exponent of 1', jwk(rsa.publicKey, { alg: 'RS256', e: 'AQ' })],
+    ['RSA with an exponent of 3', jwk(rsa.publicKey, { alg: 'RS256', e: 'Aw' })],
     ['HMAC of 31 bytes', oct(Buffer.alloc(31, 1).toString('base64url'))],
     ['HMAC of no bytes', oct('')],
     ['HMAC undefined', oct(undefined)],
@@ -512,6 +514,9 @@ test('weak, empty or unfit keys throw ERR_KEY_WEAK when the verifier is made, no
     {},
     jwk(ed.privateKey, { alg: 'EdDSA' }),
     jwk(rsa.privateKey, { alg: 'RS256' }),
+    jwk(ec.publicKey, { alg: 'ES256', use: 'enc' }),
+    jwk(ec.publicKey, { alg: 'ES256', key_ops: ['encrypt'] }),
+    jwk(ec.publicKey, { alg: 'ES256', key_ops: [] }),
   ]
   for (const key of unclear) {
     assert.throws(

@@ -1,0 +1,56 @@
+// Is this text a compact JWS that one of our keys may have signed, and did it? (RFC 7515, RFC 8725)
+
+import { compactVerify } from 'jose'
+import { DaypassError } from '../core/errors.ts'
+import { invalid } from './access-token.ts'
+import { parseStrictObject } from './json.ts'
+import { algorithms, type VerificationKey } from './keys.ts'
+
+/** What a header says that is believed. */
+export interface JwsHeader {
+  alg: string
+  kid?: string
+  /** As it came; what it must be is the reader's business. */
+  typ: unknown
+}
+
+const maxLength = 16_384
+const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
+
+/** Everything that can be refused before any cryptography and any I/O. */
+export function readHeader(text: string): JwsHeader {
+  if (text.length > maxLength || !compact.test(text)) throw invalid('not a compact JWS')
+  const parts = text.split('.')
+  if (!parts.every(isCanonical)) throw invalid('base64url with stray bits')
+  const header = parseStrictObject(decode(parts[0]!))
+  if (header === undefined) throw invalid('its header is not one plain JSON object')
+  const { alg, typ, crit, kid, b64 } = header
+  if (typeof alg !== 'string' || !algorithms.has(alg)) throw invalid('its algorithm is not allowed')
+  if (crit !== undefined || b64 !== undefined) throw invalid('it has extensions that nobody understands')
+  if (kid !== undefined && typeof kid !== 'string') throw invalid('its kid is not a text')
+  return kid === undefined ? { alg, typ } : { alg, kid, typ }
+}
+
+/** The payload's bytes, where the signature is the key's by exactly this algorithm. Throws `ERR_ACCESS_TOKEN_INVALID`. */
+export async function readSigned(text: string, key: VerificationKey, alg: string): Promise<Uint8Array> {
+  try {
+    return (await compactVerify(text, key, { algorithms: [alg] })).payload
+  } catch (cause) {
+    throw new DaypassError('ERR_ACCESS_TOKEN_INVALID', undefined, { cause })
+  }
+}
+
+/** The last character may carry bits that no byte takes: two spellings of one token, of which one is ours. */
+function isCanonical(part: string): boolean {
+  const rest = part.length % 4
+  if (rest === 0) return true
+  if (rest === 1) return false
+  const stray = rest === 2 ? 0b1111 : 0b11
+  return (alphabet.indexOf(part.at(-1)!) & stray) === 0
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+function decode(part: string): Uint8Array {
+  return Uint8Array.from(atob(part.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
+}

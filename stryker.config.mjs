@@ -1,0 +1,54 @@
+// Which changes of src/core, src/http and src/verify would no test notice? `npm run mutation` for all of it, or a slice:
+// `npm run mutation -- --mutate 'src/verify/*.ts'`. docs/testing.md says how long it takes.
+
+import { globSync } from 'node:fs'
+
+// A little fuzzing, and the same for every mutant.
+process.env.FUZZ_RUNS ??= '0.1'
+process.env.DAYPASS_TEST_SEED ??= '1'
+
+/** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
+export default {
+  mutate: [
+    'src/{core,http,verify}/**/*.ts',
+    // A table of texts that test/docs/errors.test.ts compares with docs/errors.md.
+    '!src/core/errors.ts',
+  ],
+  // A test file is a process, so that each mutant is tried in those files alone that reach it.
+  testRunner: 'tap',
+  coverageAnalysis: 'perTest',
+  tap: {
+    // What kills servers, waits for engines or races for seconds is left out. They are tried in this order, until one
+    // fails: the quickest first, or every mutant would wait for the slowest.
+    testFiles: [
+      'test/verify/{access-token,cache,imports}.test.ts',
+      'test/core/*.test.ts',
+      'test/http/cookies.test.ts',
+      'test/attacks/{sessions,vectors}.test.ts',
+      'test/http/csrf.test.ts',
+      'test/adapters/*.test.ts',
+      'test/fuzz/*.test.ts',
+      'test/attacks/{http,tokens}.test.ts',
+      'test/http/{malformed,faults}.test.ts',
+      'test/verify/remote-keys.test.ts',
+    ].flatMap((pattern) => globSync(pattern)),
+    nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '--test-force-exit', '{{testFile}}'],
+  },
+  plugins: ['@stryker-mutator/tap-runner', './scripts/stryker-texts.mjs'],
+  ignorers: ['texts'],
+  // Node strips the types of what Stryker wrote, and nobody checks them: neither comments nor a tsconfig are needed.
+  // (Rewriting tsconfig.json would need the API of TypeScript 5, which TypeScript 7 does not have.)
+  disableTypeChecks: false,
+  tsconfigFile: 'none',
+  ignorePatterns: ['.cache', 'bench', 'data', 'dist', 'docs', 'web'],
+  concurrency: 2,
+  timeoutMS: 8_000,
+  timeoutFactor: 2,
+  // What was tried before and has not changed is not tried again: `npm run mutation -- --force` tries all.
+  incremental: true,
+  incrementalFile: '.cache/mutation-incremental.json',
+  tempDirName: '.cache/stryker',
+  jsonReporter: { fileName: '.cache/mutation.json' },
+  reporters: ['clear-text', 'json', 'progress-append-only'],
+  clearTextReporter: { reportTests: false },
+}

@@ -1,0 +1,274 @@
+// Does a secret of anybody's get anywhere it should not? Every success and every failure, with a canary in each secret.
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { createDaypass, isDaypassError } from '../../src/index.ts'
+import { createMemoryStore } from '../../src/stores/memory.ts'
+import { createFakeClock } from '../../src/testing/index.ts'
+import { spyOn } from '../core/setup.ts'
+import { type Answer, bearer, call, ownPage, type Sent } from '../http/server.ts'
+import { startServerProcess } from '../server/process.ts'
+
+/** The secrets so far, and the places where none of them may be. */
+function createAviary() {
+  const secrets = new Map<string, string>()
+  const places: [name: string, text: string][] = []
+  return {
+    /** A part of a token is a secret too: its end is what proves it. */
+    secret(name: string, text: unknown) {
+      if (typeof text !== 'string' || text.length < 20) return
+      const label = `${name} ${secrets.size}`
+      secrets.set(label, text)
+      if (text.length < 60) return
+      secrets.set(`the end of ${label}`, text.slice(-24))
+      secrets.set(`the middle of ${label}`, text.slice(-60, -30))
+    },
+    say: (name: string, text: string) => void places.push([name, text]),
+    /** An error as anyone may look at it. */
+    tell(name: string, error: unknown) {
+      places.push([name, inspect(error, { depth: Infinity, showHidden: true })])
+      for (let each = error as any; each instanceof Error; each = each.cause) {
+        places.push([name, `${each} ${each.message} ${each.stack} ${JSON.stringify(each)} ${each.cause}`])
+      }
+    },
+    check(expected: string[], atLeast: number) {
+      const heard = new Set(places.map(([name]) => name))
+      assert.deepEqual(
+        expected.filter((name) => !heard.has(name)),
+        [],
+        'nothing was heard from there',
+      )
+      assert.ok(secrets.size >= atLeast, `only ${secrets.size} secrets`)
+      for (const [name, secret] of secrets) {
+        for (const [place, text] of places)
+          assert.ok(!text.includes(secret), `${name} is in ${place}: ${text.slice(0, 2000)}`)
+      }
+    },
+  }
+}
+
+const canary = (what: string) => `canary-${what}-${randomBytes(16).toString('base64url')}`
+
+test('the standalone server: no secret of anybody’s is in its log, refusals, metrics, addresses or files', async (t) => {
+  const { secret, say, check } = createAviary()
+  const keep = (name: string, text: string) => {
+    secret(name, text)
+    return text
+  }
+  const apiKey = keep('the API key', canary('api-key'))
+  const password = keep('the password', canary('password'))
+  const server = await startServerProcess({
+    DAYPASS_SECRET: keep('the server’s secret', canary('secret')),
+    DAYPASS_API_KEY: apiKey,
+    DAYPASS_LOG: 'debug',
+    DAYPASS_REUSE_INTERVAL: '1',
+    DAYPASS_ACCESS_TOKEN_LIFETIME: '2',
+  })
+  t.after(() => server.remove())
+
+  const statuses: number[] = []
+  async function send(line: string, sent: Sent = {}): Promise<Answer> {
+    const answer = await call(server.url, line, sent)
+    statuses.push(answer.status)
+    for (const name of ['refreshToken', 'accessToken']) secret(name, answer.json?.[name])
+    secret('a cookie', answer.cookie?.split('=')[1])
+    // What is sent back beside tokens, and what a refusal says.
+    const { refreshToken: _r, accessToken: _a, ...rest } = answer.json ?? {}
+    const { 'set-cookie': _c, ...headers } = answer.headers
+    say(answer.status < 300 ? 'an answer' : 'a refusal', JSON.stringify([headers, answer.json ? rest : answer.text]))
+    return answer
+  }
+  const newKey = () => keep('an Idempotency-Key', canary('key'))
+  const refresh = (refreshToken: unknown, key = newKey()) =>
+    send('POST /auth/refresh', { json: { refreshToken }, headers: { 'idempotency-key': `"${key}"` } })
+  const body = { email: 'ada@example.com', password, transport: 'body' }
+
+  // What goes well.
+  const ada = await send('POST /auth/register', { json: body })
+  const { cookie } = await send('POST /auth/login', { json: { ...body, transport: 'cookie' }, headers: ownPage })
+  const key = newKey()
+  const next = await refresh(ada.json.refreshToken, key)
+  await refresh(ada.json.refreshToken, key)
+  await send('POST /auth/refresh', { headers: { ...ownPage, cookie: cookie!, 'idempotency-key': newKey() } })
+  await send('GET /auth/me', { headers: bearer(next.json.accessToken) })
+  await send('POST /admin/sessions', { json: { subject: 'bob' }, headers: bearer(apiKey) })
+  assert.deepEqual(statuses.splice(0), Array(7).fill(200))
+
+  // What does not: wrong, foreign, garbled, stolen.
+  const wrong = keep('a wrong password', canary('wrong'))
+  await send('POST /auth/login', { json: { ...body, password: wrong } })
+  await send('POST /auth/register', { json: { ...body, password: wrong } })
+  await send('POST /auth/login', { json: { ...body, password: [password] } })
+  await send('POST /auth/login', { body: `{"password":"${password}"`, headers: { 'content-type': 'application/json' } })
+  await send('POST /auth/login', { body: `password=${password}`, headers: { 'content-type': 'text/plain' } })
+  await send('POST /auth/login', { json: { ...body, transport: password } })
+  await send('POST /admin/sessions', { json: { subject: 'bob' }, headers: bearer(`${apiKey}x`) })
+  await send('POST /auth/password', {
+    json: { current: wrong, next: password },
+    headers: bearer(next.json.accessToken),
+  })
+  await refresh(`${next.json.refreshToken.slice(0, -2)}AA`)
+  await refresh(next.json.accessToken)
+  await refresh([next.json.refreshToken])
+  await refresh(next.json.refreshToken, `${newKey()} and a space`)
+  await send('POST /auth/refresh', { headers: { cookie: cookie!, origin: 'https://evil.example' } })
+  await send('POST /auth/refresh', { headers: { ...ownPage, cookie: `${cookie}; ${cookie}` } })
+  await send('GET /auth/me', { headers: bearer(next.json.refreshToken) })
+  await send('GET /auth/me', { headers: bearer(`${next.json.accessToken.slice(0, -2)}AA`) })
+  assert.deepEqual(statuses.splice(0), [401, 401, 400, 400, 415, 400, 401, 400, 401, 401, 400, 400, 403, 400, 401, 401])
+  // A secret in the address is the caller's own fault, and still is not written down.
+  assert.equal((await send(`GET /auth/me?access_token=${next.json.accessToken}`)).status, 401)
+  assert.equal((await send(`POST /auth/${next.json.refreshToken}`)).status, 404)
+  await delay(2500)
+  assert.equal(
+    (await send('GET /auth/me', { headers: bearer(next.json.accessToken) })).json.code,
+    'ERR_ACCESS_TOKEN_EXPIRED',
+  )
+  assert.equal((await refresh(ada.json.refreshToken)).json.code, 'ERR_REFRESH_TOKEN_REUSED')
+  assert.equal((await refresh(next.json.refreshToken)).json.code, 'ERR_SESSION_REVOKED')
+  const last = await send('POST /auth/login', { json: body })
+
+  // The database held by somebody else: what the engine says is logged.
+  const other = new DatabaseSync(join(server.folder, 'daypass.db'))
+  for (const { hash } of other.prepare('SELECT password_hash AS hash FROM daypass_account').all())
+    secret('a password’s hash', hash)
+  other.exec('BEGIN IMMEDIATE')
+  assert.equal((await refresh(last.json.refreshToken)).status, 503)
+  assert.equal((await send('POST /auth/login', { json: body })).status, 503)
+  other.exec('ROLLBACK')
+  other.close()
+  assert.equal((await refresh(last.json.refreshToken)).status, 200)
+  assert.equal((await send('POST /auth/logout', { json: { refreshToken: last.json.refreshToken } })).status, 204)
+
+  say('the metrics', (await send('GET /metrics')).text)
+  await server.stop()
+  say('the log', server.output())
+  const { log } = server
+  for (const message of ['issued', 'rotated', 'replayed', 'reused', 'revoked', 'request failed']) {
+    assert.ok(
+      log.some((line) => line.message === message),
+      `${message} is not in the log`,
+    )
+  }
+  check(['an answer', 'a refusal', 'the metrics', 'the log'], 60)
+
+  // The files hold the hash, as they must, and nothing else.
+  const files = createAviary()
+  for (const token of [ada, next, last]) files.secret('a refresh token', token.json.refreshToken)
+  for (const token of [ada, next, last]) files.secret('an access token', token.json.accessToken)
+  for (const text of [key, password, wrong, apiKey]) files.secret('a text', text)
+  for (const file of readdirSync(server.folder))
+    files.say('a file', readFileSync(join(server.folder, file)).toString('latin1'))
+  files.check(['a file'], 10)
+})
+
+test('the library: no secret is in any error, however it is looked at, nor in any event', async () => {
+  const { secret, say, tell, check } = createAviary()
+  const serverSecret = canary('secret')
+  secret('the server’s secret', serverSecret)
+  const newKey = () => {
+    const key = canary('key')
+    secret('an Idempotency-Key', key)
+    return key
+  }
+  const time = createFakeClock()
+  const { store, before } = spyOn(createMemoryStore())
+  // An engine whose errors quote the command that failed, arguments and all, as some drivers' do.
+  const quoting = Object.fromEntries(
+    Object.entries(store).map(([name, run]) => [
+      name,
+      async (...given: unknown[]) => {
+        try {
+          return await (run as (...given: unknown[]) => unknown)(...given)
+        } catch {
+          throw new Error(`ERR in ${name} ${JSON.stringify(given)} ${inspect(given)}`)
+        }
+      },
+    ]),
+  ) as unknown as typeof store
+  let isActive: () => boolean = () => true
+  const auth = createDaypass({
+    secret: serverSecret,
+    issuer: 'https://id.example',
+    store: quoting,
+    clock: time.clock,
+    isActive: () => isActive(),
+    onEvent: (event) => say('an event', `${JSON.stringify(event)} ${inspect(event, { depth: Infinity })}`),
+  })
+  const keep = <T extends { refreshToken: string; accessToken: string }>(tokens: T): T => {
+    secret('a refresh token', tokens.refreshToken)
+    secret('an access token', tokens.accessToken)
+    return tokens
+  }
+  const fails = async (attempt: Promise<unknown>, code?: string) => {
+    await assert.rejects(attempt, (error) => {
+      tell('an error', error)
+      if (code !== undefined) assert.ok(isDaypassError(error), String(error))
+      return code === undefined || (error as { code?: string }).code === code
+    })
+  }
+  const issue = async () => keep(await auth.issue('ada', { claims: { role: 'admin' } }))
+  const refresh = (token: string, more: object = {}) => auth.refresh(token, { idempotencyKey: newKey(), ...more })
+
+  const first = await issue()
+  const next = keep(await refresh(first.refreshToken))
+  await fails(refresh(first.refreshToken), 'ERR_REFRESH_SUPERSEDED')
+  await fails(refresh(`${next.refreshToken.slice(0, -2)}AA`), 'ERR_REFRESH_TOKEN_INVALID')
+  await fails(refresh(next.accessToken), 'ERR_REFRESH_TOKEN_INVALID')
+  await fails(refresh(next.refreshToken, { clientId: 'other' }), 'ERR_REFRESH_TOKEN_INVALID')
+  await fails(refresh(next.refreshToken, { idempotencyKey: `${newKey()} and a space` }), 'ERR_IDEMPOTENCY_KEY_INVALID')
+  await fails(refresh(next.refreshToken, { signal: { aborted: true } }), 'ERR_REQUEST_ABORTED')
+  await fails(auth.verify(next.refreshToken), 'ERR_ACCESS_TOKEN_INVALID')
+  await fails(auth.verify(`${next.accessToken.slice(0, -2)}AA`), 'ERR_ACCESS_TOKEN_INVALID')
+  await fails(auth.issue('ada', { claims: { sub: canary('claim') } }), 'ERR_CLAIMS_INVALID')
+  isActive = () => {
+    throw new Error('the user table is away')
+  }
+  await fails(refresh(next.refreshToken), 'ERR_SUBJECT_CHECK_FAILED')
+  isActive = () => true
+
+  for (const call of ['advance', 'find', 'create', 'revoke', 'revokeSubject', 'list']) {
+    const fresh = await issue()
+    before((name) => {
+      if (name === call) throw new Error('the engine is away')
+    })
+    const attempts = {
+      advance: () => refresh(fresh.refreshToken),
+      find: () => refresh(fresh.refreshToken),
+      create: () => auth.issue('ada'),
+      revoke: () => auth.revokeToken(fresh.refreshToken),
+      revokeSubject: () => auth.revokeSubject('ada'),
+      list: () => auth.sessions('ada'),
+    }
+    await fails(attempts[call as keyof typeof attempts]())
+    before(() => {})
+  }
+  await fails(
+    Promise.resolve().then(() => createDaypass({ secret: [serverSecret, serverSecret], issuer: 'x', store })),
+    'ERR_OPTION_INVALID',
+  )
+  await fails(
+    Promise.resolve().then(() => createDaypass({ secret: serverSecret.slice(0, 25), issuer: 'x', store })),
+    'ERR_KEY_WEAK',
+  )
+
+  time.advance(60)
+  await fails(refresh(first.refreshToken), 'ERR_REFRESH_TOKEN_REUSED')
+  await fails(refresh(next.refreshToken), 'ERR_SESSION_REVOKED')
+  await fails(auth.verify(next.accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+  const old = await issue()
+  isActive = () => false
+  await fails(refresh(old.refreshToken), 'ERR_SUBJECT_INACTIVE')
+  isActive = () => true
+  const late = await issue()
+  time.advance(8 * 86_400)
+  await fails(refresh(late.refreshToken), 'ERR_SESSION_EXPIRED')
+  await fails(auth.verify(late.accessToken), 'ERR_ACCESS_TOKEN_EXPIRED')
+  check(['an error', 'an event'], 60)
+})

@@ -1,0 +1,166 @@
+// What does the HTTP surface let through that it should not? Caches, half-built endpoints, other schemes, odd preflights.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { adapters } from '../adapters/apps.ts'
+import { bearer, call, makeDaypass, ownPage, password, serve, signInBody, signInCookie } from '../http/server.ts'
+import { post, type ServerProcess, startServerProcess } from '../server/process.ts'
+
+describe('a CDN in front that keeps what it may', () => {
+  for (const [name, start] of Object.entries(adapters)) {
+    test(`${name}: every answer with a token or a cookie says no-store, and none says anything else`, async (t) => {
+      const { auth } = makeDaypass()
+      const authenticate = () => ({ subject: 'ada', claims: { role: 'member' } })
+      const server = await start(auth, { authenticate })
+      t.after(() => server.close())
+      const send = (line: string, sent = {}) => call(server.origin, line, sent)
+      const headers = ownPage
+      const first = await send('POST /auth/login', { headers, json: { password } })
+      const { cookie } = first
+      const withCookies = [
+        first,
+        await send('POST /own-login', { headers, json: { name: 'ada', given: { transport: 'cookie' } } }),
+        await send('POST /auth/refresh', { headers: { ...headers, cookie: cookie! } }),
+        await send('POST /auth/logout', { headers: { ...headers, cookie: cookie! } }),
+      ]
+      for (const answer of withCookies) {
+        assert.ok(answer.setCookie, answer.text)
+        assert.equal(answer.headers['cache-control'], 'no-store')
+      }
+      const { json } = await send('POST /auth/login', { json: { password, transport: 'body' } })
+      const others = [
+        await send('POST /auth/refresh', { json: { refreshToken: json.refreshToken } }),
+        await send('POST /auth/refresh', { json: { refreshToken: 'dpr_' } }),
+        await send('GET /auth/refresh'),
+        await send('GET /auth/sessions', { headers: bearer(json.accessToken) }),
+        await send('GET /auth/sessions'),
+        await send('GET /me', { headers: bearer('x') }),
+        await send('GET /me'),
+      ]
+      for (const { headers } of others) assert.equal(headers['cache-control'], 'no-store')
+      const keys = await send('GET /.well-known/jwks.json', { headers: { cookie: cookie! } })
+      assert.equal(keys.setCookie, undefined)
+      assert.match(keys.headers['cache-control']!, /^public, max-age=\d+$/)
+      for (const key of keys.json.keys)
+        assert.deepEqual(
+          Object.keys(key).filter((member) => /^(d|p|q|dp|dq|qi|k)$/.test(member)),
+          [],
+        )
+    })
+  }
+})
+
+describe('what is not built is not there, on the library’s server and on the standalone one', () => {
+  let standalone: ServerProcess
+  before(async () => {
+    standalone = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+  })
+  after(() => standalone.remove())
+  const missing = [
+    ['POST /oauth/token', 'the token endpoint'],
+    ['POST /oauth/revoke', 'revocation'],
+    ['POST /oauth/introspect', 'introspection'],
+    ['GET /.well-known/oauth-authorization-server', 'metadata'],
+    ['GET /.well-known/openid-configuration', 'OpenID Connect, which is no aim'],
+    ['GET /auth/revocations', 'the feed of revocations'],
+  ] as const
+  for (const [line, comesWith] of missing) {
+    test(`${line}: 404 (it comes with ${comesWith})`, async (t) => {
+      const { origin } = await serve(t)
+      const { json } = await signInBody(origin)
+      const body = `grant_type=refresh_token&refresh_token=${json.refreshToken}&token=${json.refreshToken}`
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', ...bearer(json.accessToken) }
+      for (const server of [origin, standalone.url]) {
+        const answer = await call(server, line, line.startsWith('POST') ? { body, headers } : { headers })
+        assert.equal(answer.status, 404, answer.text)
+        assert.equal(answer.setCookie, undefined)
+      }
+      assert.equal((await call(origin, 'POST /auth/refresh', { json })).status, 200, 'and the session lives')
+    })
+  }
+
+  test('DPoP: the scheme lets nobody in, a proof changes nothing, and no answer promises it', async (t) => {
+    const { origin } = await serve(t)
+    const { json } = await signInBody(origin)
+    const dpop = 'eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2In0.e30.AA'
+    const scheme = await call(origin, 'GET /me', { headers: { authorization: `DPoP ${json.accessToken}`, dpop } })
+    assert.equal(scheme.status, 401)
+    assert.equal(scheme.headers['www-authenticate'], 'Bearer')
+    const refreshed = await call(origin, 'POST /auth/refresh', { json, headers: { dpop } })
+    assert.equal(refreshed.json.tokenType, 'Bearer')
+    const payload = JSON.parse(Buffer.from(refreshed.json.accessToken.split('.')[1], 'base64url').toString())
+    assert.equal(payload.cnf, undefined)
+    assert.equal(refreshed.headers['dpop-nonce'], undefined)
+  })
+})
+
+describe('one credential a request', () => {
+  test('the standalone server: a token in the query, the form or a foreign header is none; two are refused', async (t) => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    t.after(() => server.remove())
+    const { body } = await post(`${server.url}/auth/register`, { email: 'a@example.com', password, transport: 'body' })
+    const me = async (line: string, headers: Record<string, string | string[]> = {}) =>
+      (await call(server.url, line, { headers })).status
+    assert.equal(await me('GET /auth/me', bearer(body.accessToken)), 200)
+    assert.equal(await me(`GET /auth/me?access_token=${body.accessToken}`), 401)
+    assert.equal(await me('GET /auth/me', { 'x-access-token': body.accessToken }), 401)
+    assert.equal(await me('GET /auth/me', { cookie: `access_token=${body.accessToken}` }), 401)
+    const two = [`Bearer ${body.accessToken}`, `Bearer ${body.accessToken}`]
+    assert.equal(await me('GET /auth/me', { authorization: two }), 400)
+    const query = await call(server.url, `POST /auth/refresh?refreshToken=${body.refreshToken}`, { json: {} })
+    assert.equal(query.json.code, 'ERR_REFRESH_TOKEN_MISSING')
+  })
+})
+
+test('a cookie whose name is ours but for blanks that a browser keeps is none: a sibling host could have set it', async (t) => {
+  const { origin } = await serve(t, {}, { trustedProxies: ['127.0.0.1'] })
+  const headers = { ...ownPage, 'x-forwarded-proto': 'https', 'x-forwarded-host': 'id.example' }
+  const thief = (await signInCookie(origin, 'mallory', headers)).cookie!
+  assert.match(thief, /^__Host-daypass=/)
+  const refresh = (cookie: string) => call(origin, 'POST /auth/refresh', { headers: { ...headers, cookie } })
+  for (const blank of ['\xa0', '\x85', '\xc2\xa0', '\xe2\x80\x80', '\xef\xbb\xbf', '\xad']) {
+    for (const cookie of [`${blank}${thief}`, `a=b; ${blank}${thief}`, thief.replace('=', `${blank}=`)]) {
+      assert.equal((await refresh(cookie)).json.code, 'ERR_REFRESH_TOKEN_MISSING', JSON.stringify(cookie))
+    }
+    // Beside the owner's own it is a stranger's, and does not make two of it.
+    const { cookie: own } = await signInCookie(origin, 'ada', headers)
+    const answer = await refresh(`${blank}${thief}; ${own}`)
+    assert.equal(answer.json.session?.subject, 'ada', answer.text)
+  }
+  for (const other of [thief.replace('-', '- '), thief.replace('=', ' ='), thief.slice(1)]) {
+    assert.equal((await refresh(other)).json.code, 'ERR_REFRESH_TOKEN_MISSING', other)
+  }
+  // Without `oldName` no other cookie is read, whatever JavaScript would call that name.
+  assert.equal((await refresh(thief.replace('__Host-daypass', 'undefined'))).json.code, 'ERR_REFRESH_TOKEN_MISSING')
+  assert.equal((await refresh(`a=b; \t${thief}`)).status, 200, 'blanks and tabs are nothing')
+})
+
+describe('preflights and CORS', () => {
+  const app = 'https://app.example.com'
+  const asked = { origin: app, 'access-control-request-method': 'POST' }
+
+  test('a preflight is OPTIONS with the method it asks for: nothing else is answered as one', async (t) => {
+    const { origin } = await serve(t, {}, { origins: [app] })
+    const { json } = await signInBody(origin)
+    assert.equal((await call(origin, 'OPTIONS /auth/sessions', { headers: asked })).status, 204)
+    assert.equal((await call(origin, 'OPTIONS /auth/sessions', { headers: { origin: app } })).status, 405)
+    const read = await call(origin, 'GET /auth/sessions', { headers: { ...asked, ...bearer(json.accessToken) } })
+    assert.equal(read.status, 200)
+    assert.equal(read.headers['access-control-allow-origin'], app)
+    assert.equal(read.headers['access-control-allow-methods'], undefined)
+    assert.equal((await call(origin, 'GET /auth/sessions', { headers: asked })).status, 401)
+    assert.equal((await call(origin, 'POST /auth/refresh', { headers: asked, json: {} })).status, 401)
+  })
+
+  test('a page that says null, nothing, two origins or a list is no page of ours', async (t) => {
+    const { origin } = await serve(t, {}, { origins: [app] })
+    const { cookie } = await signInCookie(origin)
+    for (const sent of ['null', '', `${app}, ${app}`, `${app} https://evil.example`, `${app}.`, 'undefined']) {
+      const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: sent } })
+      assert.equal(answer.status, 403, sent)
+      assert.equal(answer.headers['access-control-allow-origin'], undefined)
+    }
+    const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: app } })
+    assert.equal(answer.status, 200, 'and the session lives')
+  })
+})

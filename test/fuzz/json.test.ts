@@ -1,0 +1,162 @@
+// Is JSON read as it stands there, whatever stands there? Tokens' parts, and the bodies of requests.
+
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import fc from 'fast-check'
+import { fromFetch } from '../../src/http/fetch.ts'
+import { readJsonObject } from '../../src/http/message.ts'
+import { parseStrictObject } from '../../src/verify/json.ts'
+import { call, ownPage, serve } from '../http/server.ts'
+import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from './setup.ts'
+
+afterEach(assertUnpolluted)
+
+/** JSON as it is written: objects as lists of members, so that a name can come twice. */
+type Tree = { members: [string, Tree][] } | { items: Tree[] } | { scalar: unknown }
+
+const name = fc.oneof(
+  fc.constantFrom('a', 'b', '__proto__', 'constructor', 'é', '"', '\\'),
+  fc.string({ unit: 'binary' }),
+)
+const tree = fc.letrec<{ tree: Tree; object: Tree }>((tie) => ({
+  object: fc.record({ members: fc.array(fc.tuple(name, tie('tree')), { maxLength: 4 }) }) as fc.Arbitrary<Tree>,
+  tree: fc.oneof(
+    { maxDepth: 4, depthSize: 'small' },
+    fc.record({
+      scalar: fc.oneof(
+        fc.string(),
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        fc.boolean(),
+        fc.constant(null),
+      ),
+    }) as fc.Arbitrary<Tree>,
+    fc.record({ items: fc.array(tie('tree'), { maxLength: 3 }) }) as fc.Arbitrary<Tree>,
+    tie('object'),
+  ),
+}))
+
+/** A text in JSON, with escapes that are not needed in some of its letters: two spellings of one name. */
+const quote = (text: string, escaped: boolean) =>
+  escaped
+    ? `"${Array.from(text, (letter) => [...Array(letter.length).keys()].map((index) => `\\u${letter.charCodeAt(index).toString(16).padStart(4, '0')}`).join('')).join('')}"`
+    : JSON.stringify(text)
+
+function write(node: Tree, space: string, depth = 0): string {
+  if ('scalar' in node) return JSON.stringify(node.scalar)
+  if ('items' in node) return `[${node.items.map((item) => write(item, space, depth + 1)).join(`,${space}`)}]`
+  const members = node.members.map(([name, value], index) => {
+    return `${quote(name, (index + depth) % 2 === 1)}${space}:${write(value, space, depth + 1)}`
+  })
+  return `{${space}${members.join(`${space},`)}}`
+}
+
+/** Whether two parsers could read it differently. */
+function isAmbiguous(node: Tree): boolean {
+  if ('scalar' in node) return false
+  if ('items' in node) return node.items.some(isAmbiguous)
+  // A lone half of a pair becomes the same bytes as any other; well-formed JSON.stringify escapes it, so names stay apart.
+  const names = node.members.map(([name]) => name)
+  if (names.includes('__proto__') || new Set(names).size < names.length) return true
+  return node.members.some(([, value]) => isAmbiguous(value))
+}
+
+test('an object is read as JSON.parse reads it, or not at all where two parsers could differ', () => {
+  let [read, refused] = [0, 0]
+  fc.assert(
+    fc.property(fc.oneof(tree.object, tree.tree), fc.constantFrom('', ' ', '\n\t'), (node, space) => {
+      const text = write(node, space)
+      const value = outcome(() => parseStrictObject(Buffer.from(text)))
+      if (!('members' in node) || isAmbiguous(node)) {
+        refused++
+        assert.equal(value, undefined, text)
+      } else {
+        read++
+        assert.deepEqual(value, JSON.parse(text))
+      }
+    }),
+    runs(5000),
+  )
+  assert.ok(read > 10 && refused > 10)
+})
+
+test('as deep as 32 and no deeper', () => {
+  const nested = (open: string, close: string, depth: number) => `{"a":${open.repeat(depth)}1${close.repeat(depth)}}`
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 70 }), fc.boolean(), (depth, lists) => {
+      const text = lists ? nested('[', ']', depth) : nested('{"b":', '}', depth)
+      assert.equal(parseStrictObject(Buffer.from(text)) !== undefined, depth < 32)
+    }),
+    runs(200),
+  )
+})
+
+test('any bytes are an object or nothing, and never an error', () => {
+  const near = changed('{"iss":"https://id.example","a":[1,{"b":"\\u0061"}],"c":1e400}').map((text) =>
+    Buffer.from(text),
+  )
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), near), (bytes) => {
+      const value = outcome(() => parseStrictObject(bytes))
+      if (value === undefined) return
+      assert.deepEqual(value, JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+    }),
+    runs(5000),
+  )
+})
+
+test('any body, of any type and length: an object or a refusal that quotes nothing of it', async () => {
+  const type = fc.oneof(
+    fc.constantFrom('application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON ', 'text/plain', ''),
+    fc.string(),
+  )
+  const body = fc.oneof(
+    fc.json(),
+    anyText,
+    fc.object().map((value) => JSON.stringify(value)),
+    changed('{"refreshToken":"dpr_canary"}'),
+  )
+  await fc.assert(
+    fc.asyncProperty(body, type, fc.integer({ min: 0, max: 400 }), async (text, contentType, limit) => {
+      const bytes = Buffer.from(text)
+      const headers = new Headers()
+      try {
+        headers.set('content-type', contentType)
+      } catch {
+        return // Not even a header.
+      }
+      const request = new Request('https://id.example/auth/refresh', { method: 'POST', body: bytes, headers })
+      const value = await laterOutcome(async () => {
+        try {
+          return await readJsonObject(fromFetch(request), limit)
+        } catch (error) {
+          assert.doesNotMatch((error as Error).message, /canary/)
+          assert.equal((error as Error).cause, undefined)
+          assert.ok([400, 413, 415].includes((error as { status: number }).status))
+          throw error
+        }
+      })
+      if (value === undefined) return
+      assert.ok(bytes.length <= limit)
+      assert.equal(Object.getPrototypeOf(value), Object.prototype)
+      assert.deepEqual(value, bytes.length === 0 ? {} : JSON.parse(bytes.toString()))
+    }),
+    runs(2000),
+  )
+})
+
+test('any body over a socket: refused in our words, and the server answers the next', async (t) => {
+  const { origin, errors } = await serve(t)
+  const body = fc.oneof(fc.json(), anyText, changed('{"name":"ada","transport":"body","refreshToken":"dpr_x"}'))
+  await fc.assert(
+    fc.asyncProperty(body, fc.constantFrom('refresh', 'login', 'logout'), async (text, path) => {
+      const headers = { ...ownPage, 'content-type': 'application/json' }
+      const answer = await call(origin, `POST /auth/${path}`, { body: Buffer.from(text), headers })
+      // Signing out with nothing, or with what is no token, is no error (RFC 7009 §2.2).
+      const expected = path === 'logout' ? [204, 400] : [400, 401]
+      assert.ok(expected.includes(answer.status), `${answer.status} ${answer.text}`)
+      if (answer.status !== 204) assert.match(answer.json.code, /^ERR_/)
+    }),
+    runs(300),
+  )
+  assert.deepEqual(errors, [])
+})

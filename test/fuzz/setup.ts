@@ -1,0 +1,93 @@
+// How long is every parser fed with chance, and how is a failure seen again? fast-check prints seed and path; give the seed
+// back in DAYPASS_TEST_SEED. FUZZ_RUNS is how many times as long (10 in a night).
+
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { isDaypassError } from '../../src/core/errors.ts'
+
+const times = Number(process.env.FUZZ_RUNS) || 1
+const seed = Number(process.env.DAYPASS_TEST_SEED)
+
+/** Parameters of a property that holds for so many examples, or more. */
+export const runs = (count: number) => ({
+  numRuns: Math.ceil(count * times),
+  // Whoever wants it short wants no smallest example either (mutation tests).
+  ...(times < 1 && { endOnFailure: true }),
+  ...(Number.isInteger(seed) && seed > 0 && { seed }),
+})
+
+/** Any text: letters, code points, halves of them, what means something in a header or in JSON. */
+export const anyText = fc.oneof(
+  fc.string(),
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: fc.constantFrom(...'"\\;=, \t\r\n\0%{}[]:.-_~+/AZaz09é𝄞'), maxLength: 300 }),
+)
+
+/** The text after a few small changes: letters put in, taken out, replaced, doubled, put in another case or order. */
+export const changed = (text: string): fc.Arbitrary<string> =>
+  fc
+    .array(
+      fc.tuple(fc.nat(text.length), fc.nat(6), fc.string({ minLength: 1, maxLength: 3, unit: 'binary' }), fc.nat(8)),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    )
+    .map((changes) => changes.reduce((each, [at, kind, piece, length]) => change(each, at, kind, piece, length), text))
+
+function change(text: string, at: number, kind: number, piece: string, length: number): string {
+  const [before, after] = [text.slice(0, at), text.slice(at)]
+  switch (kind) {
+    case 0:
+      return before + piece + after
+    case 1:
+      return before + after.slice(1)
+    case 2:
+      return before + piece + after.slice(piece.length)
+    case 3:
+      return before + after.slice(0, length) + after
+    case 4:
+      return before + after.slice(0, 1).toUpperCase() + after.slice(1)
+    case 5:
+      return after + before
+    default:
+      // One letter for its neighbour: what differs in a single bit of the bytes.
+      return before + String.fromCharCode((after.charCodeAt(0) || 65) ^ 1) + after.slice(1)
+  }
+}
+
+/** What a call gives; undefined where it throws one of our errors. Anything else thrown, or slowness, is a failure. */
+export function outcome<T>(call: () => T): T | undefined {
+  const began = performance.now()
+  try {
+    return call()
+  } catch (error) {
+    assert.ok(isDaypassError(error), `not one of our errors: ${(error as Error)?.stack ?? error}`)
+    return undefined
+  } finally {
+    assertSoon(began)
+  }
+}
+
+/** The same of a call that is waited for. */
+export async function laterOutcome<T>(call: () => Promise<T>): Promise<T | undefined> {
+  const began = performance.now()
+  try {
+    return await call()
+  } catch (error) {
+    assert.ok(isDaypassError(error), `not one of our errors: ${(error as Error)?.stack ?? error}`)
+    return undefined
+  } finally {
+    assertSoon(began)
+  }
+}
+
+/** A second is long for any of these; a pause of a busy machine is shorter. */
+const assertSoon = (began: number) => assert.ok(performance.now() - began < 1000, 'it took more than a second')
+
+/** No prototype has gained a member. */
+export function assertUnpolluted(): void {
+  assert.deepEqual(Object.keys(Object.prototype), [])
+  assert.equal(({} as Record<string, unknown>).polluted, undefined)
+  assert.equal(([] as unknown as Record<string, unknown>).polluted, undefined)
+}
