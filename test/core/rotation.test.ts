@@ -144,6 +144,14 @@ const rows: Row[] = [
     is: 'superseded',
   },
 
+  {
+    when: 'keyless twice, the parent’s salt on an older generation',
+    session: keyless,
+    presented: { generation: 3 },
+    is: 'superseded',
+  },
+  { when: 'a part of the parent’s key', presented: { generation: 4, key: key.subarray(0, 8) }, is: 'superseded' },
+
   { when: 'another key, in the burst', presented: { generation: 4, key: otherKey }, is: 'superseded' },
   {
     when: 'another key, a millisecond before the burst ends',
@@ -355,4 +363,29 @@ test('superseded exactly as promised: never missed within one interval, never le
   const fresh = makeSession(0, { idleExpiresAt: t0 + hour, expiresAt: t0 + hour, rotatedAt: 0 })
   explore(fresh, [], 0, 5)
   assert.ok(asked > 100_000, `${asked} questions`)
+})
+
+test('each end counts by itself, from its very instant', () => {
+  const session = makeSession(t0, { idleExpiresAt: t0 + 10, expiresAt: t0 + 20 })
+  assert.deepEqual(
+    [9, 10].map((at) => isExpired(session, t0 + at)),
+    [false, true],
+  )
+  const absolute = { ...session, idleExpiresAt: t0 + 100 }
+  assert.deepEqual(
+    [19, 20].map((at) => isExpired(absolute, t0 + at)),
+    [false, true],
+  )
+})
+
+test('a burst follows another closely up to, and not at, an interval after its last redemption', () => {
+  const old = { ...keyed, burstAt: t0 - interval, burstGeneration: 2, prevBurstGeneration: 2, rotatedAt: t0 }
+  assert.equal(redeem(old, 5, t0 + interval - 1, interval).prevBurstGeneration, 2)
+  assert.equal(redeem(old, 5, t0 + interval, interval).prevBurstGeneration, 5)
+})
+
+test('a rotation from nobody knows where keeps the device as it is', () => {
+  const session = makeSession(t0, { device: { label: 'phone' } })
+  assert.deepEqual(advance(session, makeStep(session, t0))!.device, { label: 'phone' })
+  assert.deepEqual(Object.keys(advance(session, makeStep(session, t0, { ip: undefined }))!.device), ['label'])
 })
