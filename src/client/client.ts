@@ -20,13 +20,6 @@ import type {
 } from './types.ts'
 import { abortAfter, later, orAbort } from './wait.ts'
 
-/** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
-const mostTries = 4
-const longestRefresh = 15_000
-
-/** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
-const longestRetryAfter = 300
-
 /** What belongs to one session: what was begun in its name fails when it aborts. */
 interface Fence extends AbortController {
   /** The refresh that all calls of this session share. */
@@ -95,13 +88,15 @@ export function createClient(options: ClientOptions): DaypassClient {
   let failure: ClientErrorDetails
   let notBefore = -Infinity
 
+  /** Milliseconds until `instant`; 0 = it has come. */
+  const until = (instant: number) => Math.max(0, instant - clock())
   /** Milliseconds for which the access token is still good; 0 = there is none, or a dead one. */
-  const left = () => (token ? Math.max(0, snapshot.expiresAt! - clock()) : 0)
+  const left = () => (token ? until(snapshot.expiresAt!) : 0)
   /** Milliseconds until it is to be renewed: somewhat ahead of its end, so that no call has to wait. */
-  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), notBefore - clock())
+  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), until(notBefore))
 
-  function show(status: SessionStatus, reason?: string, news?: Partial<SessionSnapshot>) {
-    snapshot = { ...snapshot, ...news, status, reason }
+  function show(status: SessionStatus, reason?: string) {
+    snapshot = { ...snapshot, status, reason }
     plan()
     // Each in its own time: a listener that throws or is slow holds up neither a refresh nor the other listeners.
     for (const listener of listeners) queueMicrotask(listener)
@@ -118,7 +113,8 @@ export function createClient(options: ClientOptions): DaypassClient {
     if (session?.id !== snapshot.session?.id) drop('sign-in')
     token = accessToken
     failures = 0
-    show('signed-in', undefined, { session, expiresIn, expiresAt: clock() + expiresIn * 1000 })
+    snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + expiresIn * 1000 }
+    show('signed-in')
   }
 
   /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
@@ -137,6 +133,13 @@ export function createClient(options: ClientOptions): DaypassClient {
   }
 
   // How tokens are asked for, and what each answer means.
+
+  /** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
+  const mostTries = 4
+  const longestRefresh = 15_000
+
+  /** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
+  const longestRetryAfter = 300
 
   /** A question about tokens. A redirect fails it: credentials follow none. */
   async function post(path: string, body: object, headers?: Record<string, string>): Promise<Answer> {
@@ -196,7 +199,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     async function run() {
       const { last } = await recall()
       for (let tries = 0; !isSettled(); tries++) {
-        const wait = Math.max(0, notBefore - clock())
+        const wait = until(notBefore)
         // A call whose token is still good does not wait for a second try; a later call makes it.
         const isEnough = tries && (failures >= mostTries || (!isForced && left()))
         if (isEnough || clock() + wait > start + longestRefresh) {
@@ -226,7 +229,7 @@ export function createClient(options: ClientOptions): DaypassClient {
   /** A token good for a call in the session of `own`; undefined with nobody signed in. */
   async function tokenFor(own: Fence, isForced?: boolean): Promise<string | undefined> {
     // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
-    if (!isForced && left() && due() <= 0) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
+    if (!isForced && left() && !due()) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
     if (isForced || (!left() && snapshot.status !== 'signed-out')) await refresh(own, isForced)
     own.signal.throwIfAborted()
     return token
@@ -240,17 +243,16 @@ export function createClient(options: ClientOptions): DaypassClient {
     clearTimeout(timer)
     if (!listeners.size || globalThis.document?.hidden) return
     // A server that fails is asked less and less often, but at once when somebody comes, or the network.
-    const wait = due() * (event ? 1 : failures || 1)
+    const wait = due() * ((!event && failures) || 1)
     // A timer may be early, too: by its rounding, or because no timer is that long.
-    timer = later(Math.min(wait, 1e9), () => (due() > 0 ? plan() : tokenFor(fence).catch(() => {})))
+    timer = later(Math.min(wait, 1e9), () => (due() ? plan() : tokenFor(fence).catch(() => {})))
   }
   for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) globalThis.addEventListener?.(type, plan)
 
   // What the app gets.
 
   const trusted = origins.map(originOf)
-  // What is no URL has no origin, and is trusted by nobody.
-  const trusts = (url: string) => trusted.includes(originOf(url) ?? '')
+  const trusts = (url: string) => trusted.includes(originOf(url))
 
   async function authorize(url: string, options?: CallOptions): Promise<Pass | undefined> {
     const own = fence
