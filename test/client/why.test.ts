@@ -109,6 +109,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
       return root.textContent
     })
     assert.equal(shown, 'ada signed-in 2')
+    while (server.requests('/api').length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
     assert.deepEqual([server.requests('/api').length, server.refreshes(), server.rotations()], [2, 1, 1])
   },
 
