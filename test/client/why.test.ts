@@ -226,7 +226,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
         return async (response, commit) => {
           if (++waiting === 2) both.open()
           await both.opened
-          if (!isFirst) await new Promise((resolve) => setTimeout(resolve, 50))
+          if (!isFirst) await new Promise((resolve) => setTimeout(resolve, 300))
           const answer = await commit()
           response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
         }
