@@ -39,9 +39,10 @@ export interface Answer {
 
 /** Reads an answer. */
 export async function read(response: Response, isBody: boolean): Promise<Answer> {
-  const { status, headers, ok } = response
+  const { status, headers } = response
   // Half a body, a proxy's HTML, nothing at all: no JSON, so no verdict.
-  const { accessToken, refreshToken, ...body } = Object(await response.json().catch(() => {}))
+  const { refreshToken, ...access } = Object(await response.json().catch(() => {}))
+  const { accessToken, ...body } = access
   const reason = body.code ?? body.error ?? `HTTP ${status}`
   // In seconds, or a date: that by the server's own clock.
   const after = headers.get('retry-after')!
@@ -49,12 +50,11 @@ export async function read(response: Response, isBody: boolean): Promise<Answer>
     (s) => s >= 0,
   )
   const told = { status, reason, body, retryAfter }
-  const hasCome = accessToken && body.expiresIn > 0 && (!isBody || refreshToken)
   return {
     told,
-    ok,
+    ok: response.ok,
     isOver: status === 401 && body.error === 'invalid_grant',
-    access: hasCome && { ...body, accessToken },
+    access: accessToken && body.expiresIn > 0 && (!isBody || refreshToken) && access,
     refreshToken: isBody ? refreshToken : undefined,
   }
 }

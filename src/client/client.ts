@@ -20,13 +20,6 @@ import type {
 } from './types.ts'
 import { abortAfter, later, orAbort } from './wait.ts'
 
-/** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
-const mostTries = 4
-const longestRefresh = 15_000
-
-/** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
-const longestRetryAfter = 300
-
 /** What belongs to one session: what was begun in its name fails when it aborts. */
 interface Fence extends AbortController {
   /** The refresh that all calls of this session share. */
@@ -73,12 +66,11 @@ export function createClient(options: ClientOptions): DaypassClient {
   const send: typeof fetch = (...call) => (options.fetch ?? fetch)(...call)
 
   const name = `daypass:${baseUrl}${refreshPath}`
-  const sharedName = tabs && name
-  const lock = createLock(timeout, sharedName)
-  const tell = joinTabs(sharedName, hear)
+  const lock = createLock(timeout, tabs && name)
+  const tell = joinTabs(tabs && name, hear)
   // A text that is not ours to read counts as none.
   const recall = async (): Promise<Memory> => Object(await new Response(await storage.get(name)).json().catch(() => {}))
-  const remember = async (memory: Memory) => storage.set(name, JSON.stringify(memory))
+  const remember = (memory: Memory) => storage.set(name, JSON.stringify(memory))
 
   // What is known of the session. The access token is here and nowhere else.
 
@@ -95,13 +87,15 @@ export function createClient(options: ClientOptions): DaypassClient {
   let failure: ClientErrorDetails
   let notBefore = -Infinity
 
+  /** Milliseconds until `instant`; 0 = it has come. */
+  const until = (instant: number) => Math.max(0, instant - clock())
   /** Milliseconds for which the access token is still good; 0 = there is none, or a dead one. */
-  const left = () => (token ? Math.max(0, snapshot.expiresAt! - clock()) : 0)
+  const left = () => (token ? until(snapshot.expiresAt!) : 0)
   /** Milliseconds until it is to be renewed: somewhat ahead of its end, so that no call has to wait. */
-  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), notBefore - clock())
+  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), until(notBefore))
 
-  function show(status: SessionStatus, reason?: string, news?: Partial<SessionSnapshot>) {
-    snapshot = { ...snapshot, ...news, status, reason }
+  function show(status: SessionStatus, reason?: string) {
+    snapshot = { ...snapshot, status, reason }
     plan()
     // Each in its own time: a listener that throws or is slow holds up neither a refresh nor the other listeners.
     for (const listener of listeners) queueMicrotask(listener)
@@ -118,7 +112,8 @@ export function createClient(options: ClientOptions): DaypassClient {
     if (session?.id !== snapshot.session?.id) drop('sign-in')
     token = accessToken
     failures = 0
-    show('signed-in', undefined, { session, expiresIn, expiresAt: clock() + expiresIn * 1000 })
+    snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + expiresIn * 1000 }
+    show('signed-in')
   }
 
   /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
@@ -138,10 +133,16 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   // How tokens are asked for, and what each answer means.
 
+  /** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
+  const mostTries = 4
+  const longestRefresh = 15_000
+
+  /** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
+  const longestRetryAfter = 300
+
   /** A question about tokens. A redirect fails it: credentials follow none. */
   async function post(path: string, body: object, headers?: Record<string, string>): Promise<Answer> {
-    request = new AbortController()
-    const signal = abortAfter(timeout, request)
+    request = abortAfter(timeout)
     const answer = await orAbort(
       send(path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path, {
         credentials: isBody ? 'omit' : 'include',
@@ -151,9 +152,9 @@ export function createClient(options: ClientOptions): DaypassClient {
         redirect: 'error',
         // The page may close now.
         keepalive: path === logoutPath,
-        signal,
+        signal: request.signal,
       }).then((response) => read(response, isBody)),
-      signal,
+      request,
     ).catch(failed)
     debug?.(path, answer.told.status!, answer.told.reason!)
     return answer
@@ -161,50 +162,51 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with ERR_SIGNED_OUT as the fence. */
   function refresh(own: Fence, isForced?: boolean): Promise<void> {
-    const { signal } = own
-    const start = clock()
+    /** The key of the refresh that was the last one when this one began. */
+    let seen: string | undefined
+    const deadline = clock() + longestRefresh
     const before = token
     // Over, or a newer token came by another way. (One that was refused meanwhile is no newer token.)
-    const isSettled = () => signal.aborted || (token && token !== before)
+    const isSettled = () => own.signal.aborted || (token && token !== before)
 
     /** One question to the server, its key written down before and its answer after. Returns what was no verdict. */
-    async function attempt(seen?: string): Promise<Answer | undefined> {
+    async function attempt(): Promise<Answer | undefined> {
       const sent = await recall()
       // Another tab finished while this one waited for its turn: what it got is on its way here.
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
-      if (isBody ? !sent.token : sent.out && !isForced) return end('no-session')
+      if (isBody ? !sent.token : !isForced && sent.out) return end('no-session')
 
       // A visitor's first question is no renewal: there is nothing yet to renew.
       if (snapshot.expiresAt) show('refreshing')
       const { token: refreshToken, last, key = btoa(String.fromCharCode(...random(18))) } = sent
       await remember({ token: refreshToken, last, key })
-      const previous = !isBody && last ? `; previous="${last}"` : ''
-      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': `"${key}"${previous}` })
+      const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
+      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys })
       const { access, refreshToken: child } = answer
       if (!access && !answer.isOver) return answer
 
       const now = await recall()
       if (now.out) return end('sign-out')
       // Another's newer state is not ours to overwrite. Which token the jar held is not to be seen; whose key was sent is.
-      if (isBody ? now.token === refreshToken || now.token === child : now.key === key)
+      if (isBody ? [refreshToken, child].includes(now.token) : now.key === key)
         await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
       else if (isBody || !access) return answer
       if (!isSettled()) tell({ access, begins: isForced, reason: answer.told.reason })
     }
 
     async function run() {
-      const { last } = await recall()
+      seen = (await recall()).last
       for (let tries = 0; !isSettled(); tries++) {
-        const wait = Math.max(0, notBefore - clock())
+        const wait = until(notBefore)
         // A call whose token is still good does not wait for a second try; a later call makes it.
         const isEnough = tries && (failures >= mostTries || (!isForced && left()))
-        if (isEnough || clock() + wait > start + longestRefresh) {
+        if (isEnough || clock() + wait > deadline) {
           show(left() ? 'signed-in' : 'offline', failure.reason)
           throw new DaypassClientError('ERR_OFFLINE', failure)
         }
         if (wait) await sleep(wait)
-        const answer = await lock(() => attempt(last)).catch(failed)
+        const answer = await lock(attempt).catch(failed)
         if (!answer) return
         failures++
         failure = answer.told
@@ -220,13 +222,13 @@ export function createClient(options: ClientOptions): DaypassClient {
     own.flight ??= run().finally(() => {
       own.flight = undefined
     })
-    return orAbort(own.flight, signal)
+    return orAbort(own.flight, own)
   }
 
   /** A token good for a call in the session of `own`; undefined with nobody signed in. */
   async function tokenFor(own: Fence, isForced?: boolean): Promise<string | undefined> {
     // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
-    if (!isForced && left() && due() <= 0) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
+    if (!isForced && left() && !due()) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
     if (isForced || (!left() && snapshot.status !== 'signed-out')) await refresh(own, isForced)
     own.signal.throwIfAborted()
     return token
@@ -240,28 +242,27 @@ export function createClient(options: ClientOptions): DaypassClient {
     clearTimeout(timer)
     if (!listeners.size || globalThis.document?.hidden) return
     // A server that fails is asked less and less often, but at once when somebody comes, or the network.
-    const wait = due() * (event ? 1 : failures || 1)
+    const wait = Math.min(1e9, due() * ((!event && failures) || 1))
     // A timer may be early, too: by its rounding, or because no timer is that long.
-    timer = later(Math.min(wait, 1e9), () => (due() > 0 ? plan() : tokenFor(fence).catch(() => {})))
+    timer = later(wait, () => (due() ? plan() : tokenFor(fence).catch(() => {})))
   }
   for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) globalThis.addEventListener?.(type, plan)
 
   // What the app gets.
 
   const trusted = origins.map(originOf)
-  // What is no URL has no origin, and is trusted by nobody.
-  const trusts = (url: string) => trusted.includes(originOf(url) ?? '')
+  const trusts = (url: string) => trusted.includes(originOf(url))
 
   async function authorize(url: string, options?: CallOptions): Promise<Pass | undefined> {
     const own = fence
-    const sent = trusts(url) && (await orAbort(tokenFor(own), options?.signal))
+    const sent = trusts(url) && (await orAbort(tokenFor(own), options))
     if (!sent) return
     return {
       token: sent,
       renew(options) {
         // Unless there is a newer one already.
         if (token === sent) token = undefined
-        return orAbort(tokenFor(own), options?.signal) as Promise<string>
+        return orAbort(tokenFor(own), options) as Promise<string>
       },
     }
   }
@@ -274,19 +275,19 @@ export function createClient(options: ClientOptions): DaypassClient {
     authorize,
 
     async getAccessToken(options) {
-      const token = await orAbort(tokenFor(fence, options?.forceFresh), options?.signal)
+      const token = await orAbort(tokenFor(fence, options?.forceFresh), options)
       if (!token) throw new DaypassClientError('ERR_SIGNED_OUT', { reason: snapshot.reason })
       return token
     },
 
     async signIn(credentials: object, options?: { path?: string }) {
-      const { signal } = fence
+      const own = fence
       // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
       request.abort()
       return lock(async () => {
         const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
         if (access) await remember({ token: refreshToken })
-        signal.throwIfAborted()
+        own.signal.throwIfAborted()
         if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
         tell({ access, begins: true })
         return told.body!

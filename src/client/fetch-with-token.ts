@@ -32,8 +32,8 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
 
     // Built at once, as fetch does: what the caller does to the body from here on no longer matters.
     const request = new Request(input, init)
-    const { signal } = request
-    const pass = !request.headers.has('authorization') && (await authorize(request.url, { signal }))
+    // Its signal is the caller's.
+    const pass = !request.headers.has('authorization') && (await authorize(request.url, request))
     if (!pass) return send(request)
 
     // What can be read once only. (A stream in a Request cannot be told apart: it is copied as it goes.)
@@ -44,10 +44,9 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     }
     const response = await sendWith(isOneShot ? request : request.clone(), pass.token)
     // A redirect may have led to another origin, without the token: a 401 from there says nothing about it.
-    const isElsewhere = response.redirected && !trusts(response.url)
-    if (response.status === 401 && !isElsewhere) {
+    if (response.status === 401 && (!response.redirected || trusts(response.url))) {
       try {
-        const token = await pass.renew({ signal })
+        const token = await pass.renew(request)
         if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
         // Read to its end, not cancelled: that would cost the connection.
         response.text().catch(() => {})

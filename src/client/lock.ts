@@ -16,8 +16,8 @@ export function createLock(patience: number, name: string | false): Lock {
     const turn = tail.then(async () => {
       let begun: ReturnType<typeof work> | undefined
       const begin = () => (begun ??= work())
-      if (name)
-        await globalThis.navigator?.locks?.request(name, { signal: abortAfter(patience) }, begin).catch(() => {})
+      // A controller is options enough: its signal is read.
+      if (name) await globalThis.navigator?.locks?.request(name, abortAfter(patience), begin).catch(() => {})
       return begin()
     })
     tail = turn.catch(() => {})

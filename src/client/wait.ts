@@ -1,7 +1,10 @@
 // How long does anybody wait, and what makes them stop?
 
+import type { CallOptions } from './fetch-with-token.ts'
+
 /** The promise's outcome, or the signal's reason as soon as it aborts. What the promise is about goes on. */
-export function orAbort<T>(promise: Promise<T>, signal?: AbortSignal | null): Promise<T> {
+export function orAbort<T>(promise: Promise<T>, options?: CallOptions): Promise<T> {
+  const signal = options?.signal
   if (!signal) return promise
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason)
@@ -19,8 +22,9 @@ export function later(milliseconds: number, work: () => unknown): ReturnType<typ
   return timer
 }
 
-/** The controller's signal, which aborts after so many milliseconds. */
-export function abortAfter(milliseconds: number, controller = new AbortController()): AbortSignal {
+/** What aborts after so many milliseconds, if not before. */
+export function abortAfter(milliseconds: number): AbortController {
+  const controller = new AbortController()
   later(milliseconds, () => controller.abort({ name: 'TimeoutError' }))
-  return controller.signal
+  return controller
 }

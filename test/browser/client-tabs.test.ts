@@ -114,7 +114,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
       assert.deepEqual(await calls, times(2, 200))
       const took = performance.now() - start
       t.diagnostic(`${Math.round(took)} ms after the tab was closed, the others had their answers`)
-      assert.ok(took < 3000, `${took} ms`)
+      assert.ok(took < 9000, `${took} ms`)
       assert.deepEqual([server.refreshes(), server.rotations(), server.happened('replayed')], [2, 1, isDone])
       nobodyWasSignedOut(server)
     })
@@ -197,7 +197,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     assert.deepEqual(await callAll(others, server), times(2, 200))
     const took = performance.now() - start
     t.diagnostic(`${Math.round(took)} ms behind a frozen tab, with a refreshTimeout of 1000 ms`)
-    assert.ok(took < 4000, `${took} ms`)
+    assert.ok(took < 12_000, `${took} ms`)
     held.answer()
     await devtools.send('Page.setWebLifecycleState', { state: 'active' })
     assert.equal((await call).status, 200)

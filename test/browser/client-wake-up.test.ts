@@ -34,7 +34,7 @@ async function have(tabs: Tab[], status: string): Promise<void> {
 }
 
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await pause(25)) if (await holds()) return
+  for (const end = Date.now() + 20_000; Date.now() < end; await pause(25)) if (await holds()) return
   assert.fail(`It never came to this: ${what}`)
 }
 
@@ -48,10 +48,10 @@ describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, 
   test('renews its token shortly before it ends, again and again, without a call', async (t) => {
     const { server, tab } = await openWatched(t)
     for (let round = 1; round <= 3; round++) {
-      await tab.page.clock.fastForward(880_000)
+      await tab.page.clock.fastForward(850_000)
       await pause(100)
       assert.equal(server.refreshes(), round - 1, 'not before its time')
-      await tab.page.clock.fastForward(15_000)
+      await tab.page.clock.fastForward(45_000)
       await until('it was renewed', () => server.rotations() === round)
       await have([tab], 'signed-in')
     }

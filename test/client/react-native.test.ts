@@ -22,7 +22,7 @@ const oldPlatform = `
 
 async function run(code: string, stderr: 'inherit' | 'ignore' = 'inherit'): Promise<string> {
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', stderr] })
-  const timer = setTimeout(() => child.kill(), 20_000)
+  const timer = setTimeout(() => child.kill(), 30_000)
   const chunks = await child.stdout.toArray()
   clearTimeout(timer)
   return String(Buffer.concat(chunks)).trim()

@@ -51,7 +51,7 @@ test('a token of 2 seconds is refreshed in its last tenth', async (t) => {
 test('a refresh ahead of time that hangs does not hold up a call whose token is still good', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push(() => {})
-  time.now += 899_900
+  time.now += 899_000
   assert.equal((await client.fetch(api)).status, 200)
   assert.equal(server.refreshes(), 1)
 })
@@ -60,10 +60,10 @@ test('a token that dies while its refresh is under way: the call waits for the n
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push(async (_, response, commit) => {
     time.now += 1000
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await new Promise((resolve) => setTimeout(resolve, 700))
     reply(response, commit())
   })
-  time.now += 899_800
+  time.now += 899_000
   assert.equal((await client.fetch(api)).status, 200)
   assert.deepEqual([server.refreshes(), server.requests('/api').length], [1, 1])
 })

@@ -109,6 +109,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
       return root.textContent
     })
     assert.equal(shown, 'ada signed-in 2')
+    while (server.requests('/api').length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
     assert.deepEqual([server.requests('/api').length, server.refreshes(), server.rotations()], [2, 1, 1])
   },
 
@@ -225,7 +226,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
         return async (response, commit) => {
           if (++waiting === 2) both.open()
           await both.opened
-          if (!isFirst) await new Promise((resolve) => setTimeout(resolve, 50))
+          if (!isFirst) await new Promise((resolve) => setTimeout(resolve, 300))
           const answer = await commit()
           response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
         }
