@@ -8,6 +8,7 @@ import { randomBytes } from '../src/core/random.ts'
 import type { Session, Store } from '../src/core/types.ts'
 import { createMemoryStore } from '../src/stores/memory.ts'
 import { createSqliteStore } from '../src/stores/sqlite.ts'
+import { makeSession } from '../src/testing/store-harness.ts'
 import { figureOf, fixed, percent, printTable, rounds, whole } from './measure.ts'
 
 const chains = 32
@@ -103,30 +104,5 @@ function bare(db: DatabaseSync): AdvanceOne {
 
 const randomId = () => Buffer.from(randomBytes(16)).toString('base64url')
 
-function newSession(id: string): Session {
-  const now = Date.now()
-  return {
-    id,
-    subject: 'subject',
-    clientId: 'first-party',
-    scope: '',
-    claims: {},
-    generation: 0,
-    secret: randomBytes(16),
-    parentSalt: null,
-    parentKey: null,
-    burstAt: 0,
-    burstGeneration: 0,
-    prevBurstGeneration: 0,
-    rotatedAt: now,
-    createdAt: now,
-    authTime: now,
-    amr: [],
-    idleExpiresAt: now + lifetime,
-    expiresAt: now + lifetime,
-    jkt: null,
-    device: {},
-    revokedAt: null,
-    revokedReason: null,
-  }
-}
+const newSession = (id: string): Session =>
+  makeSession(Date.now(), { id, idleExpiresAt: Date.now() + lifetime, expiresAt: Date.now() + lifetime })

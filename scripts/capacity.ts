@@ -16,6 +16,7 @@ import { createMemoryStore } from '../src/stores/memory.ts'
 import { createPostgresStore } from '../src/stores/postgres.ts'
 import { createRedisStore } from '../src/stores/redis.ts'
 import { createSqliteStore } from '../src/stores/sqlite.ts'
+import { makeSession } from '../src/testing/store-harness.ts'
 import { startPostgres } from '../test/engines/postgres.ts'
 import { connect, redisMissing, startRedis } from '../test/engines/redis.ts'
 
@@ -108,35 +109,19 @@ const engines: Record<string, () => Promise<Measured>> = {
   },
 }
 
-function newSession(now: number, index: number): Session {
-  return {
-    id: randomBytes(16).toString('base64url'),
+const day = 86_400_000
+const newSession = (now: number, index: number): Session =>
+  makeSession(now, {
     subject: `0198c0de-0000-7000-8000-${index.toString(16).padStart(12, '0')}`,
-    clientId: 'first-party',
-    scope: '',
     claims: { role: 'user' },
-    generation: 0,
-    secret: randomBytes(16),
-    parentSalt: null,
-    parentKey: null,
-    burstAt: 0,
-    burstGeneration: 0,
-    prevBurstGeneration: 0,
-    rotatedAt: now,
-    createdAt: now,
-    authTime: now,
     amr: ['pwd'],
-    idleExpiresAt: now + 604_800_000,
-    expiresAt: now + 2_592_000_000,
-    jkt: null,
+    idleExpiresAt: now + 7 * day,
+    expiresAt: now + 30 * day,
     device: {
       ip: '203.0.113.7',
       userAgent: 'Mozilla/5.0 (X11; Linux x64) AppleWebKit/537.36 Chrome/147.0 Safari/537.36',
     },
-    revokedAt: null,
-    revokedReason: null,
-  }
-}
+  })
 
 /** Runs `call` for each number below `count`, 500 at a time, with a line of progress where somebody watches. */
 async function inFlight(what: string, count: number, call: (index: number) => Promise<unknown>): Promise<number> {
@@ -211,7 +196,7 @@ for (const [key, open] of Object.entries(engines)) {
       const keys = { salt: randomBytes(8), key: randomBytes(16) }
       // As people come: in no order of their rows.
       const id = ids[(index * 7919) % sessions]!
-      return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 604_800_000, reuseInterval: 30_000 })
+      return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 7 * day, reuseInterval: 30_000 })
     })
     const perCore = (sessions * refreshes) / (processorSeconds() - began)
     const after = (await bytes()) - empty
