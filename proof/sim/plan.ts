@@ -16,7 +16,7 @@ export const reuseInterval = 30 * second
 /**
  * - `browser`: tabs on one cookie jar and one localStorage. With Web Locks or without.
  * - `phone`: one program with storage of its own, which survives it; tokens in bodies.
- * - `shell`: several programs on one such storage, without a lock.
+ * - `shell`: commands, one after another on one file; each ends when it has its answer, whatever is still under way.
  */
 export type Kind = 'browser' | 'phone' | 'shell'
 
@@ -107,7 +107,7 @@ export function makePlan(seed: number, days: number): Plan {
     const kind = chance.pick<Kind>(['browser', 'browser', 'phone', 'shell'])
     const name = names[kind].find((each) => !devices.some((device) => device.name === each))
     if (name === undefined) continue
-    const tabs = kind === 'phone' ? 1 : 1 + chance.below(3)
+    const tabs = kind === 'browser' ? 1 + chance.below(3) : 1
     const locks = kind === 'browser' && chance.next() < 0.8
     devices.push({ name, kind, tabs, locks, rate: 1 + (chance.next() - 0.5) / 100, stopsAsleep: chance.next() < 0.5 })
   }

@@ -101,7 +101,8 @@ export function createBook(now: () => number, rowOf: (id: string) => Session | u
       return broken
     },
     fail,
-    isLive: (row) => row !== undefined && row.revokedAt === null && !isExpired(row, now() + largestSkew),
+    // A cookie's Max-Age is whole seconds by a server's clock: it may go a little before the row.
+    isLive: (row) => row !== undefined && row.revokedAt === null && !isExpired(row, now() + 2 * largestSkew + 2000),
     onEvent(event) {
       const known = sessions.get(event.sessionId)
       switch (event.type) {

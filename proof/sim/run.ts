@@ -57,8 +57,7 @@ async function tellShortest(seed: number, days: number): Promise<void> {
 
 function describe({ seed, devices, servers, accessTokenLifetime, idleTimeout, absoluteTimeout }: Plan): string {
   const machines = devices.map(({ name, kind, tabs, locks }) => {
-    if (kind === 'phone') return `a ${name}`
-    if (kind === 'shell') return `a ${name} (programs: ${tabs})`
+    if (kind !== 'browser') return `a ${name}`
     return `a ${name} (tabs: ${tabs}, ${locks ? 'with' : 'without'} Web Locks)`
   })
   const lives = [accessTokenLifetime, idleTimeout, absoluteTimeout].map((seconds) => duration(seconds * 1000))

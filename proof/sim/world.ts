@@ -319,7 +319,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     if (old && !old.isDead) return old
     const { name, kind } = device.plan
     const tab: Tab = {
-      name: kind === 'phone' ? name : `${name}, ${kind === 'browser' ? 'tab' : 'program'} ${number + 1}`,
+      name: kind === 'browser' ? `${name}, tab ${number + 1}` : name,
       number,
       device,
       realm: undefined!,
@@ -359,7 +359,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         ...(kind !== 'browser' && { storage }),
       }),
     )
-    runIn(tab.realm, () => tab.client.subscribe(() => look(tab)))
+    if (kind !== 'shell') runIn(tab.realm, () => tab.client.subscribe(() => look(tab)))
     return tab
   }
 
@@ -369,7 +369,10 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     const { device } = tab
     const { status, session, reason } = tab.client.getSession()
     if (status === 'signed-in') {
-      if (session && book.isLive(database.rows.get(session.id))) device.session = session.id
+      // Somebody may look at a tab that does not know of a newer sign-in yet.
+      const current = device.session ? database.rows.get(device.session) : undefined
+      if (session && book.isLive(database.rows.get(session.id)) && !(current && session.createdAt < current.createdAt))
+        device.session = session.id
     } else if (status === 'signed-out') {
       if (isOwners(device)) book.fail(noBadLuck, `${tab.name} is signed out (${reason}), and its session goes on`)
       tell(`${tab.name} is signed out (${reason})`)
@@ -385,6 +388,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   async function use(device: Device, number: number): Promise<void> {
     if (device.isAsleep || isBusy(device)) return
     const tab = open(device, number)
+    const isCommand = device.plan.kind === 'shell'
     for (const other of device.tabs) if (other && !other.isDead) other.isHidden = other !== tab
     wakeUp(device, 'visibilitychange')
     const { status } = tab.client.getSession()
@@ -393,6 +397,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       tell(`${tab.name}: the owner signs in`)
       await runIn(tab.realm, () => tab.client.signIn({ name: 'ada' })).then(
         () => {
+          // Nobody saw what a dead tab got.
+          if (tab.isDead) return
           device.isOut = false
           device.session = tab.client.getSession().session?.id
           tell(`${tab.name} is signed in`)
@@ -400,13 +406,19 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         () => tell(`${tab.name}: that failed`),
       )
       device.busy = undefined
+      tab.isDead ||= isCommand
       return
     }
     tell(`${tab.name}: the owner does something`)
+    if (isCommand) device.busy = tab
     await runIn(tab.realm, () => tab.client.fetch(`${site}/me`)).then(
       (response: Response) => tell(`${tab.name} gets ${response.status}`),
       (error: any) => tell(`${tab.name} fails: ${error.code ?? error.name}`),
     )
+    if (!isCommand) return
+    // It has done what it is for, and ends, whatever is still under way.
+    device.busy = undefined
+    tab.isDead = true
   }
 
   async function signOut(device: Device, number: number): Promise<void> {
@@ -605,8 +617,6 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       for (let number = 0; number < device.plan.tabs && wasOwners; number++) {
         const tab = open(device, number)
         const check = async () => {
-          // A sign-in by another program on this storage is not told to this one, but found when looked for.
-          if (device.plan.kind === 'shell') await tab.client.getAccessToken({ forceFresh: true }).catch(() => {})
           const { status } = await tab.client.fetch(`${site}/me`)
           if (status !== 200 && isOwners(device)) book.fail(goodTokens, `${tab.name}, asking in peace, hears ${status}`)
         }
@@ -628,20 +638,20 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     const isOpen = ({ session, device }: Thief) => isOwners(device) && device.session === session
     for (let round = 0; round < 4 && thieves.some(isOpen) && !book.broken; round++) {
       await loop.run(3 * reuseInterval + 5 * second)
-      const open = thieves.filter(isOpen)
-      for (const { device } of open) {
-        const tab = device.tabs.find((each) => each && !each.isDead)
-        if (tab) runIn(tab.realm, () => tab.client.getAccessToken({ forceFresh: true })).catch(() => {})
+      const atLarge = thieves.filter(isOpen)
+      for (const { device } of atLarge) {
+        const tab = device.tabs.find((each) => each && !each.isDead) ?? open(device, 0)
+        runIn(tab.realm, () => tab.client.getAccessToken({ forceFresh: true })).catch(() => {})
       }
       await loop.run(20 * second)
-      for (const thief of open) thiefAsks(thief)
+      for (const thief of atLarge) thiefAsks(thief)
     }
     await loop.run(5 * second)
     for (const thief of thieves) {
       const { isCaught } = book.sessions.get(thief.session)!
       const row = database.rows.get(thief.session)
       if (isCaught) continue
-      if (isOpen(thief) && thief.device.tabs.some((each) => each && !each.isDead)) {
+      if (isOpen(thief)) {
         book.fail(noLockStep, 'a thief and the owner both go on')
       } else book.count(book.isLive(row) ? 'owners who never returned' : 'thieves too late')
     }
