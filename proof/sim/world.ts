@@ -223,7 +223,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     if (isPage) {
       headers['sec-fetch-site'] = 'same-origin'
       headers.origin = site
-      if (device.jar && device.jar.until > loop.now()) headers.cookie = `__Host-daypass=${device.jar.value}`
+      const token = tokenOf(device)
+      if (token) headers.cookie = `__Host-daypass=${token}`
     }
     const signal = isCall ? input.signal : init.signal
     const method = (isCall ? input.method : init.method) ?? 'GET'
@@ -287,7 +288,10 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       function arrive({ status, headers, body }: HttpText): void {
         // Asleep, or given up by the tab: the connection is closed, and nobody takes up the cookie.
         if (gone.signal.aborted || tab.isDead) return
-        if (device.isAsleep) return drop()
+        if (device.isAsleep) {
+          drop()
+          return
+        }
         const cookie = headers['set-cookie']
         if (isPage && cookie) {
           const [, value, maxAge] = /^[^=]+=([^;]*);.*Max-Age=(\d+)/.exec(cookie)!
@@ -297,7 +301,10 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
           const token = /(dpr_[\w-]+)/.exec(cookie ?? body)?.[1]
           if (token) book.give(sessionOf(token), 'owner', generationOf(token), keysOf(ask.headers['idempotency-key']))
         }
-        if (tab.diesWhen === 'answered') return tab.die()
+        if (tab.diesWhen === 'answered') {
+          tab.die()
+          return
+        }
         const hear = () => deliver(tab, () => resolve(new Response(status === 204 ? null : body, { status, headers })))
         if (is('told late')) loop.after(late % 2000, hear)
         else hear()
@@ -382,7 +389,11 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   /** Whether the owner is, as far as anybody knows, signed in on that machine. */
   function isOwners(device: Device): boolean {
     if (device.isOut || isBusy(device) || device.session === undefined) return false
-    return book.isLive(database.rows.get(device.session)) && book.sessions.get(device.session)!.endedAt > loop.now()
+    // A cookie of which no successor ever came is idle from when it came.
+    if (device.jar && device.jar.until <= loop.now()) return false
+    const { isRobbed, endedAt } = book.sessions.get(device.session)!
+    // Whom a thief pursues may well be signed out: that is what happens to both.
+    return !isRobbed && endedAt > loop.now() && book.isLive(database.rows.get(device.session))
   }
 
   async function use(device: Device, number: number): Promise<void> {
@@ -449,14 +460,21 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
 
   const thieves: Thief[] = []
 
+  const memoryOf = ({ storage }: Device) => JSON.parse([...storage.values()][0] ?? '{}')
+
+  /** The refresh token that a machine holds. */
+  function tokenOf(device: Device): string | undefined {
+    if (device.plan.kind !== 'browser') return memoryOf(device).token
+    return device.jar && device.jar.until > loop.now() ? device.jar.value : undefined
+  }
+
   function rob(device: Device, { withKey, keyless, asks }: Happening & { what: 'theft' }): void {
-    const memory = JSON.parse([...device.storage.values()][0] ?? '{}')
-    const token = device.plan.kind === 'browser' ? device.jar?.value : memory.token
+    const token = tokenOf(device)
     if (token === undefined) return
     const session = sessionOf(token)
     const known = book.sessions.get(session)!
     known.isRobbed = true
-    const stolenKey = withKey ? memory.key : undefined
+    const stolenKey = withKey ? memoryOf(device).key : undefined
     if (stolenKey) known.lootKeys.add(stolenKey)
     book.count('thefts tried')
     tell(
@@ -498,18 +516,18 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
 
   // What was planned.
 
-  function happen(happening: Happening): void {
+  function happen(happening: Happening): unknown {
     switch (happening.what) {
       case 'use':
-        return void use(devices[happening.device]!, happening.tab)
+        return use(devices[happening.device]!, happening.tab)
       case 'sign out':
-        return void signOut(devices[happening.device]!, happening.tab)
+        return signOut(devices[happening.device]!, happening.tab)
       case 'sign out elsewhere':
-        return void signOutElsewhere(devices[happening.device]!, happening.tab)
+        return signOutElsewhere(devices[happening.device]!, happening.tab)
       case 'theft':
         return rob(devices[happening.device]!, happening)
       case 'net':
-        return void devices[happening.device]!.faults.push(happening)
+        return devices[happening.device]!.faults.push(happening)
       case 'die': {
         const tab = devices[happening.device]!.tabs[happening.tab]
         if (!tab || tab.isDead) return
@@ -612,11 +630,12 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   async function everybodyGetsIn(): Promise<void> {
     const waiting: Promise<void>[] = []
     for (const device of devices) {
-      if (device.session === undefined || book.sessions.get(device.session)!.isRobbed) continue
       const wasOwners = isOwners(device)
       for (let number = 0; number < device.plan.tabs && wasOwners; number++) {
         const tab = open(device, number)
         const check = async () => {
+          // Of a sign-in whose tab died before it told the others, they do not know; they find it when they look for it.
+          if (tab.client.getSession().status === 'signed-out') await tab.client.getAccessToken({ forceFresh: true })
           const { status } = await tab.client.fetch(`${site}/me`)
           if (status !== 200 && isOwners(device)) book.fail(goodTokens, `${tab.name}, asking in peace, hears ${status}`)
         }
@@ -635,7 +654,12 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   }
 
   async function everyThiefIsCaught(): Promise<void> {
-    const isOpen = ({ session, device }: Thief) => isOwners(device) && device.session === session
+    // An owner who stayed away until the cookie was gone never comes back, and the thief goes on alone.
+    const isOpen = ({ session, device }: Thief) => {
+      const token = tokenOf(device)
+      const isBack = !device.isOut && token !== undefined && sessionOf(token) === session
+      return isBack && book.isLive(database.rows.get(session))
+    }
     for (let round = 0; round < 4 && thieves.some(isOpen) && !book.broken; round++) {
       await loop.run(3 * reuseInterval + 5 * second)
       const atLarge = thieves.filter(isOpen)
