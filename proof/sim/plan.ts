@@ -79,6 +79,8 @@ export type Happening = { at: number } & (
 export interface Plan {
   seed: number
   days: number
+  /** Whether a `shell` runs several programs at once on its file: more than is promised, see run.ts. */
+  atOnce: boolean
   devices: DevicePlan[]
   /** How far each server's clock is off. */
   servers: number[]
@@ -100,14 +102,14 @@ const names: Record<Kind, string[]> = {
   shell: ['shell', 'build machine'],
 }
 
-export function makePlan(seed: number, days: number): Plan {
+export function makePlan(seed: number, days: number, atOnce = false): Plan {
   const chance = chanceOf(seed, 0)
   const devices: DevicePlan[] = []
   for (let count = 1 + chance.below(3); count > 0; count--) {
     const kind = chance.pick<Kind>(['browser', 'browser', 'phone', 'shell'])
     const name = names[kind].find((each) => !devices.some((device) => device.name === each))
     if (name === undefined) continue
-    const tabs = kind === 'browser' ? 1 + chance.below(3) : 1
+    const tabs = kind === 'browser' || (kind === 'shell' && atOnce) ? 1 + chance.below(3) : 1
     const locks = kind === 'browser' && chance.next() < 0.8
     devices.push({ name, kind, tabs, locks, rate: 1 + (chance.next() - 0.5) / 100, stopsAsleep: chance.next() < 0.5 })
   }
@@ -117,6 +119,7 @@ export function makePlan(seed: number, days: number): Plan {
   const plan: Plan = {
     seed,
     days,
+    atOnce,
     devices,
     servers,
     algorithm: chance.next() < 0.25 ? 'EdDSA' : 'HS256',

@@ -14,7 +14,6 @@ export const tallied = [
   'sign-ins',
   'sign-outs',
   'calls of the app',
-  'faults',
   'thefts tried',
   'thieves caught',
   'thieves too late',

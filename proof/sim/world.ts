@@ -143,7 +143,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     server.web = createFetchAuth(auth, {
       authenticate: () => ({ subject: 'ada' }),
       onError(error) {
-        if (!isDaypassError(error) || !error.code.startsWith('ERR_STORE_')) throw error
+        if (isDaypassError(error) && error.code.startsWith('ERR_STORE_')) return
+        book.fail(noBadLuck, `a server fails: ${error}`)
       },
     })
     return server
@@ -231,7 +232,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     const gone = new AbortController()
     const ask: Ask = { status: 0, method, path, headers, body: String(init.body ?? ''), from: device.plan.name, gone }
     // Most trouble is kept for refreshes.
-    const isSpared = path === '/me' || (path === '/auth/login' && chance.below(4) > 0)
+    const isOffline = loop.now() < device.offlineUntil
+    const isSpared = isOffline || path === '/me' || (path === '/auth/login' && chance.below(4) > 0)
     const planned = isSpared ? undefined : device.faults.shift()
     const is = (...faults: NetFault[]) => planned !== undefined && faults.includes(planned.fault)
     const late = planned?.delay ?? 0
@@ -252,8 +254,9 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
           `  (${planned.fault}${is('request late', 'answer late', 'request twice', 'told late') ? `, ${late} ms` : ''})`,
         )
       }
-      if (loop.now() < device.offlineUntil) {
+      if (isOffline) {
         fault('offline')
+        tell('  (offline)')
         loop.after(5, drop)
         return
       }
@@ -326,7 +329,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     if (old && !old.isDead) return old
     const { name, kind } = device.plan
     const tab: Tab = {
-      name: kind === 'browser' ? `${name}, tab ${number + 1}` : name,
+      name: device.plan.tabs > 1 ? `${name}, ${kind === 'browser' ? 'tab' : 'program'} ${number + 1}` : name,
       number,
       device,
       realm: undefined!,
@@ -366,7 +369,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         ...(kind !== 'browser' && { storage }),
       }),
     )
-    if (kind !== 'shell') runIn(tab.realm, () => tab.client.subscribe(() => look(tab)))
+    if (!isCommandOn(device)) runIn(tab.realm, () => tab.client.subscribe(() => look(tab)))
     return tab
   }
 
@@ -396,10 +399,13 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     return !isRobbed && endedAt > loop.now() && book.isLive(database.rows.get(device.session))
   }
 
+  /** A command does one thing and ends. */
+  const isCommandOn = (device: Device) => device.plan.kind === 'shell' && !plan.atOnce
+
   async function use(device: Device, number: number): Promise<void> {
     if (device.isAsleep || isBusy(device)) return
     const tab = open(device, number)
-    const isCommand = device.plan.kind === 'shell'
+    const isCommand = isCommandOn(device)
     for (const other of device.tabs) if (other && !other.isDead) other.isHidden = other !== tab
     wakeUp(device, 'visibilitychange')
     const { status } = tab.client.getSession()
@@ -697,5 +703,6 @@ export function duration(milliseconds: number): string {
   if (milliseconds < second) return `${milliseconds} ms`
   if (milliseconds < minute) return `${Math.round(milliseconds / second)} s`
   if (milliseconds < 60 * minute) return `${Math.round(milliseconds / minute)} min`
-  return `${(milliseconds / (60 * minute)).toFixed(1)} h`
+  if (milliseconds < 2 * day) return `${(milliseconds / (60 * minute)).toFixed(1).replace('.0', '')} h`
+  return `${Math.round(milliseconds / day)} days`
 }
