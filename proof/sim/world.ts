@@ -648,7 +648,9 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         const fail = (error: any) => {
           if (isOwners(device)) book.fail(noBadLuck, `${tab.name}, asking in peace, hears ${error.code ?? error}`)
         }
-        waiting.push(runIn(tab.realm, check).catch(fail))
+        // A lost race after a long outage may end a client's patience at once: not signed out, and asking again is enough.
+        const again = () => loop.sleep(10 * second).then(() => runIn(tab.realm, check))
+        waiting.push(runIn(tab.realm, check).catch(again).catch(again).catch(fail))
       }
     }
     let isDone = waiting.length === 0
