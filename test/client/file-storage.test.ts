@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createFileStorage } from '../../src/client/file-storage.ts'
 import { createClient } from '../../src/client/index.ts'
+import { startDaypass } from './daypass-server.ts'
 import { credentials, startServer } from './scripted-server.ts'
 
 async function makeFolder(t: TestContext): Promise<string> {
@@ -140,4 +141,40 @@ test('several processes write and are killed at it: whoever reads finds a whole 
   }
   assert.ok(seen.size > 1, 'the others have written')
   assert.ok(kills > 3)
+})
+
+test('several programs refresh one session from one file, a third of the answers lost: nobody is signed out', {
+  timeout: 60_000,
+}, async (t) => {
+  const server = await startDaypass(t, { reuseInterval: 30 })
+  const path = join(await makeFolder(t), 'session.json')
+  await createClient({ baseUrl: `${server.url}/auth`, storage: createFileStorage(path) }).signIn({ password: 'right' })
+  const worker = new URL('./file-session-worker.ts', import.meta.url)
+  const workers = [1, 2, 3].map(() =>
+    fork(worker, [path, server.url], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),
+  )
+  t.after(() => workers.forEach((each) => void each.kill('SIGKILL')))
+  let refreshes = 0
+  for (let round = 0; round < 4; round++) {
+    // Hours go by between the rounds: a key that one program wrote over another's would now make its owner a thief.
+    server.expireTokens()
+    const told = workers.map((each) => new Promise<any>((resolve) => each.once('message', resolve)))
+    for (const each of workers) each.send('go')
+    for (let i = 0; i < 20; i++) {
+      server.faults.push(async (response, commit) => {
+        await commit()
+        response.destroy()
+      })
+      await new Promise((resolve) => setTimeout(resolve, 30))
+    }
+    server.faults.length = 0
+    for (const each of workers) each.send('stop')
+    for (const { refreshes: own, over } of await Promise.all(told)) {
+      assert.equal(over, undefined)
+      refreshes += own
+    }
+  }
+  t.diagnostic(`${refreshes} refreshes, ${server.rotations()} rotations`)
+  assert.ok(refreshes > 6)
+  assert.ok(!server.happened('reused', 'revoked'))
 })
