@@ -179,7 +179,7 @@ export function createClient(options: ClientOptions): DaypassClient {
 
       // A visitor's first question is no renewal: there is nothing yet to renew.
       if (snapshot.expiresAt) show('refreshing')
-      const { token: refreshToken, last, key = btoa(String.fromCharCode(...random(18))) } = sent
+      const { token: refreshToken, last, key = random(16).join('.') } = sent
       await remember({ token: refreshToken, last, key })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
       const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys })
@@ -285,6 +285,8 @@ export function createClient(options: ClientOptions): DaypassClient {
       // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
       request.abort()
       return lock(async () => {
+        // Whoever dies with the cookie in the jar already is not to be told at the next page that nobody is signed in.
+        if ((await recall()).out) await remember({})
         const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
         if (access) await remember({ token: refreshToken })
         own.signal.throwIfAborted()
