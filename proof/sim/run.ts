@@ -39,7 +39,7 @@ async function work({ from, count, days, atOnce }: Job): Promise<Done> {
 
 const assumptions = `Assumed: a message arrives within ${duration(longestDelay)} or never, and servers' clocks differ by at most ${duration(2 * largestSkew)} (the reuse
 interval is ${duration(reuseInterval)}); a failover loses refreshes, never a sign-in or an end that was answered; of several tabs on one
-jar none dies between a Set-Cookie and its own note of it; programs on one file run one after another.
+jar, or at a sign-in, none dies between a Set-Cookie and its own note of it; programs on one file take turns.
 `
 
 async function tellOne(seed: number, days: number, atOnce: boolean): Promise<void> {

@@ -295,13 +295,20 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
           drop()
           return
         }
+        // A page that dies between a sign-in's cookie and its own note of it signs in again: the note of the sign-out before
+        // stands, and rightly, for nothing may bring back what was signed out.
+        if (isPage && path === '/auth/login' && tab.diesWhen !== undefined) {
+          tab.die()
+          return
+        }
         const cookie = headers['set-cookie']
         if (isPage && cookie) {
           const [, value, maxAge] = /^[^=]+=([^;]*);.*Max-Age=(\d+)/.exec(cookie)!
           device.jar = Number(maxAge) > 0 ? { value: value!, until: loop.now() + Number(maxAge) * 1000 } : undefined
         }
         if (path === '/auth/refresh' && status === 200) {
-          const token = /(dpr_[\w-]+)/.exec(cookie ?? body)?.[1]
+          // Whole: half an answer may end in the middle of one.
+          const token = /(dpr_[\w-]{83})/.exec(cookie ?? body)?.[1]
           if (token) book.give(sessionOf(token), 'owner', generationOf(token), keysOf(ask.headers['idempotency-key']))
         }
         if (tab.diesWhen === 'answered') {

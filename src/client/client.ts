@@ -285,8 +285,6 @@ export function createClient(options: ClientOptions): DaypassClient {
       // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
       request.abort()
       return lock(async () => {
-        // Whoever dies with the cookie in the jar already is not to be told at the next page that nobody is signed in.
-        if ((await recall()).out) await remember({})
         const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
         if (access) await remember({ token: refreshToken })
         own.signal.throwIfAborted()
