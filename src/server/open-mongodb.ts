@@ -3,14 +3,18 @@
 import { DaypassError } from '../core/errors.ts'
 import { createMongoStore } from '../stores/mongodb.ts'
 import { createMongoAccounts } from './accounts-mongodb.ts'
+import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
 /** Opens sessions and accounts in one database. Throws `ERR_OPTION_INVALID` where the driver is missing or the URL wrong. */
 export async function openMongo(url: string): Promise<Stores> {
-  const { MongoClient } = await load('mongodb')
+  const mongodb = await importPeer('mongodb')
+  if (mongodb === undefined) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE names MongoDB; install its driver: npm install mongodb')
+  }
   let client: any
   try {
-    client = new MongoClient(url, {
+    client = new mongodb.MongoClient(url, {
       appName: 'daypass',
       maxPoolSize: 20,
       connectTimeoutMS: 3000,
@@ -36,14 +40,4 @@ export async function openMongo(url: string): Promise<Stores> {
 function nameIn(url: string): string | undefined {
   const name = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url)?.[1]
   return name && decodeURIComponent(name)
-}
-
-/** An optional peer: the name is no literal, so that nothing that bundles us looks for it. */
-async function load(name: string): Promise<any> {
-  try {
-    return await import(name)
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE names MongoDB; install its driver: npm install ${name}`)
-  }
 }

@@ -3,6 +3,7 @@
 import { DaypassError } from '../core/errors.ts'
 import { createPostgresStore, type PgPool, type PostgresJs } from '../stores/postgres.ts'
 import { createPostgresAccounts } from './accounts-postgres.ts'
+import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
 /** Opens sessions and accounts in one PostgreSQL. Throws `ERR_OPTION_INVALID` where no driver is installed. */
@@ -16,18 +17,8 @@ interface Opened {
   close(): Promise<void>
 }
 
-/** An optional peer: the name is no literal, so that nothing that bundles us looks for it. */
-async function load(name: string): Promise<any> {
-  try {
-    return (await import(name)).default
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ERR_MODULE_NOT_FOUND') return undefined
-    throw error
-  }
-}
-
 async function openPg(url: string): Promise<Opened | undefined> {
-  const pg = await load('pg')
+  const pg = (await importPeer('pg'))?.default
   if (pg === undefined) return undefined
   const pool = new pg.Pool({ connectionString: url, max: 10, connectionTimeoutMillis: 3000, keepAlive: true })
   // A connection that breaks while nobody uses it is replaced; unheard, it would end the process.
@@ -36,7 +27,7 @@ async function openPg(url: string): Promise<Opened | undefined> {
 }
 
 async function openPostgresJs(url: string): Promise<Opened | undefined> {
-  const postgres = await load('postgres')
+  const postgres = (await importPeer('postgres'))?.default
   if (postgres === undefined) return undefined
   // Named statements live in a server session, which PgBouncer's transaction mode does not keep; its own look at the
   // types fails uncaught where the engine is starting up.

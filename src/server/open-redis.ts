@@ -6,6 +6,7 @@ import { withDeadline } from '../stores/deadline.ts'
 import { createRedisStore } from '../stores/redis.ts'
 import type { RedisClient } from '../stores/redis-client.ts'
 import { createRedisAccounts } from './accounts-redis.ts'
+import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
 interface Opened {
@@ -67,21 +68,11 @@ function readAddress(url: string): Address {
   }
 }
 
-/** An optional peer: the name is no literal, so that nothing that bundles us looks for it. */
-async function load(name: string): Promise<any> {
-  try {
-    return await import(name)
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ERR_MODULE_NOT_FOUND') return undefined
-    throw error
-  }
-}
-
 // A host that vanished answers nothing and closes nothing; TCP alone would wait for it for a quarter of an hour.
 const silence = 6000
 
 async function openIoredis({ isCluster, urls, isEncrypted, ...credentials }: Address): Promise<Opened | undefined> {
-  const ioredis = await load('ioredis')
+  const ioredis = await importPeer('ioredis')
   if (ioredis === undefined) return undefined
   const options = {
     connectTimeout: 3000,
@@ -99,7 +90,7 @@ async function openIoredis({ isCluster, urls, isEncrypted, ...credentials }: Add
 }
 
 async function openNodeRedis({ isCluster, urls, isEncrypted, ...credentials }: Address): Promise<Opened | undefined> {
-  const redis = await load('redis')
+  const redis = await importPeer('redis')
   if (redis === undefined) return undefined
   const socket = { connectTimeout: 3000, reconnectStrategy: (tries: number) => Math.min(50 * 2 ** tries, 1000) }
   const tls = isEncrypted ? { tls: true } : {}

@@ -24,6 +24,8 @@ export interface FaultyProxy {
   port: number
   /** How many connections it has cut. */
   cuts(): number
+  /** Resolves when it has cut so many: what a load under it waits for, as chance alone promises no number. */
+  untilCut(count: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -40,7 +42,7 @@ export interface FaultyProxy {
  * const proxy = await startFaultyProxy({ port: 5432 })
  * const pool = new pg.Pool({ host: proxy.host, port: proxy.port })
  * pool.on('error', () => {})
- * await runConcurrencyKit({ stores: [createPostgresStore(pool)] })
+ * await runConcurrencyKit({ stores: [createPostgresStore(pool)], meanwhile: () => proxy.untilCut(20) })
  * await pool.end()
  * await proxy.close()
  * ```
@@ -81,6 +83,9 @@ export async function startFaultyProxy(options: FaultyProxyOptions): Promise<Fau
     host: '127.0.0.1',
     port: (server.address() as AddressInfo).port,
     cuts: () => cuts,
+    async untilCut(count) {
+      while (cuts < count) await delay(5)
+    },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
       for (const socket of open) socket.destroy()

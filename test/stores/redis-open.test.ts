@@ -14,7 +14,7 @@ import { redisMissing, startRedis } from '../engines/redis.ts'
 async function openWithout(hidden: string[], url: string) {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
-      if (hidden.includes(specifier) && /open-redis/.test(context.parentURL ?? '')) {
+      if (hidden.includes(specifier) && /server\/peer/.test(context.parentURL ?? '')) {
         throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
       }
       return next(specifier, context)
