@@ -4,8 +4,6 @@
 export interface TokenCache<T> {
   get(token: string): T | undefined
   set(token: string, value: T): void
-  delete(token: string): void
-  clear(): void
 }
 
 /**
@@ -23,12 +21,6 @@ export function createTokenCache<T>(maxEntries: number): TokenCache<T> {
       if (maxEntries === 0) return
       if (entries.size >= maxEntries) entries.delete(entries.keys().next().value!)
       entries.set(token.slice(-24), { token, value })
-    },
-    delete(token) {
-      entries.delete(token.slice(-24))
-    },
-    clear() {
-      entries.clear()
     },
   }
 }

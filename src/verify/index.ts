@@ -5,7 +5,7 @@ import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { createTokenCache } from './cache.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
-import { type FindKey, type Jwk, localKeys, remoteKeys } from './keys.ts'
+import { type Jwk, type Keys, localKeys, remoteKeys } from './keys.ts'
 
 export { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
 export type { AccessToken } from './access-token.ts'
@@ -73,22 +73,15 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   if (!(clockTolerance >= 0 && clockTolerance <= 300_000)) throw option('`clockTolerance` must be 0 to 300 seconds.')
   if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
 
-  const cache = createTokenCache<{ token: AccessToken<C>; answer: Promise<AccessToken<C>>; until: number }>(cacheSize)
-  const { findKey, rememberFor } = keySource()
-  /** One more whenever keys were fetched. */
-  let keysVersion = 0
+  const cache = createTokenCache<Remembered<C>>(cacheSize)
+  const { keys, rememberFor } = keySource()
 
-  function keySource(): { findKey: FindKey; rememberFor: number } {
+  function keySource(): { keys: Keys; rememberFor: number } {
     const { jwks = new URL('/.well-known/jwks.json', issuer) } = options
-    if (typeof jwks === 'object' && 'keys' in jwks) return { findKey: localKeys(jwks.keys), rememberFor: Infinity }
+    if (typeof jwks === 'object' && 'keys' in jwks) return { keys: localKeys(jwks.keys), rememberFor: Infinity }
     const cooldown = options.jwksCooldown ?? 30
-    // Whatever was remembered under keys that may be gone is checked again under those that are there now.
-    const onFetched = () => {
-      keysVersion++
-      cache.clear()
-    }
-    const findKey = remoteKeys(new URL(jwks), { maxAge: jwksMaxAge, cooldown, fetch: options.fetch, onFetched })
-    return { findKey, rememberFor: jwksMaxAge * 1000 }
+    const keys = remoteKeys(new URL(jwks), { maxAge: jwksMaxAge, cooldown, fetch: options.fetch })
+    return { keys, rememberFor: jwksMaxAge * 1000 }
   }
 
   function checked(token: AccessToken<C>): AccessToken<C> {
@@ -100,18 +93,16 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     if (typeof text !== 'string') throw invalid('not a text')
     const { typ, ...header } = readHeader(text)
     if (!isAccessTokenType(typ)) throw invalid('its type is not at+jwt')
-    const key = await findKey(header)
-    const version = keysVersion
+    const keySet = keys.current()
+    const key = await keys.find(header)
     if (key === undefined) throw invalid('no key for its alg and kid')
     const claims = parseStrictObject(await readSigned(text, key, header.alg))
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
-    // Not where newer keys came while this was checked with one of the older.
-    if (version === keysVersion) {
-      const until = Math.min(token.expiresAt + clockTolerance, now + rememberFor)
-      cache.set(text, { token, answer: Promise.resolve(token), until })
-    }
+    const until = Math.min(token.expiresAt + clockTolerance, now + rememberFor)
+    // With the keys as they were before it was looked for: where others came meanwhile, nobody knows which of them it was.
+    cache.set(text, { token, answer: Promise.resolve(token), until, keySet })
     return checked(token)
   }
 
@@ -121,17 +112,26 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
       const seen = typeof text === 'string' ? cache.get(text) : undefined
       if (seen === undefined) return verifyUnseen(text)
       try {
-        if (clock() < seen.until) {
+        // What rests on keys that may be gone is checked again with those that are there now.
+        if (clock() < seen.until && seen.keySet === keys.current()) {
           checked(seen.token)
           return seen.answer
         }
       } catch (error) {
         return Promise.reject(error)
       }
-      cache.delete(text)
       return verifyUnseen(text)
     },
   }
+}
+
+/** A token that was verified, and what that rests on. */
+interface Remembered<C> {
+  token: AccessToken<C>
+  answer: Promise<AccessToken<C>>
+  /** Milliseconds since the epoch. */
+  until: number
+  keySet: unknown
 }
 
 /** RFC 9068 §4; media types are compared without case, and "application/" may be left out (RFC 7515 §4.1.9). */

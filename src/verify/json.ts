@@ -21,9 +21,9 @@ export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | 
 // `ignoreBOM` keeps the mark in the text, and JSON.parse then refuses it.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const maxDepth = 32
-const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
+const token = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
 
-/** Walks a text that JSON.parse has accepted: strings and brackets are all there is to see. */
+/** Walks a text that JSON.parse has accepted: strings, brackets and commas are all there is to see. */
 function hasUniqueMembers(text: string): boolean {
   const open: (Set<string> | null)[] = []
   let expectName = false
@@ -34,14 +34,13 @@ function hasUniqueMembers(text: string): boolean {
       expectName = part === '{'
     } else if (part === '}' || part === ']') {
       open.pop()
-      expectName = false
     } else if (part === ',') {
       expectName = open.at(-1) !== null
-    } else if (part !== ':' && expectName) {
-      const names = open.at(-1)
+    } else if (expectName) {
+      const names = open.at(-1)!
       const name = JSON.parse(part) as string
-      if (name === '__proto__' || names?.has(name)) return false
-      names?.add(name)
+      if (name === '__proto__' || names.has(name)) return false
+      names.add(name)
       expectName = false
     }
   }

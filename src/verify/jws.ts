@@ -9,7 +9,7 @@ import { algorithms, type VerificationKey } from './keys.ts'
 /** What a header says that is believed. */
 export interface JwsHeader {
   alg: string
-  kid?: string
+  kid: string | undefined
   /** As it came; what it must be is the reader's business. */
   typ: unknown
 }
@@ -28,7 +28,7 @@ export function readHeader(text: string): JwsHeader {
   if (typeof alg !== 'string' || !algorithms.has(alg)) throw invalid('its algorithm is not allowed')
   if (crit !== undefined || b64 !== undefined) throw invalid('it has extensions that nobody understands')
   if (kid !== undefined && typeof kid !== 'string') throw invalid('its kid is not a text')
-  return kid === undefined ? { alg, typ } : { alg, kid, typ }
+  return { alg, kid, typ }
 }
 
 /** The payload's bytes, where the signature is the key's by exactly this algorithm. Throws `ERR_ACCESS_TOKEN_INVALID`. */

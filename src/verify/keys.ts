@@ -1,6 +1,6 @@
 // Which keys may check an access token, and which algorithm does each of them do?
 
-import { createRemoteJWKSet, customFetch, importJWK } from 'jose'
+import { createRemoteJWKSet, customFetch, importJWK, type JWKSCacheInput, jwksCache } from 'jose'
 import { DaypassError } from '../core/errors.ts'
 
 /** A JSON Web Key (RFC 7517). Public here, but for `kty: "oct"`. */
@@ -22,13 +22,20 @@ export interface Jwk {
 export type VerificationKey = Awaited<ReturnType<typeof importJWK>>
 
 /** Finds the key that a header names, for exactly the algorithm it is for; undefined where there is none. */
-export type FindKey = (header: { alg: string; kid?: string }) => Promise<VerificationKey | undefined>
+export type FindKey = (header: { alg: string; kid: string | undefined }) => Promise<VerificationKey | undefined>
+
+/** Where keys come from. */
+export interface Keys {
+  find: FindKey
+  /** Which set of keys it is: another object as soon as others are there. */
+  current(): unknown
+}
 
 /** The algorithms that access tokens may have. Nothing else is ever tried (RFC 8725 §3.1). */
 export const algorithms: ReadonlySet<string> = new Set(['EdDSA', 'Ed25519', 'ES256', 'RS256', 'HS256'])
 
 /** Keys that are known from the start; weak or unusable ones throw `ERR_KEY_WEAK` now, not at the first request. */
-export function localKeys(jwks: readonly Jwk[]): FindKey {
+export function localKeys(jwks: readonly Jwk[]): Keys {
   if (jwks.length === 0) throw new DaypassError('ERR_OPTION_INVALID', 'The key set is empty.')
   const keys = jwks.map((jwk) => {
     const alg = jwk.alg ?? algorithmOf(jwk)
@@ -42,11 +49,12 @@ export function localKeys(jwks: readonly Jwk[]): FindKey {
     }
     return { kid: jwk.kid, alg, load }
   })
-  return async ({ alg, kid }) => {
+  async function find({ alg, kid }: Parameters<FindKey>[0]) {
     const found = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
     // Without a kid there must be no choice: a token is not tried against one key after another.
     return found.length === 1 ? found[0]!.load() : undefined
   }
+  return { find, current: () => jwks }
 }
 
 /**
@@ -55,13 +63,16 @@ export function localKeys(jwks: readonly Jwk[]): FindKey {
  */
 export function remoteKeys(
   url: URL,
-  options: { maxAge: number; cooldown: number; fetch?: typeof fetch | undefined; onFetched: () => void },
-): FindKey {
+  options: { maxAge: number; cooldown: number; fetch?: typeof fetch | undefined },
+): Keys {
   const load = options.fetch ?? fetch
   // jose counts the cool-down from the last success; while the keys cannot be had, nobody may make us ask all the time.
   const pause = Math.min(options.cooldown, 1) * 1000
   let failedAt = Number.NEGATIVE_INFINITY
-  const find = createRemoteJWKSet(url, {
+  // jose writes down here what it fetched, in the same instant in which it begins to use it.
+  const fetched: JWKSCacheInput = {}
+  const findRemote = createRemoteJWKSet(url, {
+    [jwksCache]: fetched,
     cacheMaxAge: options.maxAge * 1000,
     cooldownDuration: options.cooldown * 1000,
     timeoutDuration: 5000,
@@ -72,7 +83,6 @@ export function remoteKeys(
       try {
         const response = await load(...args)
         failedAt = response.status === 200 ? Number.NEGATIVE_INFINITY : performance.now()
-        if (response.status === 200) options.onFetched()
         return response
       } catch (error) {
         failedAt = performance.now()
@@ -80,18 +90,18 @@ export function remoteKeys(
       }
     },
   })
-  return async (header) => {
+  async function find(header: Parameters<FindKey>[0]) {
     // A shared secret never comes from a public address.
     if (header.alg === 'HS256') return undefined
     try {
-      return (await find(header as Parameters<typeof find>[0])) as VerificationKey
+      return (await findRemote(header as Parameters<typeof findRemote>[0])) as VerificationKey
     } catch (cause) {
       const code = (cause as { code?: string }).code
       if (code === 'ERR_JWKS_NO_MATCHING_KEY' || code === 'ERR_JWKS_MULTIPLE_MATCHING_KEYS') return undefined
-      if (code === 'ERR_JOSE_NOT_SUPPORTED') return undefined
       throw new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause })
     }
   }
+  return { find, current: () => fetched.jwks }
 }
 
 function algorithmOf(jwk: Jwk): string {

@@ -38,9 +38,9 @@ const groupsOf = (name: string): Group[] => load(`wycheproof/${name}_test.json`)
 /** The payload of a JWS, or the code that refuses it. */
 async function verify(jws: unknown, keys: Jwk[]): Promise<Uint8Array | string> {
   try {
-    const findKey = localKeys(keys)
+    const { find } = localKeys(keys)
     const header = readHeader(typeof jws === 'string' ? jws : JSON.stringify(jws))
-    const key = await findKey(header)
+    const key = await find(header)
     if (key === undefined) return 'no key'
     return await readSigned(jws as string, key, header.alg)
   } catch (error) {
@@ -179,7 +179,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
           }
           const signature = signatureOf(vector)
           // The key as the verifier holds it, and the primitive that jose asks.
-          const held = await localKeys([jwk])({ alg, kid: 'vector' })
+          const held = await localKeys([jwk]).find({ alg, kid: 'vector' })
           const key =
             held instanceof Uint8Array
               ? await crypto.subtle.importKey('raw', new Uint8Array(held), algorithm as never, false, ['verify'])

@@ -30,9 +30,9 @@ test('the tolerance counts for what is remembered as for what is not', async () 
   const time = createFakeClock(now)
   const verifier = makeVerifier({ clock: time.clock, clockTolerance: 5 })
   const token = makeToken(payloadOf({ exp: seconds + 10 }))
-  await verifier.verify(token)
+  const first = await verifier.verify(token)
   time.advance(14.999)
-  await verifier.verify(token)
+  assert.equal(await verifier.verify(token), first)
   time.advance(0.001)
   await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
 })
@@ -50,6 +50,7 @@ test('a revocation is asked on every hit: the next verification after it fails',
   assert.equal(asked.length, 3)
   revoked.add(asked[0]!)
   for (let i = 0; i < 2; i++) await refused(token, 'ERR_ACCESS_TOKEN_REVOKED', verifier)
+  assert.equal(asked.length, 5, 'once each: its signature was not checked again')
   await refused(makeToken(payloadOf({ jti: 'token-2' })), 'ERR_ACCESS_TOKEN_REVOKED', verifier)
   await verifier.verify(makeToken(payloadOf({ sid: 'BBBBBBBBBBBBBBBBBBBBBB' })))
 })
@@ -105,8 +106,6 @@ test('the cache is bounded: the oldest goes first, and 0 remembers nothing', asy
     left,
     Array.from({ length: 100 }, (_, i) => 900 + i),
   )
-  cache.clear()
-  assert.equal(cache.get('token-999'.padStart(40, '.')), undefined)
 
   const small = makeVerifier({ cacheSize: 2 })
   const tokens = [1, 2, 3].map((i) => makeToken(payloadOf({ jti: `token-${i}` })))

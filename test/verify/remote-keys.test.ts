@@ -7,6 +7,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { isDaypassError } from '../../src/core/errors.ts'
+import { createFakeClock } from '../../src/testing/index.ts'
 import { createVerifier, type Jwk, type VerifierOptions } from '../../src/verify/index.ts'
 import { audience, encode, issuer, payloadOf, refused, shared, signers } from './tokens.ts'
 
@@ -157,6 +158,90 @@ test('keys older than jwksMaxAge are fetched again, and what was verified by the
   await new Promise((resolve) => setTimeout(resolve, 120))
   await refused(token, 'ERR_ACCESS_TOKEN_INVALID', verifier)
   assert.ok(await verifier.verify(makeToken(b)))
+})
+
+test('keys fetched in vain push out nothing that is remembered', async (t) => {
+  const pair = makePair('a')
+  const server = await serveKeys(t, [pair.jwk])
+  const verifier = server.verifier({ jwksCooldown: 0 })
+  const token = makeToken(pair)
+  await verifier.verify(token)
+  const first = await verifier.verify(token)
+  server.answer = (response) => void response.writeHead(503).end('{}')
+  await assert.rejects(verifier.verify(makeToken(pair, {}, { kid: 'new' })), (error) =>
+    isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'),
+  )
+  assert.equal(server.requests.length, 2)
+  assert.equal(await verifier.verify(token), first)
+})
+
+test('what was verified is remembered for jwksMaxAge at most, by the app’s clock', async () => {
+  const pair = makePair('a')
+  const time = createFakeClock(Date.now())
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    clock: time.clock,
+    jwksMaxAge: 100,
+    fetch: async () => Response.json({ keys: [pair.jwk] }),
+  })
+  const token = makeToken(pair)
+  await verifier.verify(token)
+  const first = await verifier.verify(token)
+  time.advance(99)
+  assert.equal(await verifier.verify(token), first)
+  time.advance(1)
+  assert.notEqual(await verifier.verify(token), first)
+})
+
+test('a token checked with a key of before, while newer keys came, is not remembered', async () => {
+  const [a, b] = [makePair('a'), makePair('b')]
+  let keys = [a.jwk]
+  const fetch = async () => Response.json({ keys })
+  for (let i = 0; i < 20; i++) {
+    keys = [a.jwk]
+    const verifier = createVerifier({ issuer, audience, jwksCooldown: 0, fetch })
+    await verifier.verify(makeToken(a))
+    const old = makeToken(a, { jti: 'old' })
+    keys = [b.jwk]
+    await Promise.allSettled([verifier.verify(old), verifier.verify(makeToken(b))])
+    await refused(old, 'ERR_ACCESS_TOKEN_INVALID', verifier)
+  }
+})
+
+test('after keys that came, those that grew old may be asked for at once; after none came, not at once', async () => {
+  const pair = makePair('a')
+  let requests = 0
+  let isDown = false
+  const fetch = async () => {
+    requests++
+    if (isDown) throw new TypeError('fetch failed')
+    return Response.json({ keys: [pair.jwk] })
+  }
+  const verifier = createVerifier({ issuer, audience, jwksMaxAge: 0.01, jwksCooldown: 60, fetch })
+  for (const jti of ['1', '2']) {
+    await verifier.verify(makeToken(pair, { jti }))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  assert.equal(requests, 2)
+  isDown = true
+  for (let i = 0; i < 10; i++) {
+    await assert.rejects(verifier.verify(makeToken(pair, { jti: 'down' })), (error) => {
+      assert.ok(isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
+      return error.cause instanceof Error
+    })
+  }
+  assert.equal(requests, 3, 'one in a second')
+})
+
+test('a damaged key at the address is the fault of who published it: 503, and not 401', async () => {
+  const pair = makePair('a')
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    fetch: async () => Response.json({ keys: [{ ...pair.jwk, x: 'AAAA' }] }),
+  })
+  await assert.rejects(verifier.verify(makeToken(pair)), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
 })
 
 test('keys that cannot be had are 503, not 401: the caller is not signed out', async (t) => {

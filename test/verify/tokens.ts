@@ -67,15 +67,22 @@ export function makeVerifier(options: Partial<VerifierOptions> = {}) {
   return createVerifier({ issuer, audience, jwks, clock: () => now, fetch: neverFetch, ...options })
 }
 
-/** Asserts that a token is refused, soon, and with a text that says nothing of it. */
-export async function refused(token: unknown, code: ErrorCode = 'ERR_ACCESS_TOKEN_INVALID', verifier = makeVerifier()) {
+/** Asserts that a token is refused, soon, and with a text that says nothing of it; gives the cause, which is for the log. */
+export async function refused(
+  token: unknown,
+  code: ErrorCode = 'ERR_ACCESS_TOKEN_INVALID',
+  verifier = makeVerifier(),
+): Promise<unknown> {
+  let cause: unknown
   const began = performance.now()
   await assert.rejects(verifier.verify(token as string), (error) => {
     assert.ok(isDaypassError(error), String((error as Error)?.stack ?? error))
     assert.equal(error.code, code)
     assert.equal(error.status, 401)
     assert.equal(error.error, 'invalid_token')
+    cause = error.cause
     return true
   })
   assert.ok(performance.now() - began < 3000, 'refused fast')
+  return cause
 }
