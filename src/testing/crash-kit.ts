@@ -58,6 +58,7 @@ export async function runCrashKit(options: CrashKitOptions): Promise<KitReport> 
         else await Promise.race([victim.dieAtNextAnswer(), delay(200).then(victim.kill)])
         await victim.gone
         kills++
+        if (failure !== undefined) break
         const next = createWorker(source, secret)
         // One that cannot open the store is a finding, not bad luck.
         next.ready.catch((error) => {
@@ -82,6 +83,7 @@ export async function runCrashKit(options: CrashKitOptions): Promise<KitReport> 
     await clients.run(killAll())
     return await clients.finish(kills)
   } finally {
+    failure ??= 'over'
     for (const worker of workers) worker.kill()
     await Promise.all(workers.map((worker) => worker.gone))
     await store.close()

@@ -212,11 +212,13 @@ export async function createClients(
         const asking = Array.from({ length: tabs }, () => tab(client, isOver))
         return client.stolen === null ? asking : [...asking, thief(client, isOver)]
       })
+      const asked = Promise.all(all)
       try {
-        await until
+        // Where nobody has a session left to ask with, what was waited for may never come.
+        await Promise.race([until, asked])
       } finally {
         over = true
-        await Promise.all(all)
+        await asked
       }
     },
     async finish(kills) {

@@ -175,3 +175,28 @@ test('a store that loses a row now and then fails the concurrency kit', async ()
   store.find = async (id) => (calls % 500 === 0 ? null : good.find(id))
   await assert.rejects(runConcurrencyKit({ stores: [store] }), /signed out by bad luck/)
 })
+
+test('where everybody is signed out, the kit ends and says so, whatever it waits for', {
+  timeout: 20_000,
+}, async () => {
+  const good = createMemoryStore()
+  let calls = 0
+  const store: Store = { ...good, advance: async (step) => (++calls > 100 ? null : good.advance(step)) }
+  store.find = async (id) => (calls > 100 ? null : good.find(id))
+  const meanwhile = () => new Promise<void>(() => {})
+  await assert.rejects(runConcurrencyKit({ stores: [store], meanwhile }), /signed out by bad luck/)
+})
+
+test('an error that is none of Daypass’s ends the kit at once, as it is', { timeout: 20_000 }, async () => {
+  const good = createMemoryStore()
+  let calls = 0
+  const store: Store = {
+    ...good,
+    async advance(step) {
+      if (++calls > 100) throw new RangeError('the store’s own')
+      return good.advance(step)
+    },
+  }
+  const meanwhile = () => new Promise<void>(() => {})
+  await assert.rejects(runConcurrencyKit({ stores: [store], meanwhile }), /the store’s own/)
+})
