@@ -112,7 +112,7 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
   return {
     async identify(token) {
       const parts = token.split('.')
-      if (parts.length !== 3 || !parts.every(isCanonical)) return null
+      if (!parts.every(isCanonical)) return null
       try {
         const { payload, protectedHeader } = await compactVerify(token, key, { algorithms })
         // A token of another kind that has the same key: RFC 8725 §3.11.
@@ -127,16 +127,15 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
     },
     async find(token, context) {
       if (context.now >= until) return null
-      const payload = await verify(token, context.now)
-      if (payload === undefined || !(await accepts(payload))) return null
+      const expected = { algorithms, issuer, audience, currentDate: new Date(context.now) }
+      const verified = await jwtVerify(token, key, expected).catch(() => undefined)
+      if (verified === undefined || !(await accepts(verified.payload))) return null
+      const { payload } = verified
       const subject = options.subject ? options.subject(payload) : payload.sub
       if (typeof subject !== 'string' || subject === '') return null
       const kept = stored && (await stored.find(token, context))
       if (stored && kept?.subject !== subject) return null
       const expiresAt = Math.min((payload.exp ?? Number.POSITIVE_INFINITY) * 1000, until)
-      if (expiresAt === Number.POSITIVE_INFINITY && stored?.forget === undefined) {
-        throw wrong('adoptJwt: these tokens never expire; say `until` when they shall.')
-      }
       return {
         ...kept,
         subject,
@@ -146,15 +145,6 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
       }
     },
     ...(stored?.forget && { forget: (token: string) => stored.forget!(token) }),
-  }
-
-  async function verify(token: string, now: number): Promise<JWTPayload | undefined> {
-    try {
-      const expected = { ...(issuer !== undefined && { issuer }), ...(audience !== undefined && { audience }) }
-      return (await jwtVerify(token, key, { ...expected, algorithms, currentDate: new Date(now) })).payload
-    } catch {
-      return undefined
-    }
   }
 }
 
@@ -239,5 +229,5 @@ function readKey({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOptions
 }
 
 /** One spelling a text: what we would write ourselves. */
-const isCanonical = (part: string) => part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part
+const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part
 const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

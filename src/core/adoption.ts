@@ -65,15 +65,20 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
     }
   }
 
-  const find = ({ text }: OldToken, { ip, userAgent }: RequestOrigin) =>
-    ask(() => adopter.find(text, { now: clock(), ip, userAgent }))
+  const find = ({ text }: OldToken, now: number, { ip, userAgent }: RequestOrigin) =>
+    ask(() => adopter.find(text, { now, ip, userAgent }))
 
   /** Whose a token is that was never traded; null for nobody's, and where it was and its session is gone. */
   async function findUntraded(token: OldToken, request: RequestOrigin): Promise<Adopted<C> | null> {
-    const found = await find(token, request)
+    const now = clock()
+    const found = await find(token, now, request)
     if (found === null || adopter.forget !== undefined) return found
-    if (!((found.expiresAt ?? 0) > clock())) {
-      throw new DaypassError('ERR_OPTION_INVALID', 'An adopter without `forget` must say when a token `expiresAt`.')
+    // Against the instant that the app was asked about: its answer may take longer than the token has left.
+    if (!((found.expiresAt ?? 0) > now)) {
+      throw new DaypassError(
+        'ERR_OPTION_INVALID',
+        'An adopter without `forget` must say when a token `expiresAt`: adoptJwt with `until`, where tokens never expire.',
+      )
     }
     return (await store.find(token.markId)) === null ? found : null
   }
@@ -99,9 +104,9 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
   async function settle(token: OldToken, request: RequestOrigin): Promise<void> {
     if (adopter.forget !== undefined) return ask(() => adopter.forget!(token.text))
     // A token that is over needs no remembering.
-    const found = await find(token, request)
-    if (found === null) return
     const now = clock()
+    const found = await find(token, now, request)
+    if (found === null) return
     await create(tools.blankSession(token.markId, `adopted ${token.markId}`, now, found.expiresAt ?? now))
   }
 

@@ -226,7 +226,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     }
     const claims = await readClaims(given.claims, settings.claims)
     const session = blankSession(id, subject, now, now + settings.absoluteTimeout)
-    const { clientId = session.clientId, scope = '', authTime = session.authTime, amr = [], device = {} } = given
+    const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
     const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
     return { ...session, clientId, scope, claims, authTime, amr, device, idleExpiresAt }
   }
@@ -274,9 +274,9 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
         ? await adoption!.redeem(token, step, request)
         : await store.advance(step)
       const session = advanced?.session ?? (await store.find(sessionId))
-      if (session !== null && !isGenuine(token, session)) throw await forged(session, request)
-      const decision = advanced ? 'rotated' : decide(session, presented, now, reuseInterval)
       if (session === null) throw new DaypassError('ERR_SESSION_UNKNOWN')
+      if (!isGenuine(token, session)) throw await forged(session, request)
+      const decision = advanced ? 'rotated' : decide(session, presented, now, reuseInterval)
       const isGranted = decision === 'rotated' || decision === 'replayed' || decision === 'retried'
       if (isOld(token) && isGranted) await adoption!.settle(token, request)
 
@@ -347,7 +347,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
 
   async function refuse(
     session: Session,
-    decision: 'superseded' | 'reused' | 'revoked' | 'expired' | 'unknown',
+    decision: 'superseded' | 'reused' | 'revoked' | 'expired',
     presentedGeneration: number,
     request: RequestOrigin,
   ): Promise<DaypassError> {
@@ -363,14 +363,10 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
         return new DaypassError('ERR_REFRESH_TOKEN_REUSED')
       case 'expired':
         // Written down, so that a clock set back brings nothing to life again.
-        if (session.revokedAt === null && (await store.revoke(session.id, clock(), 'expired')) !== null) {
-          emit(session, { type: 'expired' }, request)
-        }
+        if ((await store.revoke(session.id, clock(), 'expired')) !== null) emit(session, { type: 'expired' }, request)
         return new DaypassError('ERR_SESSION_EXPIRED')
       case 'revoked':
         return new DaypassError('ERR_SESSION_REVOKED')
-      case 'unknown':
-        return new DaypassError('ERR_SESSION_UNKNOWN')
     }
   }
 

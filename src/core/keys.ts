@@ -116,8 +116,8 @@ function readSigningKey(key: SigningKey): Pair {
     }
     return secretPair(secretKey, key.kid)
   }
-  if ('privateKey' in key) return privatePair(key.algorithm, readKey(key.privateKey, createPrivateKey), key.kid)
-  const publicKey = readKey(key.publicKey, createPublicKey)
+  if ('privateKey' in key) return privatePair(key.algorithm, readKey(key.privateKey, 'private'), key.kid)
+  const publicKey = readKey(key.publicKey, 'public')
   const jwk = toJwk(key.algorithm, publicKey, key.kid)
   const sign = async (data: string) => {
     try {
@@ -161,13 +161,13 @@ function derToConcat(der: Buffer): Buffer {
 }
 
 function copyInteger(integer: Buffer, out: Buffer, end: number): void {
-  const bytes = integer.length > 32 ? integer.subarray(integer.length - 32) : integer
+  const bytes = integer.subarray(-32)
   bytes.copy(out, end - bytes.length)
 }
 
 const keyKinds = {
   EdDSA: (key: KeyObject) => key.asymmetricKeyType === 'ed25519',
-  ES256: (key: KeyObject) => key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
+  ES256: (key: KeyObject) => key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
   RS256: (key: KeyObject) => key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048,
 }
 
@@ -188,18 +188,20 @@ function thumbprint(jwk: Jwk): string {
   return createHash('sha256').update(JSON.stringify({ crv, e, kty, n, x, y })).digest('base64url')
 }
 
-function readKey(key: KeyObject | string | Jwk, read: (key: any) => KeyObject): KeyObject {
-  if (key instanceof KeyObject) return key
+function readKey(key: KeyObject | string | Jwk, type: 'private' | 'public'): KeyObject {
+  const read: (key: any) => KeyObject = type === 'private' ? createPrivateKey : createPublicKey
+  const unreadable = (cause?: unknown) =>
+    new DaypassError('ERR_OPTION_INVALID', `A ${type} key cannot be read: give a KeyObject, a PEM text or a JWK.`, {
+      cause,
+    })
+  if (key instanceof KeyObject) {
+    if (key.type !== type) throw unreadable()
+    return key
+  }
   try {
     return typeof key === 'string' ? read(key) : read({ key: key as JsonWebKey, format: 'jwk' })
   } catch (cause) {
-    throw new DaypassError(
-      'ERR_OPTION_INVALID',
-      'A signing key cannot be read: give a KeyObject, a PEM text or a JWK.',
-      {
-        cause,
-      },
-    )
+    throw unreadable(cause)
   }
 }
 

@@ -82,7 +82,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (typeof store?.advance !== 'function') {
     throw wrong("`store` is missing: give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }
-  if (typeof audience !== 'string' || audience === '') throw wrong('`audience` must be a text.')
+  // `audience` is read by createVerifier.
   if (typeof clientId !== 'string' || clientId === '') throw wrong('`clientId` must be a text.')
   if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
     throw wrong('`algorithm` is EdDSA or HS256; for ES256 and RS256 give `signingKeys`.')

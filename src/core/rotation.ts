@@ -20,15 +20,14 @@ export interface Presented {
  * - `superseded`: a race lost; no token, nothing changes.
  * - `reused`: a copy of a token is about: the session ends.
  */
-export type Decision = 'rotated' | 'replayed' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired' | 'unknown'
+export type Decision = 'rotated' | 'replayed' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired'
 
 /**
  * Decides what a presented token is to a session. Instants and `reuseInterval` are milliseconds.
  *
  * The token's proof and tag must have been checked: a token of another session never gets here.
  */
-export function decide(session: Session | null, presented: Presented, now: number, reuseInterval: number): Decision {
-  if (session === null) return 'unknown'
+export function decide(session: Session, presented: Presented, now: number, reuseInterval: number): Decision {
   if (session.revokedAt !== null) return session.revokedReason === 'expired' ? 'expired' : 'revoked'
   if (isExpired(session, now)) return 'expired'
   if (presented.generation >= session.generation) return 'rotated'

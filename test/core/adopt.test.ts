@@ -1,13 +1,14 @@
 // Are an app's old refresh tokens traded for sessions: each once, whatever is lost, and none that should not be?
 
 import assert from 'node:assert/strict'
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from 'node:crypto'
 import { describe, test } from 'node:test'
+import { SignJWT } from 'jose'
 import jwt from 'jsonwebtoken'
 import { type Adopter, adoptJwt, adoptMongoose } from '../../src/core/adopt.ts'
 import { createHandler, type HttpOptions } from '../../src/http/handler.ts'
 import type { HttpRequest } from '../../src/http/message.ts'
-import { createDaypass, type DaypassEvent, type DaypassOptions, type Store } from '../../src/index.ts'
+import { createDaypass, DaypassError, type DaypassEvent, type DaypassOptions, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import { createFakeClock, createSeededRandom, type SeededRandom } from '../../src/testing/index.ts'
@@ -104,11 +105,12 @@ describe('an old token', () => {
       const { adopter, list, give } = createList()
       const { auth, types, time } = start({ adopt: adopter }, makeStore())
       const old = give()
-      const tokens = await auth.refresh(old, { ip: '192.0.2.1', userAgent: 'UA', idempotencyKey: newKey() })
+      const userAgent = 'U'.repeat(300)
+      const tokens = await auth.refresh(old, { ip: '192.0.2.1', userAgent, idempotencyKey: newKey() })
       assert.equal(tokens.outcome, 'adopted')
       assert.equal(tokens.session.subject, 'ada')
       assert.deepEqual(tokens.session.claims, { role: 'user' })
-      assert.deepEqual({ ...tokens.session.device }, { ip: '192.0.2.1', userAgent: 'UA' })
+      assert.deepEqual({ ...tokens.session.device }, { ip: '192.0.2.1', userAgent: 'U'.repeat(255) })
       assert.equal(tokens.session.expiresAt, time.now() + 30 * day * 1000)
       assert.equal((await auth.verify(tokens.accessToken)).claims.role, 'user')
       assert.equal(list.size, 0)
@@ -134,13 +136,16 @@ describe('an old token', () => {
 
     test(`is a theft where a copy comes later, and the session ends (${name})`, async () => {
       const { adopter, give } = createList()
-      const { auth, time, types } = start({ adopt: adopter }, makeStore())
+      const { auth, time, types, events } = start({ adopt: adopter }, makeStore())
       const old = give()
       const { refreshToken } = await auth.refresh(old, { idempotencyKey: newKey() })
       time.advance(600)
       await assert.rejects(auth.refresh(old, { idempotencyKey: newKey() }), isRefused('ERR_REFRESH_TOKEN_REUSED'))
       await assert.rejects(auth.refresh(refreshToken), isRefused('ERR_SESSION_REVOKED'))
       assert.deepEqual(types(), ['adopted', 'reused', 'revoked'])
+      // The audit log can tell which token the copy was of: the one before the session's first.
+      const presented = events.flatMap((event) => (event.type === 'reused' ? [event.presentedGeneration] : []))
+      assert.deepEqual(presented, [-1])
     })
 
     test(`of 50 trades at once one wins, and one session begins (${name})`, async () => {
@@ -174,12 +179,18 @@ describe('an old token', () => {
 
   test('that nobody had is refused, and begins nothing', async () => {
     const { adopter, asked } = createList()
-    const { auth, rows } = start({ adopt: adopter })
+    const forgotten: string[] = []
+    const { auth, rows } = start({ adopt: { ...adopter, forget: (token) => void forgotten.push(token) } })
     await assert.rejects(auth.refresh(randomUUID()), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     assert.equal(asked.length, 1)
+    assert.equal(await auth.revokeToken(randomUUID()), false)
+    assert.deepEqual(forgotten, [], 'the app is not told to forget what it never knew')
+    asked.length = 0
     for (const garbage of [
       '',
       'x',
+      'x'.repeat(15),
+      'x'.repeat(8193),
       'dpr_',
       `dpr_${'A'.repeat(83)}`,
       'x'.repeat(10_000),
@@ -191,8 +202,17 @@ describe('an old token', () => {
       await assert.rejects(auth.refresh(garbage as string), isRefused('ERR_REFRESH_TOKEN_INVALID'))
       assert.equal(await auth.revokeToken(garbage as string), false)
     }
-    assert.equal(asked.length, 1, 'what looks like ours, or like nothing, is never asked of the app')
+    assert.equal(asked.length, 0, 'what looks like ours, or like nothing, is never asked of the app')
     assert.equal(rows.length, 0)
+  })
+
+  test('may be of 16 to 8,192 characters', async () => {
+    const { adopter, list } = createList()
+    const { auth } = start({ adopt: adopter })
+    for (const old of ['x'.repeat(16), 'x'.repeat(8192)]) {
+      list.set(old, 'ada')
+      assert.equal((await auth.refresh(old)).outcome, 'adopted')
+    }
   })
 
   test('says nothing of when the person signed in, where the app does not', async () => {
@@ -283,11 +303,48 @@ describe('when something is away', () => {
     const old = give()
     await assert.rejects(auth.refresh(old), (error: any) => {
       assert.deepEqual([error.code, error.status, error.retryAfter], ['ERR_ADOPT_FAILED', 503, 1])
+      assert.equal(error.cause.message, `connect ECONNREFUSED ${old}`, 'for the logs')
       return !error.message.includes(old)
     })
     assert.equal(rows.length, 0)
     away = false
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
+  })
+
+  test('the app’s list: a copy of a token that was traded is a theft all the same', async () => {
+    const { adopter, give, asked } = createList()
+    let away = false
+    const find: Adopter['find'] = (token, context) => {
+      if (away) throw new Error('away')
+      return adopter.find(token, context)
+    }
+    const { auth, time } = start({ adopt: { ...adopter, find } })
+    const old = give()
+    const { refreshToken } = await auth.refresh(old, { idempotencyKey: newKey() })
+    time.advance(600)
+    away = true
+    await assert.rejects(auth.refresh(old, { idempotencyKey: newKey() }), isRefused('ERR_REFRESH_TOKEN_REUSED'))
+    await assert.rejects(auth.refresh(refreshToken), isRefused('ERR_SESSION_REVOKED'))
+    assert.equal(asked.length, 1)
+  })
+
+  test('an external signer: 503, nothing begins, the token stays good; and one trade is one signature', async () => {
+    const { adopter, give, list } = createList()
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    let away = true
+    let signatures = 0
+    const signer = async (data: Uint8Array) => {
+      if (away) throw new Error('away')
+      signatures++
+      return signWith(null, data, privateKey)
+    }
+    const { auth, rows } = start({ adopt: adopter, signingKeys: [{ algorithm: 'EdDSA', publicKey, sign: signer }] })
+    const old = give()
+    await assert.rejects(auth.refresh(old), { code: 'ERR_SIGNER_UNAVAILABLE', status: 503 })
+    assert.deepEqual([rows.length, list.size], [0, 1])
+    away = false
+    assert.equal((await auth.refresh(old)).outcome, 'adopted')
+    assert.equal(signatures, 1)
   })
 
   test('the list, when it should forget: the same refresh asked again makes it forget', async () => {
@@ -307,6 +364,25 @@ describe('when something is away', () => {
     assert.deepEqual([tokens.outcome, list.size, rows.length], ['replayed', 0, 1])
   })
 
+  test('the list, when it should forget: signing out with the token makes it forget, also when the session is over', async () => {
+    for (const isOver of [false, true]) {
+      const { adopter, give, list } = createList()
+      let away = true
+      const forget = (token: string) => {
+        if (away) throw new Error('away')
+        return adopter.forget!(token)
+      }
+      const { auth } = start({ adopt: { ...adopter, forget } })
+      const old = give()
+      await assert.rejects(auth.refresh(old, { idempotencyKey: newKey() }), { code: 'ERR_ADOPT_FAILED' })
+      if (isOver) await auth.revokeSubject('ada')
+      away = false
+      assert.equal(await auth.revokeToken(old), !isOver)
+      assert.equal(list.size, 0)
+      assert.deepEqual(await auth.sessions('ada'), [])
+    }
+  })
+
   test('the store: 503, and the token stays good', async () => {
     const { adopter, give, list } = createList()
     const store = createMemoryStore()
@@ -323,6 +399,20 @@ describe('when something is away', () => {
     await assert.rejects(auth.refresh(old))
     assert.equal(list.size, 1)
     away = false
+    assert.equal((await auth.refresh(old)).outcome, 'adopted')
+  })
+
+  test('the store’s disk: its error is told as it is, and the token stays good', async () => {
+    const { adopter, give, list } = createList()
+    const store = createMemoryStore()
+    let full = true
+    const create: Store['create'] = (session) =>
+      full ? Promise.reject(new DaypassError('ERR_STORE_FULL')) : store.create(session)
+    const { auth } = start({ adopt: adopter }, { ...store, create })
+    const old = give()
+    await assert.rejects(auth.refresh(old), { code: 'ERR_STORE_FULL', status: 503 })
+    assert.equal(list.size, 1)
+    full = false
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
@@ -355,13 +445,14 @@ describe('when something is away', () => {
 
 describe('signing out', () => {
   test('with an old token that was never traded makes it worthless', async () => {
-    const { adopter, give, list } = createList()
+    const { adopter, give, list, asked } = createList()
     const { auth, types } = start({ adopt: adopter })
     const old = give()
     assert.equal(await auth.revokeToken(old), true)
     assert.equal(list.size, 0)
     await assert.rejects(auth.refresh(old), isRefused('ERR_SESSION_REVOKED'))
     assert.equal(await auth.revokeToken(old), false)
+    assert.equal(asked.length, 1, 'the app is not asked again about what Daypass knows')
     assert.deepEqual(await auth.sessions('ada'), [])
     assert.deepEqual(types(), [])
   })
@@ -405,6 +496,26 @@ describe('adoptJwt', () => {
     assert.deepEqual([tokens.session.subject, tokens.session.claims], ['ada', { role: 'admin' }])
     assert.equal((await auth.refresh(old, { idempotencyKey })).refreshToken, tokens.refreshToken)
     assert.equal((await auth.sessions('ada')).length, 1)
+    const others = await auth.refresh(sign(time, { role: 'user' }, { subject: 'eve' }))
+    assert.deepEqual([others.outcome, others.session.subject], ['adopted', 'eve'])
+  })
+
+  test('trades what an RSA key signed, RS256 where nothing else is said, by its PEM or KeyObject', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    for (const key of [publicKey, publicKey.export({ type: 'spki', format: 'pem' }) as string]) {
+      const { auth, time } = start({ adopt: adoptJwt({ publicKey: key }) })
+      assert.equal((await auth.refresh(sign(time, {}, { algorithm: 'RS256' }, privateKey))).outcome, 'adopted')
+      const other = sign(time, {}, { algorithm: 'RS512' }, privateKey)
+      await assert.rejects(auth.refresh(other), isRefused('ERR_REFRESH_TOKEN_INVALID'))
+    }
+  })
+
+  test('trades a token whose header says no `typ`', async () => {
+    const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret }) })
+    const old = await new SignJWT({ sub: 'ada', exp: Math.floor(time.now() / 1000) + day })
+      .setProtectedHeader({ alg: 'HS256' })
+      .sign(Buffer.from(oldSecret))
+    assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
   test('is not traded again when its session is over and its row gone', async () => {
@@ -438,6 +549,7 @@ describe('adoptJwt', () => {
     const { auth, time, rows, store } = start({ adopt: adoptJwt({ secret: oldSecret }), idleTimeout: day })
     const { refreshToken } = await auth.refresh(sign(time))
     assert.equal(rows.length, 2, 'the session and what remembers its token')
+    for (const id of rows) assert.match(id, /^[\w-]{22}$/, 'as ids are that every engine keeps')
     await auth.revokeToken(refreshToken)
     time.advance(6 * day)
     await auth.prune()
@@ -480,9 +592,14 @@ describe('adoptJwt', () => {
       'no signature': `${header}.${payload}.`,
       'a signature spelled otherwise': `${header}.${payload}.${signature.slice(0, -1)}${alphabet[alphabet.indexOf(last) ^ 1]}`,
       padding: `${good}=`,
+      'no payload': `${header}..${signature}`,
+      'no header': `.${payload}.${signature}`,
+      'a part too many': `${good}.${signature}`,
+      'a part too few': `${header}.${payload}`,
       'a space': `${good} `,
       'a line': `${header}.${payload}\n.${signature}`,
       'an access token of ours': sign(time, {}, { header: { alg: 'HS256', typ: 'at+jwt' } }),
+      'a kind whose name begins alike': sign(time, {}, { header: { alg: 'HS256', typ: 'jwt-logout' } }),
       'a logout token': sign(time, {}, { header: { alg: 'HS256', typ: 'logout+jwt' } }),
       'an unknown crit': sign(time, {}, { header: { alg: 'HS256', crit: ['x'], x: 1 } as any }),
       'an array': jwt.sign('["ada"]', oldSecret),
@@ -499,6 +616,7 @@ describe('adoptJwt', () => {
       'at its end': sign(time, {}, { expiresIn: 0 }),
       'not yet good': sign(time, {}, { notBefore: 60 }),
       'no subject': jwt.sign({ exp: Math.floor(time.now() / 1000) + 60 }, oldSecret),
+      'an empty subject': jwt.sign({ sub: '', exp: Math.floor(time.now() / 1000) + 60 }, oldSecret),
       'a number for a subject': jwt.sign({ sub: 7 as any, exp: Math.floor(time.now() / 1000) + 60 }, oldSecret),
     }
     for (const [what, token] of Object.entries(expired)) {
@@ -560,16 +678,43 @@ describe('adoptJwt', () => {
     const { adopter, list } = createList()
     const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret, stored: adopter }) })
     const [kept, gone, other] = ['1', '2', '3'].map((jti) => sign(time, { jti })) as [string, string, string]
-    list.set(kept, 'ada').set(other, 'eve')
+    const forever = jwt.sign({ sub: 'ada' }, oldSecret)
+    list.set(kept, 'ada').set(other, 'eve').set(forever, 'ada')
     await assert.rejects(auth.refresh(gone), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     await assert.rejects(auth.refresh(other), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     const { session } = await auth.refresh(kept)
     assert.deepEqual([session.claims, list.has(kept)], [{ role: 'user' }, false])
+    // The list forgets it, so nothing has to remember when it would have ended.
+    assert.equal((await auth.refresh(forever)).outcome, 'adopted')
+    assert.equal(list.has(forever), false)
+  })
+
+  test('a token that ends while the app looks for it is still traded, once', async () => {
+    const time = createFakeClock()
+    let late = 0
+    const stored: Adopter = {
+      async find() {
+        time.advance(late)
+        return { subject: 'ada' }
+      },
+    }
+    const { auth } = start({ adopt: adoptJwt({ secret: oldSecret, stored }), clock: time.clock })
+    const old = sign(time, {}, { expiresIn: 60 })
+    late = 61
+    const { session } = await auth.refresh(old, { idempotencyKey: newKey() })
+    await assert.rejects(auth.refresh(old, { idempotencyKey: newKey() }))
+    await auth.revoke(session.id)
+    time.advance(2 * day)
+    await auth.prune()
+    await assert.rejects(auth.refresh(old), isRefused('ERR_REFRESH_TOKEN_INVALID'))
+    assert.deepEqual(await auth.sessions('ada'), [])
   })
 
   test('a weak secret is taken only by name; an empty one, none, two, or one that does not fit never', () => {
     assert.throws(() => adoptJwt({ secret: 'secret' }), { code: 'ERR_KEY_WEAK' })
+    assert.throws(() => adoptJwt({ secret: randomBytes(31) }), { code: 'ERR_KEY_WEAK' })
     assert.ok(adoptJwt({ secret: 'secret', allowWeakSecret: true }))
+    assert.ok(adoptJwt({ secret: randomBytes(32) }))
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     const wrong = [
       {},
@@ -579,6 +724,8 @@ describe('adoptJwt', () => {
       { publicKey: 'no key' },
       { secret: oldSecret, algorithms: ['RS256' as const] },
       { publicKey, algorithms: ['HS256' as const] },
+      { publicKey, algorithms: ['RS256' as const, 'HS256' as const] },
+      { secret: oldSecret, algorithms: ['HS256' as const, 'RS256' as const] },
       { secret: oldSecret, algorithms: [] },
       { secret: oldSecret, until: new Date(Number.NaN) },
     ]
@@ -606,7 +753,42 @@ test('adoptMongoose asks by the token alone and takes it out of the array', asyn
   const { session } = await auth.refresh(old)
   assert.deepEqual([session.subject, session.claims], ['7', { role: 'admin' }])
   assert.deepEqual(calls, [{ tokens: old }, 7, [{ tokens: old }, { $pull: { tokens: old } }]])
-  assert.throws(() => adoptMongoose(model, { field: '$where' }), { code: 'ERR_OPTION_INVALID' })
+  for (const field of ['$where', 'tokens.$where', 'tokens ', '']) {
+    assert.throws(() => adoptMongoose(model, { field }), { code: 'ERR_OPTION_INVALID' }, field)
+  }
+})
+
+test('adoptMongoose looks in `refreshTokens` where no field is named; nobody’s token, or a gone user’s, is refused', async () => {
+  const users = new Map<number, object>()
+  const tokens = new Map<string, number>()
+  const model = {
+    findById: async (id: number) => users.get(id) ?? null,
+    collection: {
+      async findOne({ refreshTokens }: { refreshTokens: string }) {
+        const id = tokens.get(refreshTokens)
+        return id === undefined ? null : { _id: id }
+      },
+      updateOne: async ({ refreshTokens }: { refreshTokens: string }) => void tokens.delete(refreshTokens),
+    },
+  }
+  const { auth } = start({ adopt: adoptMongoose(model) })
+  const old = randomUUID()
+  await assert.rejects(auth.refresh(old), isRefused('ERR_REFRESH_TOKEN_INVALID'))
+  tokens.set(old, 7)
+  await assert.rejects(auth.refresh(old), isRefused('ERR_REFRESH_TOKEN_INVALID'))
+  users.set(7, { _id: 7 })
+  assert.equal((await auth.refresh(old)).session.subject, '7')
+  assert.equal(tokens.size, 0)
+})
+
+test('an adopter that forgets nothing must say an end that is to come, or its tokens are not traded', async () => {
+  const time = createFakeClock()
+  for (const expiresAt of [undefined, 0, Number.NaN, time.now()]) {
+    const adopt: Adopter = { find: () => ({ subject: 'ada', ...(expiresAt !== undefined && { expiresAt }) }) }
+    const { auth, rows } = start({ adopt, clock: time.clock })
+    await assert.rejects(auth.refresh(randomUUID()), { code: 'ERR_OPTION_INVALID' }, String(expiresAt))
+    assert.equal(rows.length, 0)
+  }
 })
 
 describe('over HTTP', () => {

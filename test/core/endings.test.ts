@@ -112,13 +112,62 @@ onEachStore(
     const first = await auth.issue('user-1')
     const other = await auth.issue('user-1')
     const second = await auth.refresh(first.refreshToken)
+    rig.events.length = 0
     assert.equal(await auth.revokeToken(first.refreshToken, { reason: 'admin' }), true)
     assert.equal(await auth.revokeToken(second.refreshToken), false)
     assert.equal(await auth.revokeToken('dpr_nonsense'), false)
     await refused(auth.refresh(second.refreshToken), 'ERR_SESSION_REVOKED')
     assert.equal((await auth.refresh(other.refreshToken)).outcome, 'rotated')
+    assert.equal(await auth.revokeToken(other.refreshToken), true)
+    assert.deepEqual(
+      rig.events.flatMap((event) => (event.type === 'revoked' ? [event.reason] : [])),
+      ['admin', 'sign-out'],
+      'a sign-out where no other reason is given',
+    )
+    rig.time.advance(31 * day)
+    await auth.prune()
+    assert.equal(await auth.revokeToken(other.refreshToken), false, 'its row is gone')
   },
 )
+
+onEachStore('an access token of an ended session is refused until it is over by itself', {}, async (rig) => {
+  const { auth, time } = rig
+  const other = rig.another()
+  const { accessToken, session } = await auth.issue('user-1')
+  await auth.revoke(session.id)
+  for (let seconds = 0; seconds < 900; seconds += 29) {
+    for (const each of [auth, other]) await refused(each.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+    time.advance(29)
+  }
+  for (const each of [auth, other]) await refused(each.verify(accessToken), 'ERR_ACCESS_TOKEN_EXPIRED')
+})
+
+onEachStore('whoever asks for an end knows of it at once, also where somebody else was first', {}, async (rig) => {
+  const [here, there] = [rig.auth, rig.another()]
+  const { accessToken, session } = await here.issue('user-1')
+  // It has just looked, and would not look again within a second.
+  await there.verify(accessToken)
+  assert.equal(await here.revoke(session.id), true)
+  assert.equal(await there.revoke(session.id), false)
+  await refused(there.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+})
+
+onEachStore('while one look at the revoked sessions hangs, nobody else waits for it', {}, async (rig) => {
+  const { auth, store, time } = rig
+  const { accessToken } = await auth.issue('user-1')
+  const spy = spyOn(store)
+  const other = rig.another({ store: spy.store })
+  await other.verify(accessToken)
+  time.advance(1)
+  const gate = Promise.withResolvers<void>()
+  spy.before(() => gate.promise)
+  const order: string[] = []
+  const looking = other.verify(accessToken).then(() => order.push('who looked'))
+  await other.verify(accessToken).then(() => order.push('who came after'))
+  gate.resolve()
+  await looking
+  assert.deepEqual(order, ['who came after', 'who looked'])
+})
 
 onEachStore(
   'revokeSubject ends all sessions of a subject but the one excepted, with one event each',
@@ -128,6 +177,8 @@ onEachStore(
     const [a, b, c] = [await auth.issue('user-1'), await auth.issue('user-1'), await auth.issue('user-1')]
     const stranger = await auth.issue('user-2')
     events.length = 0
+    // It has just looked at the revoked sessions; its own ends it knows without.
+    await auth.verify(stranger.accessToken)
     const request = { ip: '192.0.2.1', userAgent: 'UA' }
     assert.equal(await auth.revokeSubject('user-1', { except: b.session.id, reason: 'password', request }), 2)
     for (const { refreshToken, accessToken } of [a, c]) {
@@ -141,6 +192,8 @@ onEachStore(
       assert.deepEqual(event.request, request)
     }
     assert.equal(await auth.revokeSubject('user-1'), 1)
+    const last = events.at(-1)!
+    assert.ok(last.type === 'revoked' && last.reason === 'sign-out')
     assert.equal(await auth.revokeSubject('user-1'), 0)
   },
 )
@@ -245,6 +298,36 @@ onEachStore(
   },
 )
 
+test('maxSessionsPerSubject: of sessions of one instant the same ones end, however the store lists them', async () => {
+  for (const order of [1, -1]) {
+    const { store, auth, another } = createRig(createMemoryStore())
+    const ids: string[] = []
+    for (let i = 0; i < 8; i++) ids.push((await auth.issue('user-1')).session.id)
+    const list: typeof store.list = async (subject, now) => {
+      const sessions = await store.list(subject, now)
+      return sessions.sort((a, b) => (a.id < b.id ? order : -order))
+    }
+    const strict = another({ store: { ...store, list }, maxSessionsPerSubject: 3 })
+    ids.push((await strict.issue('user-1')).session.id)
+    const left = (await auth.sessions('user-1')).map(({ id }) => id)
+    assert.deepEqual(left.sort(), ids.sort().slice(0, 3))
+  }
+})
+
+test('a sign-in is one call of the store, and one more where sessions are counted; a refresh is one', async () => {
+  const { store, another } = createRig(createMemoryStore())
+  for (const [maxSessionsPerSubject, calls] of [
+    [Number.POSITIVE_INFINITY, ['create', 'advance']],
+    [3, ['create', 'list', 'advance']],
+  ] as const) {
+    const spy = spyOn(store)
+    const auth = another({ store: spy.store, maxSessionsPerSubject })
+    const { refreshToken } = await auth.issue('user-1')
+    await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    assert.deepEqual(spy.calls, calls)
+  }
+})
+
 onEachStore('isActive false: the session is ended, the code says why, and nothing was rotated', {}, async (rig) => {
   const asked: string[] = []
   let active = true
@@ -287,6 +370,13 @@ onEachStore('isActive throws: 503, nothing changed, and the session lives on', {
   assert.deepEqual(await findRow(rig.store, session.id), before)
   broken = false
   assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+})
+
+onEachStore('isActive is not asked about a session that is over: why it is over is told', {}, async (rig) => {
+  const auth = rig.another({ isActive: () => assert.fail('was asked') })
+  const { refreshToken, session } = await auth.issue('user-1')
+  await auth.revoke(session.id)
+  await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
 })
 
 onEachStore('isActive is not asked about copies: a thief’s old token ends the session without it', {}, async (rig) => {
@@ -384,6 +474,18 @@ onEachStore(
     assert.doesNotMatch(told, /"(secret|parentSalt|parentKey|salt|key|token)"/)
   },
 )
+
+test('check fails where the store does', async () => {
+  const { store, another } = createRig(createMemoryStore())
+  const spy = spyOn(store)
+  const auth = another({ store: spy.store })
+  await auth.check()
+  assert.deepEqual(spy.calls, ['check'])
+  spy.before(() => {
+    throw new Error('away')
+  })
+  await assert.rejects(auth.check())
+})
 
 test('no error holds a token, a key or a secret', async () => {
   const { auth, time } = createRig(createMemoryStore(), { isActive: () => true })

@@ -5,6 +5,7 @@ import {
   createHash,
   createPrivateKey,
   createPublicKey,
+  createSecretKey,
   generateKeyPairSync,
   type KeyObject,
   randomBytes,
@@ -14,13 +15,13 @@ import {
 import { test } from 'node:test'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { createDaypass } from '../../src/core/daypass.ts'
-import { DaypassError, isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/core/errors.ts'
 import type { SigningKey } from '../../src/core/keys.ts'
 import type { DaypassOptions } from '../../src/core/options.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { findRow } from '../../src/testing/store-harness.ts'
 import { createVerifier, type Jwk } from '../../src/verify/index.ts'
-import { newKey, onEachStore, refused } from './setup.ts'
+import { newKey, onEachStore, refused, spyOn } from './setup.ts'
 
 const issuer = 'https://id.example'
 const secret = () => randomBytes(32)
@@ -99,6 +100,18 @@ test('HS256 with a key of one’s own', async () => {
   assert.equal(payload.sub, 'user-1')
   assert.ok((await auth.verify(accessToken)).subject)
   assert.ok(auth.jwks().keys.every((key) => key.kty !== 'oct'))
+})
+
+test('HS256 is signed here, so a refresh asks the store no more than with EdDSA', async () => {
+  const own: SigningKey = { algorithm: 'HS256', secretKey: createSecretKey(randomBytes(32)) }
+  for (const options of [{}, { algorithm: 'HS256' as const }, { signingKeys: [own] }]) {
+    const { store, calls } = spyOn(createMemoryStore())
+    const auth = create({ ...options, store })
+    const { refreshToken } = await auth.issue('user-1')
+    calls.length = 0
+    await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    assert.deepEqual(calls, ['advance'])
+  }
 })
 
 test('the access token is RFC 9068’s: header and claims to the letter', async () => {
@@ -191,11 +204,13 @@ test('external signer: a KMS stands in for the private key, which never comes he
     ['RS256', rsa.publicKey, (data) => signWith('sha256', data, rsa.privateKey)],
   ]
   for (const [algorithm, publicKey, sign] of algorithms) {
-    const key = { algorithm, publicKey, sign: async (data: Uint8Array) => sign(data) } as SigningKey
-    const auth = create({ signingKeys: [key] })
-    const { accessToken, refreshToken } = await auth.issue('user-1')
-    await checkedByJose(accessToken, auth.jwks())
-    assert.ok(await auth.verify((await auth.refresh(refreshToken, { idempotencyKey: newKey() })).accessToken))
+    for (const spelling of [publicKey, pem(publicKey), jwk(publicKey)]) {
+      const key = { algorithm, publicKey: spelling, sign: async (data: Uint8Array) => sign(data) } as SigningKey
+      const auth = create({ signingKeys: [key] })
+      const { accessToken, refreshToken } = await auth.issue('user-1')
+      await checkedByJose(accessToken, auth.jwks())
+      assert.ok(await auth.verify((await auth.refresh(refreshToken, { idempotencyKey: newKey() })).accessToken))
+    }
   }
 })
 
@@ -220,6 +235,7 @@ onEachStore(
       assert.ok(isDaypassError(error, 'ERR_SIGNER_UNAVAILABLE'))
       assert.equal(error.status, 503)
       assert.doesNotMatch(error.message, /arn/)
+      assert.match((error.cause as Error).message, /arn/, 'for the logs')
       return true
     })
     assert.deepEqual(await auth.sessions('user-1'), [], 'no session that nobody holds')
@@ -274,6 +290,9 @@ test('a secret or a kid given twice is refused at the start: no token could say 
 
 test('weak or wrong signing keys are refused at the start', () => {
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  const rsa2047 = generateKeyPairSync('rsa', { modulusLength: 2047 })
+  const rsaPss = generateKeyPairSync('rsa-pss', { modulusLength: 2048 })
+  const p224 = generateKeyPairSync('ec', { namedCurve: 'secp224r1' })
   const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
   const weak: [string, SigningKey][] = [
     ['RSA of 1024 bits', { algorithm: 'RS256', privateKey: rsa1024.privateKey }],
@@ -282,6 +301,15 @@ test('weak or wrong signing keys are refused at the start', () => {
     ['P-256 as EdDSA', { algorithm: 'EdDSA', privateKey: ec.privateKey }],
     ['P-256 as RS256', { algorithm: 'RS256', privateKey: ec.privateKey }],
     ['HMAC of 31 bytes', { algorithm: 'HS256', secretKey: randomBytes(31) }],
+    ['HMAC of 31 bytes, KeyObject', { algorithm: 'HS256', secretKey: createSecretKey(randomBytes(31)) }],
+    ['a public key for HMAC', { algorithm: 'HS256', secretKey: ed.publicKey }],
+    ['a private key for HMAC', { algorithm: 'HS256', secretKey: rsa.privateKey }],
+    ['RSA of 2047 bits', { algorithm: 'RS256', privateKey: rsa2047.privateKey }],
+    ['RSA-PSS as RS256', { algorithm: 'RS256', privateKey: rsaPss.privateKey }],
+    ['RSA-PSS as ES256', { algorithm: 'ES256', privateKey: rsaPss.privateKey }],
+    ['RSA-PSS as EdDSA', { algorithm: 'EdDSA', privateKey: rsaPss.privateKey }],
+    ['P-224 as ES256', { algorithm: 'ES256', privateKey: p224.privateKey }],
+    ['P-224 as RS256', { algorithm: 'RS256', privateKey: p224.privateKey }],
     ['HMAC of no bytes', { algorithm: 'HS256', secretKey: new Uint8Array(0) }],
     ['RSA of 1024 bits, elsewhere', { algorithm: 'RS256', publicKey: rsa1024.publicKey, sign: async (data) => data }],
   ]
@@ -292,6 +320,7 @@ test('weak or wrong signing keys are refused at the start', () => {
       name,
     )
   }
+  const sign = async (data: Uint8Array) => data
   const unreadable: SigningKey[] = [
     { algorithm: 'ES256', privateKey: 'not a PEM' },
     { algorithm: 'ES256', privateKey: {} },
@@ -300,7 +329,19 @@ test('weak or wrong signing keys are refused at the start', () => {
   for (const key of unreadable) {
     assert.throws(
       () => create({ signingKeys: [key] }),
-      (error) => error instanceof DaypassError,
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.cause instanceof Error,
+    )
+  }
+  const swapped: SigningKey[] = [
+    { algorithm: 'ES256', privateKey: ec.publicKey },
+    { algorithm: 'ES256', privateKey: createSecretKey(randomBytes(32)) },
+    { algorithm: 'ES256', publicKey: ec.privateKey, sign },
+    { algorithm: 'ES256', publicKey: createSecretKey(randomBytes(32)), sign },
+  ]
+  for (const key of swapped) {
+    assert.throws(
+      () => create({ signingKeys: [key] }),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
     )
   }
 })
@@ -317,4 +358,14 @@ test('the derived Ed25519 key is HKDF’s, so that any other program can derive 
     .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x: expected.x }))
     .digest('base64url')
   assert.equal(published!.kid, thumbprint)
+})
+
+test('the derived HS256 key and its kid are the same in every version, so that a rolling deployment signs nobody out', async () => {
+  const { createHmac, hkdfSync } = await import('node:crypto')
+  const own = Buffer.alloc(32, 'a fixed secret for this one test')
+  const key = Buffer.from(hkdfSync('sha256', own, 'daypass v1', 'access token HS256', 32))
+  const { accessToken } = await create({ secret: own, algorithm: 'HS256' }).issue('user-1')
+  assert.equal((await jwtVerify(accessToken, key)).payload.sub, 'user-1')
+  const kid = createHmac('sha256', key).update('daypass kid').digest('base64url').slice(0, 16)
+  assert.equal(headerOf(accessToken).kid, kid)
 })

@@ -148,6 +148,17 @@ onEachStore('prune deletes what is long over, and nothing that an access token m
   assert.ok(await store.find(live.session.id))
 })
 
+test('a row stays as long as its access tokens, where these live for longer than an hour', async () => {
+  const { auth, time, store } = createRig(createMemoryStore(), { accessTokenLifetime: 2 * hour })
+  const { session } = await auth.issue('user-1')
+  await auth.revoke(session.id)
+  time.advance(2 * hour + minute)
+  assert.equal(await auth.prune(), 0)
+  time.advance(0.001)
+  assert.equal(await auth.prune(), 1)
+  assert.equal(await store.find(session.id), null)
+})
+
 onEachStore('pruning happens by itself, in the background, in steps of 500', short, async (rig) => {
   const { time, store } = rig
   const spy = spyOn(store)
@@ -201,6 +212,39 @@ test('a prune that is asked for while one is on in the background looks at its o
   gate.resolve()
   assert.equal(await asked, 2)
   assert.equal(await store.find(session.id), null)
+})
+
+test('while a prune is on in the background, no other begins; once closed, none goes on', async () => {
+  const { store, time, another } = createRig(createMemoryStore(), short)
+  const spy = spyOn(store)
+  const auth = another({ store: spy.store })
+  const prunes = () => spy.calls.filter((call) => call === 'prune').length
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (let i = 0; i < 1200; i++) await auth.issue(`user-${i}`)
+  let gate = Promise.withResolvers<void>()
+  spy.before((call) => (call === 'prune' ? gate.promise : undefined))
+  time.advance(2 * minute)
+  for (let i = 0; i < 3; i++) {
+    await auth.issue('user')
+    time.advance(2 * minute)
+  }
+  assert.equal(prunes(), 1)
+  gate.resolve()
+  await turns()
+  assert.equal(prunes(), 1)
+
+  // One that has more than one step to do is let go on to the end of the one that it is at.
+  gate = Promise.withResolvers<void>()
+  time.advance(3 * hour)
+  await auth.issue('user')
+  assert.equal(prunes(), 2)
+  const closed = auth.close()
+  gate.resolve()
+  await closed
+  await turns()
+  assert.equal(prunes(), 2)
 })
 
 test('close waits for a prune that is on, and closes the store once', async () => {

@@ -23,7 +23,10 @@ test('options that make no sense are refused at the start, each with a text that
     ['store', { store: {} }],
     ['audience', { audience: '' }],
     ['audience', { audience: ['a', 'b'] }],
+    ['audience', { audience: null }],
     ['clientId', { clientId: '' }],
+    ['clientId', { clientId: 7 }],
+    ['clientId', { clientId: ['app'] }],
     ['algorithm', { algorithm: 'none' }],
     ['algorithm', { algorithm: 'RS256' }],
     ['accessTokenLifetime', { accessTokenLifetime: 0 }],
@@ -48,6 +51,17 @@ test('options that make no sense are refused at the start, each with a text that
       },
     )
   }
+})
+
+test('the outermost values that are allowed are allowed', () => {
+  const century = 3_155_760_000
+  const allowed: Partial<DaypassOptions>[] = [
+    { accessTokenLifetime: 60, idleTimeout: 60, absoluteTimeout: 60 },
+    { accessTokenLifetime: 1, idleTimeout: 1, absoluteTimeout: 1, reuseInterval: 0 },
+    { absoluteTimeout: century, idleTimeout: century },
+    { maxSessionsPerSubject: 1 },
+  ]
+  for (const options of allowed) assert.ok(createDaypass({ ...good(), ...options }))
 })
 
 test('an idle timeout longer than 30 days makes the absolute one as long', async () => {
@@ -133,11 +147,12 @@ test('claims that are too big, or no plain object, are refused', async () => {
   const { auth } = createRig(createMemoryStore())
   const cycle: Record<string, unknown> = {}
   cycle.self = cycle
-  const wrong = [{ x: 'x'.repeat(4096) }, [], ['a'], 'text', 7, null, { big: 7n }, cycle, () => {}]
+  const wrong = [{ x: 'x'.repeat(4096) }, [], ['a'], 'text', 7, { big: 7n }, cycle, () => {}]
   for (const claims of wrong) {
-    if (claims === null) continue
     await refused(auth.issue('user-1', { claims: claims as never }), 'ERR_CLAIMS_INVALID')
   }
+  // Why JSON could not say them is for the log.
+  await assert.rejects(auth.issue('user-1', { claims: cycle }), (error: Error) => error.cause instanceof TypeError)
   // 4 kB go in, and the token stays within what a verifier reads.
   const { accessToken } = await auth.issue('user-1', { claims: { x: 'x'.repeat(4096 - 8) } })
   assert.ok(await auth.verify(accessToken))
@@ -164,6 +179,13 @@ const profile: ClaimsSchema<Profile> = {
     },
   },
 }
+
+test('a schema whose answer is no plain object is refused as the claims would be', async () => {
+  for (const value of [null, undefined, [], 'text']) {
+    const claims = { '~standard': { version: 1, vendor: 'test', validate: () => ({ value }) } } as ClaimsSchema<any>
+    await refused(createDaypass({ ...good(), claims }).issue('user-1', { claims: {} }), 'ERR_CLAIMS_INVALID')
+  }
+})
 
 test('a Standard Schema checks the claims, and its answer is what goes into the token', async () => {
   const auth = createDaypass({ ...good(), claims: profile })

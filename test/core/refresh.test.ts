@@ -31,6 +31,13 @@ onEachStore('a refresh gives the next token, a fresh access token and the same s
   assert.notEqual(verified.tokenId, (await auth.verify(first.accessToken)).tokenId)
 })
 
+onEachStore('an access token says what RFC 9068 asks for, and nothing of what nobody said', {}, async (rig) => {
+  const { accessToken } = await rig.auth.issue('user-1')
+  const payload = JSON.parse(Buffer.from(accessToken.split('.')[1]!, 'base64url').toString())
+  const required = ['aud', 'client_id', 'exp', 'iat', 'iss', 'jti', 'sub']
+  assert.deepEqual(Object.keys(payload).sort(), [...required, 'auth_time', 'sid'].sort())
+})
+
 onEachStore('the same key gets the same token: at once, a minute later, and a day later', {}, async (rig) => {
   const { auth, time, events } = rig
   const { refreshToken } = await auth.issue('user-1')
@@ -492,6 +499,42 @@ onEachStore('a stolen server secret forges nothing: the session is ended and the
     ['forgery'],
   )
   await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
+})
+
+onEachStore('a stolen server secret does not even learn from isActive who may still sign in', {}, async (rig) => {
+  const auth = rig.another({ isActive: () => assert.fail('was asked') })
+  const { session } = await auth.issue('user-1')
+  const { createKeys } = await import('../../src/core/keys.ts')
+  const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
+  const guessed = { ...(await findRow(rig.store, session.id)), secret: new Uint8Array(16) }
+  const forged = mintRefreshToken(guessed, 0, new Uint8Array(8), createKeys(rig.secret, 'EdDSA').proofKeys[0]!)
+  await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID')
+})
+
+onEachStore('a session ends where the numbers end: after 4,294,967,295 refreshes', {}, async (rig) => {
+  const { auth, store, secret } = rig
+  const { createKeys } = await import('../../src/core/keys.ts')
+  const { maxGeneration, mintRefreshToken } = await import('../../src/core/refresh-token.ts')
+  const { session } = await auth.issue('user-1')
+  const row = { ...(await findRow(store, session.id)), id: 'AAAAAAAAAAAAAAAAAAAAAA', generation: maxGeneration }
+  await store.create(row)
+  const last = mintRefreshToken(row, maxGeneration, new Uint8Array(8), createKeys(secret, 'EdDSA').proofKeys[0]!)
+  const { refreshToken } = await auth.refresh(last)
+  assert.equal(generationOf(refreshToken), maxGeneration + 1)
+  await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
+})
+
+test('a store that says now this and now that is asked three times; then it was a race lost, and nobody is signed out', async () => {
+  const { auth, store, another } = createRig(createMemoryStore())
+  const spy = spyOn({ ...store, advance: async () => null, renewBurst: async () => false })
+  const torn = another({ store: spy.store })
+  const { refreshToken } = await auth.issue('user-1')
+  await refused(torn.refresh(refreshToken), 'ERR_REFRESH_SUPERSEDED')
+  assert.deepEqual(spy.calls, ['advance', 'find', 'advance', 'find', 'advance', 'find'])
+  const idempotencyKey = newKey()
+  await auth.refresh(refreshToken, { idempotencyKey })
+  await refused(torn.refresh(refreshToken, { idempotencyKey }), 'ERR_REFRESH_SUPERSEDED')
+  assert.equal((await auth.refresh(refreshToken, { idempotencyKey })).outcome, 'replayed')
 })
 
 test('the same seed makes the same ids and salts: all chance comes through `random`', async () => {

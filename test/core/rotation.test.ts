@@ -29,7 +29,7 @@ const keyless: Session = { ...keyed, parentKey: null }
 
 interface Row {
   when: string
-  session?: Session | null
+  session?: Session
   presented: Partial<Presented>
   /** Milliseconds after the rotation. */
   at?: number
@@ -202,7 +202,6 @@ const rows: Row[] = [
     is: 'rotated',
   },
 
-  { when: 'no row', session: null, presented: { generation: 5 }, is: 'unknown' },
   {
     when: 'the row revoked',
     session: { ...keyed, revokedAt: t0, revokedReason: 'admin' },
@@ -255,7 +254,7 @@ const rows: Row[] = [
 
 for (const row of rows) {
   test(`${row.is}: ${row.when}`, () => {
-    const session = row.session === undefined ? keyed : row.session
+    const { session = keyed } = row
     const presented: Presented = { generation: 5, salt, key: null, previousKey: null, ...row.presented }
     const before = structuredClone({ session, presented })
     const decision = decide(session, presented, t0 + (row.at ?? second), row.interval ?? interval)
