@@ -30,9 +30,9 @@ export async function checkAccess<C>(
   request: HttpRequest,
   { scope, maxAge, clock = Date.now }: GuardOptions = {},
 ): Promise<AccessToken<C>> {
-  const credentials = /^Bearer +(\S+)$/i.exec(header(request, 'authorization') ?? '')
-  if (credentials === null) throw new DaypassError('ERR_ACCESS_TOKEN_MISSING')
-  const token = await verifier.verify(credentials[1]!)
+  const accessToken = header(request, 'authorization')?.match(/^Bearer +(\S+)$/i)?.[1]
+  if (accessToken === undefined) throw new DaypassError('ERR_ACCESS_TOKEN_MISSING')
+  const token = await verifier.verify(accessToken)
   if (scope !== undefined && !scope.split(' ').every((needed) => token.scopes.includes(needed))) {
     throw new DaypassError('ERR_SCOPE_INSUFFICIENT')
   }

@@ -73,7 +73,7 @@ export interface Handler<C = Claims> {
 }
 
 /** What answers one method of one address. What it throws is answered as an error. */
-export type Route = (request: HttpRequest, id: string) => Promise<HttpAnswer>
+export type Route = (request: HttpRequest) => Promise<HttpAnswer>
 
 /** Addresses, each with its methods. */
 export type Routes = Record<string, Record<string, Route>>
@@ -92,7 +92,7 @@ export interface RouteTools<C> {
 export function createHandler<C = Claims>(
   auth: Daypass<C>,
   options: HttpOptions<C, any> = {},
-  more: (tools: RouteTools<C>) => Routes = () => ({}),
+  more?: (tools: RouteTools<C>) => Routes,
 ): Handler<C> {
   const { authenticate, bodyLimit = 16_384, transport: defaultTransport = 'cookie' } = options
   const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
@@ -114,8 +114,7 @@ export function createHandler<C = Claims>(
     origins.check(request, false)
     return readJsonObject(request, bodyLimit)
   }
-  Object.assign(routes, more({ signInRoute, readBody, checkAccess: (request) => checkAccess(auth, request) }))
-  const oneSession: Record<string, Route> = { DELETE: endSession }
+  Object.assign(routes, more?.({ signInRoute, readBody, checkAccess: (request) => checkAccess(auth, request) }))
 
   function signInRoute(authenticate: NonNullable<typeof options.authenticate>): Route {
     return async (request) => {
@@ -132,11 +131,11 @@ export function createHandler<C = Claims>(
   async function signIn(request: HttpRequest, { subject, user, ...given }: SignIn<C>, transport?: Transport) {
     // Neither a caller that has gone nor a `user` that JSON cannot say leaves a session that nobody holds.
     if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
-    if (user !== undefined) JSON.stringify(user)
+    JSON.stringify(user)
     const { ip, userAgent } = request
     const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
     const tokens = await (auth as Daypass<any>).issue(subject, { ...given, device })
-    return tokensAnswer(request, tokens, transport ?? defaultTransport, user === undefined ? {} : { user })
+    return tokensAnswer(request, tokens, transport ?? defaultTransport, { user })
   }
 
   async function refresh(request: HttpRequest): Promise<HttpAnswer> {
@@ -232,21 +231,23 @@ export function createHandler<C = Claims>(
     return { ...answer, headers: { ...answer.headers, 'cache-control': 'no-store' } }
   }
 
-  function findRoute(path: string): { methods: Record<string, Route>; id: string } | undefined {
-    if (Object.hasOwn(routes, path)) return { methods: routes[path]!, id: '' }
-    const id = path.startsWith(`${sessionsPath}/`) ? path.slice(sessionsPath.length + 1) : ''
-    return /^[\w-]{1,64}$/.test(id) ? { methods: oneSession, id } : undefined
+  /** What answers at an address, by method. */
+  function findMethods(path: string): Record<string, Route> | undefined {
+    if (Object.hasOwn(routes, path)) return routes[path]
+    const id = path.slice(sessionsPath.length + 1)
+    if (!path.startsWith(`${sessionsPath}/`) || !/^[\w-]{1,64}$/.test(id)) return undefined
+    return { DELETE: (request) => endSession(request, id) }
   }
 
-  async function answer(request: HttpRequest, methods: Record<string, Route>, id: string): Promise<HttpAnswer> {
+  async function answer(request: HttpRequest, methods: Record<string, Route>): Promise<HttpAnswer> {
     if (origins.isPreflight(request)) return { status: 204, headers: {} }
-    const route = methods[request.method === 'HEAD' && methods.GET ? 'GET' : request.method]
-    if (!Object.hasOwn(methods, request.method === 'HEAD' ? 'GET' : request.method) || route === undefined) {
+    const method = request.method === 'HEAD' ? 'GET' : request.method
+    if (!Object.hasOwn(methods, method)) {
       const allow = Object.keys(methods).join(', ')
       return { ...errorAnswer(new DaypassError('ERR_METHOD_NOT_ALLOWED')), headers: { allow } }
     }
     try {
-      return await route(request, id)
+      return await methods[method]!(request)
     } catch (error) {
       const isAboutAccess = error instanceof DaypassError && error.code.startsWith('ERR_ACCESS_TOKEN')
       return isAboutAccess ? refuseAccess(error) : fail(error)
@@ -255,9 +256,9 @@ export function createHandler<C = Claims>(
 
   return {
     async handle(request) {
-      const found = findRoute(request.path)
-      if (found === undefined) return null
-      const { status, headers, body } = await answer(request, found.methods, found.id)
+      const methods = findMethods(request.path)
+      if (methods === undefined) return null
+      const { status, headers, body } = await answer(request, methods)
       return { status, headers: { 'cache-control': 'no-store', ...origins.headers(request), ...headers }, body }
     },
     async signIn(request, given, transport) {

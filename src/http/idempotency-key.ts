@@ -23,7 +23,7 @@ export function readRefreshKeys(request: HttpRequest): RefreshKeys {
   const text = values.join(', ')
   const match = text.length > 600 ? null : syntax.exec(text.trim())
   if (match === null) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
-  const previousKey = previous.exec(match[3] ?? '')?.[1]
+  const previousKey = previous.exec(match[3]!)?.[1]
   const idempotencyKey = (match[1] ?? match[2])!
   return previousKey === undefined ? { idempotencyKey } : { idempotencyKey, previousKey }
 }

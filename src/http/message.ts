@@ -86,8 +86,8 @@ export function errorAnswer(thrown: unknown): HttpAnswer {
 function toPublic(thrown: unknown): DaypassError {
   if (!(thrown instanceof DaypassError)) return new DaypassError('ERR_INTERNAL')
   if (!thrown.code.startsWith('ERR_STORE_')) return thrown
-  const { retryAfter } = thrown
-  return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, retryAfter === undefined ? {} : { retryAfter })
+  // Every 503 says when to try again.
+  return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { retryAfter: thrown.retryAfter! })
 }
 
 /** Tells the operator what the caller cannot mend. A logger that fails is its own business: the answer goes out. */

@@ -4,14 +4,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { DaypassError } from '../core/errors.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'
-import type { Hop, Unproxy } from './proxies.ts'
+import { type Hop, type Unproxy, unmap } from './proxies.ts'
 
 /** Reads a node:http request. Express's is one, with its `originalUrl` and its parsed `body`. */
 export function fromNode(req: IncomingMessage, res: ServerResponse, unproxy: Unproxy): HttpRequest {
   const { headers } = req
+  const { remoteAddress } = req.socket
   const hop = unproxy(
     {
-      ip: req.socket.remoteAddress?.replace(/^::ffff:/, ''),
+      ip: remoteAddress && unmap(remoteAddress),
       secure: (req.socket as TLSSocket).encrypted === true,
       host: headers.host ?? headers[':authority']?.toString() ?? '',
     },
@@ -33,9 +34,10 @@ class NodeRequest implements HttpRequest {
   readonly #res: ServerResponse
 
   constructor(req: IncomingMessage, res: ServerResponse, { host, secure, ip }: Hop) {
-    const { originalUrl = req.url ?? '/', body } = req as IncomingMessage & { originalUrl?: string; body?: unknown }
+    // What a server receives has both an address and a method.
+    const { originalUrl = req.url!, body } = req as IncomingMessage & { originalUrl?: string; body?: unknown }
     const query = originalUrl.indexOf('?')
-    this.method = req.method ?? 'GET'
+    this.method = req.method!
     this.path = query === -1 ? originalUrl : originalUrl.slice(0, query)
     this.host = host
     this.secure = secure
@@ -110,5 +112,5 @@ export function toNode(res: ServerResponse, { status, headers, body }: HttpAnswe
   head['content-type'] = 'application/json'
   head['content-length'] = Buffer.byteLength(text)
   res.writeHead(status, head)
-  res.end(res.req?.method === 'HEAD' ? undefined : text)
+  res.end(res.req.method === 'HEAD' ? undefined : text)
 }

@@ -24,8 +24,8 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
       )
     }
   }
-  const allowedOrigins = new Set(allowed)
-  const isAllowed = (origin: string | undefined) => origin !== undefined && allowedOrigins.has(origin)
+  const allowedOrigins = new Set<string | undefined>(allowed)
+  const isAllowed = (origin: string | undefined) => allowedOrigins.has(origin)
   const isOwn = (origin: string | undefined, { secure, host }: HttpRequest) =>
     origin === `${secure ? 'https' : 'http'}://${host}`
 

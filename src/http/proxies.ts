@@ -48,5 +48,10 @@ export function createUnproxy(trusted: readonly string[] = []): Unproxy {
 function readAddress(entry: string): string {
   const text = entry.trim()
   const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? []
-  return (bracketed ?? v4 ?? text).replace(/^::ffff:(?=[\d.]+$)/i, '')
+  return unmap(bracketed ?? v4 ?? text)
+}
+
+/** An IPv4 address without the IPv6 way of writing it, as sockets that listen for both give it. */
+export function unmap(address: string): string {
+  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }

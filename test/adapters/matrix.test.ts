@@ -170,6 +170,7 @@ for (const [name, start] of Object.entries(adapters)) {
       const one = await call(origin, `DELETE /auth/sessions/${there.json.session.id}`, { headers })
       assert.equal(one.status, 204)
       assert.equal(one.text, '')
+      assert.equal(one.headers['content-type'], undefined)
       assertRefused(await refreshBody(origin, there.json.refreshToken), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
       assert.equal((await list()).length, 2)
 
@@ -328,12 +329,23 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.deepEqual(await made.auth.sessions('victim'), [])
     })
 
+    test('signIn() of a program takes either transport, and of another page the one that sets no cookie', async () => {
+      const program = await call(origin, 'POST /own-login', { json: { name: 'program' } })
+      assert.equal((await refreshCookie(origin, program.cookie!)).status, 200)
+      const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://other.test' }
+      const json = { name: 'page', given: { transport: 'body' } }
+      const page = await call(origin, 'POST /own-login', { json, headers })
+      assert.equal(page.setCookie, undefined)
+      assert.equal((await refreshBody(origin, page.json.refreshToken)).status, 200)
+    })
+
     if (name !== 'fetch') {
       test('signOut() ends the session from a logout of the app’s own', async () => {
         const { cookie } = await signInCookie(origin)
         const answer = await call(origin, 'POST /own-logout', { headers: { ...ownPage, cookie: cookie! } })
         assert.equal(answer.status, 204)
         assert.match(answer.setCookie!, /Max-Age=0/)
+        assert.equal(answer.headers['cache-control'], 'no-store')
         assertRefused(await refreshCookie(origin, cookie!), 401, 'ERR_SESSION_REVOKED')
         const foreign = { 'sec-fetch-site': 'cross-site' }
         assertRefused(await call(origin, 'POST /own-logout', { headers: foreign }), 403, 'ERR_ORIGIN_REFUSED')
@@ -425,6 +437,7 @@ describe('Express', () => {
       const app = create().use((_req, res, next) => {
         res.setHeader('set-cookie', 'theme=dark')
         res.setHeader('vary', 'Accept-Encoding')
+        res.setHeader('cache-control', 'public, max-age=60')
         next()
       }, web.routes)
       const server = await listen(app)
@@ -439,6 +452,11 @@ describe('Express', () => {
       assert.equal(cookies[0], 'theme=dark')
       assert.match(cookies[1]!, /^daypass=dpr_/)
       assert.equal(response.headers.get('vary'), 'Accept-Encoding, Origin')
+      assert.equal(
+        response.headers.get('cache-control'),
+        'no-store',
+        'what the app lets caches keep has no token in it',
+      )
     })
 
     test(`Express ${version}: what \`authenticate\` gives as user but JSON cannot say is a 500, no crash`, async (t) => {

@@ -226,6 +226,8 @@ describe('behind a proxy that ends TLS', () => {
     ['letters after brackets', '6.6.6.6, [2001:db8:2::1]x', '127.0.0.1'],
     ['letters before IPv4 the IPv6 way', '6.6.6.6, x::ffff:203.0.113.9', '127.0.0.1'],
     ['IPv4 the IPv6 way', '6.6.6.6, ::ffff:203.0.113.9, ::ffff:10.0.0.2', '203.0.113.9'],
+    ['an IPv6 address with those letters within', '6.6.6.6, 2001:db8::ffff:1', '2001:db8::ffff:1'],
+    ['an IPv6 address that begins so', '6.6.6.6, ::ffff:1:2', '::ffff:1:2'],
     ['a proxy that does not know', '6.6.6.6, unknown', '127.0.0.1'],
     ['rubbish nearest to us', '6.6.6.6, <script>', '127.0.0.1'],
     ['an empty entry nearest to us', '6.6.6.6, ', '127.0.0.1'],

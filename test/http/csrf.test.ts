@@ -271,6 +271,13 @@ describe('sign-in and sign-out CSRF', () => {
     })
   }
 
+  test('the cookie before ours is a cookie as well: who says nothing of itself is refused with it', async (t) => {
+    const { origin } = await serve(t, {}, { cookie: { oldName: 'jwt' } })
+    for (const line of ['POST /auth/refresh', 'POST /auth/logout']) {
+      assertRefused(await call(origin, line, { headers: { cookie: 'jwt=old' } }), 403, 'ERR_ORIGIN_REFUSED')
+    }
+  })
+
   test('a sign-in over a session that is there begins a new one and ends none silently', async (t) => {
     const { origin } = await serve(t)
     const first = await signInCookie(origin)

@@ -271,7 +271,8 @@ describe('the caller gone', () => {
     timeout: 10_000,
   }, async (t) => {
     const { auth, events } = makeDaypass()
-    const web = createNodeAuth(auth, { authenticate })
+    const errors: unknown[] = []
+    const web = createNodeAuth(auth, { authenticate, onError: (error) => errors.push(error) })
     const handled: Promise<boolean>[] = []
     const server = await listen(async (req, res) => {
       if (req.headers['x-slow']) await new Promise((resolve) => req.once('error', resolve))
@@ -288,6 +289,7 @@ describe('the caller gone', () => {
     await server.deserted()
     while (handled.length < 2) await new Promise((resolve) => setTimeout(resolve, 1))
     assert.deepEqual(await Promise.all(handled), [true, true])
+    assert.deepEqual(errors, [])
     assert.equal(events.length, 1)
     assert.equal((await refreshBody(server.origin, json.refreshToken)).status, 200)
   })

@@ -87,6 +87,7 @@ const rows: Row[] = [
   ['a type that begins as JSON’s does', refresh, text('{}', 'application/jsonp'), 415, TYPE],
   ['another kind of JSON', refresh, text('{}', 'application/json-patch+json'), 415, TYPE],
   ['a body of no type', refresh, () => ({ body: '{}' }), 415, TYPE],
+  ['chunks of no type', refresh, () => ({ body: '{}', headers: { 'transfer-encoding': 'chunked' } }), 415, TYPE],
   ['a login that is a form', 'POST /auth/login', text('name=ada', 'application/x-www-form-urlencoded'), 415, TYPE],
   ['a logout that is a form', 'POST /auth/logout', text('a=b', 'application/x-www-form-urlencoded'), 415, TYPE],
 
@@ -219,6 +220,15 @@ const rows: Row[] = [
   ['two tokens in one header', 'GET /me', authorization(({ access }) => `Bearer ${access} ${access}`), 401, NO_ACCESS],
   ['a token without its scheme', 'GET /me', authorization((live) => live.access), 401, NO_ACCESS],
 
+  // The origin
+  [
+    'two Origin headers',
+    refresh,
+    (live) => ({ json: { refreshToken: live.token }, headers: { origin: ['https://a.test', 'https://a.test'] } }),
+    400,
+    REQUEST,
+  ],
+
   // The path
   ['a percent-encoded letter', 'POST /auth/%72efresh', token((live) => live.token), 404, APP],
   ['a percent-encoded slash', 'POST /auth%2frefresh', token((live) => live.token), 404, APP],
@@ -230,6 +240,13 @@ const rows: Row[] = [
   ['capitals', 'POST /AUTH/REFRESH', token((live) => live.token), 404, APP],
   ['a path parameter', 'POST /auth/refresh;a=b', token((live) => live.token), 404, APP],
   ['__proto__ as a path', 'POST /auth/__proto__', token((live) => live.token), 404, APP],
+  [
+    'an address that only begins as the sessions’ does',
+    'DELETE /auth/sessionsxAAAA',
+    authorization(({ access }) => `Bearer ${access}`),
+    404,
+    APP,
+  ],
   [
     'a session’s id that is SQL',
     "DELETE /auth/sessions/'OR'1'='1",

@@ -1,0 +1,115 @@
+// What does a guarded address ask, and what does its refusal tell a client to do? (RFC 6750 §3, RFC 9470 §3.)
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { createNodeGuard, type GuardOptions, type TokenVerifier } from '../../src/adapters/node.ts'
+import { DaypassError } from '../../src/index.ts'
+import { assertRefused, bearer, call, listen, makeDaypass, type Role } from '../http/server.ts'
+
+const now = 1_800_000_000_000
+const clock = () => now
+
+/** An API whose only address asks this; what its operator is told is in `errors`. */
+async function guarded(t: TestContext, verifier: TokenVerifier<unknown>, needed?: GuardOptions) {
+  const errors: unknown[] = []
+  const guard = createNodeGuard(verifier, { onError: (error) => errors.push(error) })
+  const server = await listen(async (req, res) => {
+    const token = await guard(req, res, needed)
+    if (token) res.end(token.subject)
+  })
+  t.after(() => server.close())
+  const ask = (authorization?: string) =>
+    call(server.origin, 'GET /', authorization ? { headers: { authorization } } : {})
+  return { ask, errors }
+}
+
+/** An API where every token meets this. */
+const refusing = (t: TestContext, error: Error, needed?: GuardOptions) =>
+  guarded(t, { verify: () => Promise.reject(error) }, needed)
+
+describe('the guard', () => {
+  const { auth } = makeDaypass({ clock })
+  const tokenWith = async (given: { scope?: string; authTime?: number }) => {
+    const { accessToken } = await auth.issue('ada', { claims: { role: 'member' } satisfies Role, ...given })
+    return bearer(accessToken).authorization
+  }
+
+  test('several scopes must all be there', async (t) => {
+    const { ask } = await guarded(t, auth, { scope: 'reports:read reports:write' })
+    for (const scope of ['reports:read', 'reports:write', 'reports:read reports:writes']) {
+      assertRefused(await ask(await tokenWith({ scope })), 403, 'ERR_SCOPE_INSUFFICIENT', 'insufficient_scope')
+    }
+    const all = await ask(await tokenWith({ scope: 'reports:write reports:delete reports:read' }))
+    assert.equal(all.text, 'ada')
+  })
+
+  test('a sign-in exactly `maxAge` seconds ago is let in, one a second older is not', async (t) => {
+    const { ask } = await guarded(t, auth, { maxAge: 60, clock })
+    assert.equal((await ask(await tokenWith({ authTime: now - 60_000 }))).text, 'ada')
+    assertRefused(await ask(await tokenWith({ authTime: now - 61_000 })), 401, 'ERR_AUTHENTICATION_TOO_OLD')
+  })
+
+  test('the scheme is Bearer, in any case and with any blanks behind it, and no other that ends like it', async (t) => {
+    const { ask } = await guarded(t, auth)
+    const [, token] = (await tokenWith({})).split(' ')
+    for (const scheme of ['Bearer ', 'bearer ', 'BEARER ', 'Bearer  ']) {
+      assert.equal((await ask(scheme + token)).text, 'ada', scheme)
+    }
+    for (const scheme of ['NotBearer ', 'Basic Bearer ', 'Bearer']) {
+      assertRefused(await ask(scheme + token), 401, 'ERR_ACCESS_TOKEN_MISSING')
+    }
+  })
+})
+
+describe('the challenge', () => {
+  const needed = { scope: 'reports:read', maxAge: 60 }
+  const challenge = async (t: TestContext, error: Error, options?: GuardOptions) => {
+    const { ask } = await refusing(t, error, options)
+    return (await ask('Bearer x')).headers['www-authenticate']
+  }
+
+  test('names the scope where scope is lacking, the age where the sign-in is too old, and neither for a bad token', async (t) => {
+    const words = 'In short.'
+    assert.equal(
+      await challenge(t, new DaypassError('ERR_ACCESS_TOKEN_EXPIRED', words), needed),
+      'Bearer error="invalid_token", error_description="In short."',
+    )
+    assert.equal(
+      await challenge(t, new DaypassError('ERR_SCOPE_INSUFFICIENT', words), needed),
+      'Bearer error="insufficient_scope", error_description="In short.", scope="reports:read"',
+    )
+    assert.equal(
+      await challenge(t, new DaypassError('ERR_AUTHENTICATION_TOO_OLD', words), needed),
+      'Bearer error="insufficient_user_authentication", error_description="In short.", max_age="60"',
+    )
+  })
+
+  test('names neither where the address asks for none and the verifier refuses of its own', async (t) => {
+    for (const code of ['ERR_SCOPE_INSUFFICIENT', 'ERR_AUTHENTICATION_TOO_OLD'] as const) {
+      assert.match(
+        (await challenge(t, new DaypassError(code, 'No.')))!,
+        /^Bearer error="\w+", error_description="No\."$/,
+      )
+    }
+  })
+
+  test('cannot be broken out of: quotes and backslashes of a message become apostrophes', async (t) => {
+    const error = new DaypassError('ERR_ACCESS_TOKEN_INVALID', 'Not "good" \\ here.')
+    assert.equal(await challenge(t, error), `Bearer error="invalid_token", error_description="Not 'good' ' here."`)
+  })
+
+  test('is not there where no other token would help: a malformed request, a store that is away, a failure', async (t) => {
+    for (const [error, status, told] of [
+      [new DaypassError('ERR_REQUEST_INVALID'), 400, 0],
+      [new DaypassError('ERR_STORE_LOCKED'), 503, 1],
+      [new Error('boom'), 500, 1],
+    ] as const) {
+      const { ask, errors } = await refusing(t, error, needed)
+      const answer = await ask('Bearer x')
+      assert.equal(answer.status, status)
+      assert.equal(answer.headers['www-authenticate'], undefined)
+      assert.equal(answer.headers['cache-control'], 'no-store')
+      assert.equal(errors.length, told)
+    }
+  })
+})
