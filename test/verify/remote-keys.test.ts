@@ -100,6 +100,14 @@ test('1,000 made-up key ids cause at most one fetch in a cool-down', async (t) =
   await Promise.all(later)
   assert.ok(server.requests.length <= before + 2)
   await verifier.verify(makeToken(pair))
+
+  const patient = server.verifier({ jwksCooldown: 600 })
+  await patient.verify(makeToken(pair))
+  const fetched = server.requests.length
+  for (let i = 0; i < 5; i++) {
+    await refused(makeToken(pair, {}, { kid: `patient-${i}` }), 'ERR_ACCESS_TOKEN_INVALID', patient)
+  }
+  assert.equal(server.requests.length, fetched)
 })
 
 test('1,000 made-up key ids while the server of keys is down cause no storm either', async (t) => {
