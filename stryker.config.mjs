@@ -32,7 +32,7 @@ export default {
       'test/http/{malformed,faults}.test.ts',
       'test/verify/remote-keys.test.ts',
     ].flatMap((pattern) => globSync(pattern)),
-    nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '--test-force-exit', '{{testFile}}'],
+    nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '{{testFile}}'],
   },
   plugins: ['@stryker-mutator/tap-runner', './scripts/stryker-texts.mjs'],
   ignorers: ['texts'],
