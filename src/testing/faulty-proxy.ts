@@ -57,6 +57,7 @@ export async function startFaultyProxy(options: FaultyProxyOptions): Promise<Fau
   function carry(from: Socket, to: Socket): void {
     open.add(from)
     let tail: Promise<unknown> = Promise.resolve()
+    let isCut = false
     from.on('error', () => {})
     from.on('close', () => {
       open.delete(from)
@@ -65,8 +66,10 @@ export async function startFaultyProxy(options: FaultyProxyOptions): Promise<Fau
     from.on('data', (data) => {
       tail = tail.then(async () => {
         await delay(chance() * most)
-        if (to.destroyed) return
+        // Nothing follows the part that arrived: no TCP loses bytes in the middle.
+        if (isCut || to.destroyed) return
         if (chance() >= cut) return void to.write(data)
+        isCut = true
         cuts++
         to.write(data.subarray(0, Math.floor(chance() * data.length)), () => from.destroy())
       })

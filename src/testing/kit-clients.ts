@@ -57,6 +57,8 @@ interface Client {
   stolen: string | null
   storage: { token: string; pendingKey: string | null }
   over: string | null
+  /** What it was told where it did not get on, and how often: for the story of a run that failed. */
+  told: Record<string, number>
 }
 
 /** The clients of one run. */
@@ -101,6 +103,7 @@ export async function createClients(
       stolen: i < prey ? refreshToken : null,
       storage: { token: refreshToken, pendingKey: null },
       over: null,
+      told: {},
     })
   }
 
@@ -120,9 +123,11 @@ export async function createClients(
     const answer = await ask({ refreshToken: token, idempotencyKey: pendingKey })
     if (answer === 'lost') {
       counts.lost++
+      client.told.nothing = (client.told.nothing ?? 0) + 1
       return false
     }
     if ('code' in answer) {
+      client.told[answer.code] = (client.told[answer.code] ?? 0) + 1
       if (answer.code === 'ERR_REFRESH_SUPERSEDED') counts.superseded++
       else if (answer.code.startsWith('ERR_STORE_')) counts.unavailable++
       else client.over = answer.code
@@ -224,10 +229,11 @@ export async function createClients(
     async finish(kills) {
       const deadline = Date.now() + patience * 1000
       for (const client of clients) {
+        client.told = {}
         while (client.over === null && !(await refresh(client))) {
           if (wrong.length > 0) break
           if (Date.now() > deadline) {
-            wrong.push(`${client.sessionId} does not get in any more`)
+            wrong.push(`${client.sessionId} does not get in any more; it was told ${JSON.stringify(client.told)}`)
             break
           }
           await delay(5)

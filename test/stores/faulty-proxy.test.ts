@@ -1,0 +1,40 @@
+// Is the bad network of the kit one that could be? What it does wrong, a store would be blamed for.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startFaultyProxy } from '../../src/testing/index.ts'
+
+test('of a connection that is cut, the beginning arrives and nothing after it', async (t) => {
+  const engine = createServer(async (socket) => {
+    socket.on('error', () => {}).setNoDelay(true)
+    for (const piece of ['one two', ' three', ' four']) {
+      socket.write(piece)
+      await delay(30)
+    }
+  }).listen(0, '127.0.0.1')
+  await once(engine, 'listening')
+  // A piece's delay, whether it is cut, and how much of it arrives: the first is cut when the others are there already.
+  const chances = [1, 0, 0.5]
+  const proxy = await startFaultyProxy({
+    port: (engine.address() as AddressInfo).port,
+    cut: 0.5,
+    delay: 200,
+    chance: () => chances.shift() ?? 0.9,
+  })
+  t.after(async () => {
+    await proxy.close()
+    engine.close()
+  })
+
+  const socket = createConnection(proxy.port, proxy.host).on('error', () => {})
+  let text = ''
+  socket.on('data', (data) => {
+    text += data
+  })
+  await once(socket, 'close')
+  assert.equal(text, 'one')
+  assert.equal(proxy.cuts(), 1)
+})
