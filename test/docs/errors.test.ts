@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { clientErrors } from '../../src/client/errors.ts'
 import { errorKinds } from '../../src/core/errors.ts'
+import { warningCodes } from '../../src/core/warn.ts'
 
 const root = join(import.meta.dirname, '../..')
-const rows = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^\| `(ERR_\w+)` \| ([^|]*) \|/gm)]
+const page = readFileSync(join(root, 'docs/errors.md'), 'utf8')
+const rows = [...page.matchAll(/^\| `(ERR_\w+)` \| ([^|]*) \|/gm)]
 
 test('docs/errors.md has each code of the server once, with its status and its error', () => {
   const documented = Object.fromEntries(rows.map(([, code, answer]) => [code, answer!.trim()]))
@@ -21,10 +23,15 @@ test('docs/errors.md has each code of the server once, with its status and its e
   assert.equal(rows.length, expected.length)
 })
 
+test('docs/errors.md has each code of a warning once', () => {
+  const documented = [...page.matchAll(/^\| `(DAYPASS_\w+)` \|/gm)].map(([, code]) => code)
+  assert.deepEqual(documented.sort(), [...warningCodes].sort())
+})
+
 test('each code is used somewhere, and nobody throws a bare Error', () => {
   const sources = globSync('src/{core,http,adapters,stores,verify,server,client}/**/*.ts', { cwd: root })
   const text = sources
-    .filter((file) => !file.endsWith('errors.ts'))
+    .filter((file) => !/(errors|warn)\.ts$/.test(file))
     .map((file) => readFileSync(join(root, file), 'utf8'))
     .join('\n')
   for (const code of [...Object.keys(errorKinds), ...Object.keys(clientErrors)]) {

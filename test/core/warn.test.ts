@@ -1,0 +1,52 @@
+// Warnings for the operator: how often, and what happens when nobody can be warned.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createWarner, type Warning } from '../../src/core/warn.ts'
+
+test('a warning is given at once, and then at most once a minute', () => {
+  const given: Warning[] = []
+  let now = 0
+  const warn = createWarner(
+    (warning) => given.push(warning),
+    () => now,
+  )
+  for (now of [0, 1, 59_999]) warn('DAYPASS_PROXY_UNTRUSTED', `at ${now}`)
+  assert.deepEqual(given, [{ code: 'DAYPASS_PROXY_UNTRUSTED', message: 'at 0' }])
+  now = 60_000
+  warn('DAYPASS_PROXY_UNTRUSTED', 'again')
+  assert.equal(given.length, 2)
+})
+
+test('a clock that was set back by an hour silences no warning', () => {
+  const given: Warning[] = []
+  let now = 3_600_000
+  const warn = createWarner(
+    (warning) => given.push(warning),
+    () => now,
+  )
+  warn('DAYPASS_PROXY_UNTRUSTED', 'before')
+  now = 0
+  warn('DAYPASS_PROXY_UNTRUSTED', 'after')
+  assert.equal(given.length, 2)
+})
+
+test('without a listener the console is warned, with the code', (t) => {
+  const { mock } = t.mock.method(console, 'warn', () => {})
+  createWarner()('DAYPASS_PROXY_UNTRUSTED', 'List it.')
+  assert.deepEqual(
+    mock.calls.map((call) => call.arguments),
+    [['daypass: List it. (DAYPASS_PROXY_UNTRUSTED)']],
+  )
+})
+
+test('a listener that throws or rejects fails nothing', async () => {
+  createWarner(() => {
+    throw new Error('sync')
+  })('DAYPASS_PROXY_UNTRUSTED', 'x')
+  createWarner(async () => {
+    throw new Error('async')
+  })('DAYPASS_PROXY_UNTRUSTED', 'x')
+  // An unhandled rejection would fail this file.
+  await new Promise((resolve) => setImmediate(resolve))
+})
