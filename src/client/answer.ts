@@ -44,12 +44,7 @@ export async function read(response: Response, isBody: boolean): Promise<Answer>
   const { refreshToken, ...access } = Object(await response.json().catch(() => {}))
   const { accessToken, ...body } = access
   const reason = body.code ?? body.error ?? `HTTP ${status}`
-  // In seconds, or a date: that by the server's own clock.
-  const after = headers.get('retry-after')!
-  const retryAfter = [parseFloat(after), (Date.parse(after) - Date.parse(headers.get('date')!)) / 1000].find(
-    (s) => s >= 0,
-  )
-  const told = { status, reason, body, retryAfter }
+  const told = { status, reason, body, retryAfter: retryAfterOf(headers) }
   return {
     told,
     ok: response.ok,
@@ -57,6 +52,13 @@ export async function read(response: Response, isBody: boolean): Promise<Answer>
     access: accessToken && body.expiresIn > 0 && (!isBody || refreshToken) && access,
     refreshToken: isBody ? refreshToken : undefined,
   }
+}
+
+/** The seconds that the server asks to be left alone for. */
+export function retryAfterOf(headers: Headers): number | undefined {
+  // In seconds, or a date: that by the server's own clock.
+  const after = headers.get('retry-after')!
+  return [parseFloat(after), (Date.parse(after) - Date.parse(headers.get('date')!)) / 1000].find((s) => s >= 0)
 }
 
 /** A failure as an answer. Of the error only its code or name is kept: its message may quote what was sent. */

@@ -18,7 +18,7 @@ import type {
   SessionStatus,
   UserOf,
 } from './types.ts'
-import { abortAfter, later, orAbort } from './wait.ts'
+import { abortAfter, backOff, later, orAbort } from './wait.ts'
 
 /** What belongs to one session: what was begun in its name fails when it aborts. */
 interface Fence extends AbortController {
@@ -137,9 +137,6 @@ export function createClient(options: ClientOptions): DaypassClient {
   const mostTries = 4
   const longestRefresh = 15_000
 
-  /** Longest Retry-After obeyed, in seconds: a proxy's "tomorrow" must not keep anyone out. */
-  const longestRetryAfter = 300
-
   /** A question about tokens. A redirect fails it: credentials follow none. */
   async function post(path: string, body: object, headers?: Record<string, string>): Promise<Answer> {
     request = abortAfter(timeout)
@@ -210,12 +207,9 @@ export function createClient(options: ClientOptions): DaypassClient {
         if (!answer) return
         failures++
         failure = answer.told
-        // What the server says, else longer each time, and never two clients in step.
-        failure.retryAfter = Math.min(
-          failure.retryAfter ?? Math.min(0.1 * 3 ** failures, 3) * (0.5 + random(1)[0]! / 512),
-          longestRetryAfter,
-        )
-        notBefore = clock() + failure.retryAfter * 1000
+        const pause = backOff(failures, 300, 3000, random(1)[0]! / 256, failure.retryAfter! * 1000 || 0)
+        failure.retryAfter = pause / 1000
+        notBefore = clock() + pause
       }
     }
 
@@ -242,7 +236,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     clearTimeout(timer)
     if (!listeners.size || globalThis.document?.hidden) return
     // A server that fails is asked less and less often, but at once when somebody comes, or the network.
-    const wait = Math.min(1e9, due() * ((!event && failures) || 1))
+    const wait = event ? Math.min(1e9, due()) : Math.max(100, Math.min(1e9, due() * (failures || 1)))
     // A timer may be early, too: by its rounding, or because no timer is that long.
     timer = later(wait, () => (due() ? plan() : tokenFor(fence).catch(() => {})))
   }

@@ -1,6 +1,8 @@
 // How does a stream of server-sent events stay signed in, and lose nothing when its connection breaks?
 
+import { retryAfterOf } from './answer.ts'
 import { DaypassClientError, is, isSignedOut } from './errors.ts'
+import { createReconnect } from './reconnect.ts'
 import type { DaypassClient } from './types.ts'
 
 /** One event, with the names of `MessageEvent`. */
@@ -31,14 +33,12 @@ export interface EventStreamOptions extends Omit<RequestInit, 'signal'> {
 /** Whether there is no stream to be had: the server answered with a 4xx, or with something that is no stream. */
 export const isStreamRefused = is('ERR_STREAM_REFUSED')
 
-/** Longest wait before another try, in milliseconds. */
-const longestWait = 30_000
-
 /**
  * Reads server-sent events with the client's session: EventSource over `client.fetch`. It connects again when the server
  * ends the stream, the network fails or the token was renewed, with `Last-Event-ID`, so that a server which gives its
- * events an `id` sends what was missed. Waits grow from the server's `retry` (default one second) to half a minute, never
- * two clients in step. Leaving the loop closes the connection.
+ * events an `id` sends what was missed. Waits grow from the server's `retry` (default one second, at least a tenth of one)
+ * to half a minute, never two clients in step, and `Retry-After` is waited for. A stream that brought an event and was ended
+ * by the server, or that lasted longer than half a minute, begins them anew. Leaving the loop closes the connection.
  *
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
  *   `response`: a 4xx (but for 408, 425 and 429), or no `text/event-stream`. The signal's reason.
@@ -59,8 +59,11 @@ export async function* streamEvents(
   url: string,
   { signal, lastEventId = '', onRenewal = 'reconnect', random = Math.random, ...init }: EventStreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {
-  let retry = 1000
-  for (let failures = 0; ; ) {
+  const reconnect = createReconnect(random)
+  let shortest: number | undefined
+  for (;;) {
+    /** Seconds that the server asked for. */
+    let asked = 0
     /** Ends this one connection. */
     const cut = new AbortController()
     let unsubscribe = () => {}
@@ -73,6 +76,7 @@ export async function* streamEvents(
       // The server's word for "that was all".
       if (response.status === 204) return
       check(response)
+      reconnect.connected()
 
       // From here on: the fetch itself may have renewed the token.
       const { session, expiresAt } = client.getSession()
@@ -82,24 +86,27 @@ export async function* streamEvents(
         if (now.session?.id !== session?.id) cut.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
         else if (now.expiresAt !== expiresAt && onRenewal === 'reconnect') cut.abort()
       })
-      for await (const { retry: told, ...event } of readEvents(response.body!, lastEventId)) {
-        failures = 0
-        retry = told ?? retry
+      let hasEvents = false
+      for await (const { retry, ...event } of readEvents(response.body!, lastEventId)) {
+        shortest = retry ?? shortest
         lastEventId = event.lastEventId
-        if (event.data) yield { ...event, data: event.data.slice(0, -1) }
+        if (!event.data) continue
+        hasEvents = true
+        yield { ...event, data: event.data.slice(0, -1) }
       }
+      if (hasEvents) reconnect.reset()
     } catch (error) {
       signal?.throwIfAborted()
       // A body that was cut tells of it in its own way.
       const reason = cut.signal.reason ?? error
       if (isSignedOut(reason) || isStreamRefused(reason)) throw reason
       if (cut.signal.aborted) continue
-      failures++
+      asked = (reason as DaypassClientError).retryAfter ?? 0
     } finally {
       unsubscribe()
       cut.abort()
     }
-    await pause(Math.min(retry * 2 ** failures, longestWait) * (0.5 + random() / 2), signal)
+    await pause(reconnect.next({ shortest, asked: asked * 1000 }), signal)
   }
 }
 
@@ -112,6 +119,7 @@ function check(response: Response): void {
   throw new DaypassClientError(isTemporary ? 'ERR_OFFLINE' : 'ERR_STREAM_REFUSED', {
     status,
     reason: `HTTP ${status}`,
+    retryAfter: retryAfterOf(headers),
     response,
   })
 }

@@ -1,6 +1,7 @@
 // How does a WebSocket stay signed in?
 
-import { isSignedOut } from './errors.ts'
+import { type DaypassClientError, isSignedOut } from './errors.ts'
+import { createReconnect } from './reconnect.ts'
 import type { DaypassClient } from './types.ts'
 
 /** As much of a WebSocket as is needed here: a browser's, Node's own, and that of `ws`. */
@@ -39,13 +40,10 @@ export interface LiveSocket<Socket> {
   close(): void
 }
 
-/** Shortest and longest wait before another try, in milliseconds. */
-const shortestWait = 1000
-const longestWait = 30_000
-
 /**
  * Keeps a WebSocket open as long as somebody is signed in: opened with a good token, told of renewed ones, opened again
- * after it broke (waits of one second to half a minute, never two clients in step), closed when the session ends, and
+ * after it broke (waits of one second to half a minute, never two clients in step; a connection that lasts longer than that
+ * begins them anew), closed when the session ends, and
  * opened anew for the next one.
  *
  * @example
@@ -74,20 +72,20 @@ export function openSocket<Socket extends SocketLike>(
   const { isRefused = ({ code }) => [1008, 3000, 4401].includes(code) } = options
   /** All that are not closed yet; the newest is the one that counts. */
   const sockets = new Set<Socket>()
-  let newest:
-    | { socket: Socket; sessionId?: string | undefined; expiresAt?: number | undefined; isOpen: boolean }
-    | undefined
-  /** How many sockets in a row did not last. */
-  let failures = 0
+  let newest: { socket: Socket; isOpen: boolean } | undefined
+  /** The session and the token that were last looked at. */
+  let known = client.getSession()
+  const reconnect = createReconnect(random)
   /** Whether the next token is to be a fresh one; once in a row of failures, for it may not be the token's fault. */
   let wantsFresh = false
   let isConnecting = false
   let isClosed = false
+  /** Set while it waits for the next try. */
   let timer: ReturnType<typeof setTimeout> | undefined
 
   async function connect(): Promise<void> {
     if (isConnecting || isClosed) return
-    clearTimeout(timer)
+    stopWaiting()
     isConnecting = true
     try {
       const token = await client.getAccessToken({ forceFresh: wantsFresh })
@@ -95,22 +93,22 @@ export function openSocket<Socket extends SocketLike>(
       if (!isClosed) begin(token)
     } catch (error) {
       // The next sign-in begins anew.
-      if (!isSignedOut(error)) retry()
+      if (!isSignedOut(error)) retry((error as DaypassClientError).retryAfter)
     } finally {
       isConnecting = false
     }
   }
 
   function begin(token: string): void {
-    const { session, expiresAt } = client.getSession()
+    known = client.getSession()
     const socket = open(token)
-    const mine = { socket, sessionId: session?.id, expiresAt, isOpen: false }
-    const begun = performance.now()
+    const mine = { socket, isOpen: false }
     newest = mine
     sockets.add(socket)
     socket.addEventListener('open', () => {
       mine.isOpen = true
       if (newest !== mine) return
+      reconnect.connected()
       authenticate?.(socket, token)
       for (const other of sockets) if (other !== socket) other.close(1000)
     })
@@ -118,26 +116,37 @@ export function openSocket<Socket extends SocketLike>(
       sockets.delete(socket)
       if (newest !== mine) return
       newest = undefined
-      if (mine.isOpen && performance.now() - begun > longestWait) failures = 0
-      wantsFresh = failures === 0 && (!mine.isOpen || isRefused(event))
-      if (client.getSession().session) retry()
+      if (!client.getSession().session) return
+      retry()
+      wantsFresh = reconnect.failures === 1 && (!mine.isOpen || isRefused(event))
     })
   }
 
-  function retry(): void {
+  /** Tries again later; `asked` are the seconds that the server asked for. */
+  function retry(asked = 0): void {
     if (isClosed) return
-    const wait = Math.min(shortestWait * 2 ** failures++, longestWait)
-    timer = setTimeout(connect, wait * (0.5 + random() / 2))
+    stopWaiting()
+    timer = setTimeout(connect, reconnect.next({ asked: asked * 1000 }))
+  }
+
+  function stopWaiting(): void {
+    clearTimeout(timer)
+    timer = undefined
   }
 
   function look(): void {
-    const { status, session, expiresAt } = client.getSession()
-    if (!session) clearTimeout(timer)
-    if (newest && newest.sessionId !== session?.id) hangUp()
+    const last = known
+    known = client.getSession()
+    const isNewer = known.expiresAt !== last.expiresAt
+    if (known.session?.id !== last.session?.id) {
+      stopWaiting()
+      reconnect.reset()
+      hangUp()
+    }
     if (!newest) {
-      if (status === 'signed-in') connect()
-    } else if (expiresAt !== newest.expiresAt) {
-      newest.expiresAt = expiresAt
+      // A wait is not cut short by what is no news: a refresh that fails while the token is good ends as `signed-in` too.
+      if (known.status === 'signed-in' && (isNewer || !timer)) connect()
+    } else if (isNewer) {
       if (authenticate) tell()
       else if (onRenewal === 'reconnect') connect()
     }
@@ -157,7 +166,7 @@ export function openSocket<Socket extends SocketLike>(
 
   function close(): void {
     isClosed = true
-    clearTimeout(timer)
+    stopWaiting()
     unsubscribe()
     signal?.removeEventListener('abort', close)
     hangUp()

@@ -14,6 +14,17 @@ export function orAbort<T>(promise: Promise<T>, options?: CallOptions): Promise<
   })
 }
 
+/**
+ * Milliseconds to wait after so many failures in a row (1 or more). Waits grow from `shortest` to `longest`. `chance`, from
+ * 0 to 1, takes up to half of a wait away, so that clients do not come all at once. The milliseconds that the server
+ * `asked` for make a wait longer and never shorter: `Retry-After: 0` would be a loop. No more than five minutes of them
+ * count: a proxy's "tomorrow" must not keep anyone out.
+ */
+export function backOff(failures: number, shortest: number, longest: number, chance: number, asked = 0): number {
+  const own = Math.min(shortest * 3 ** (failures - 1), longest) * (0.5 + chance / 2)
+  return Math.max(own, Math.min(asked, 300_000))
+}
+
 /** setTimeout, which in Node keeps no process alive. */
 export function later(milliseconds: number, work: () => unknown): ReturnType<typeof setTimeout> {
   const timer = setTimeout(work, milliseconds)
