@@ -1,5 +1,7 @@
 // What is asked of the model? Each question is a set of bounds within which everything that can happen does happen.
 
+import { isBurst } from '../../src/core/rotation.ts'
+import type { Session } from '../../src/core/types.ts'
 import { type Bounds, type Protocol, protocol } from './world.ts'
 
 /** One exploration, and what it is about. */
@@ -23,6 +25,7 @@ const small: Bounds = {
   signOut: false,
   twoSteps: false,
   interval: 3,
+  retryInterval: Number.POSITIVE_INFINITY,
   delay: 1,
   naps: [10],
   idleTimeout: Number.POSITIVE_INFINITY,
@@ -31,7 +34,7 @@ const small: Bounds = {
 const cookie: Bounds = { ...small, transport: 'cookie' }
 const keyless: Bounds = { ...small, keys: 'never' }
 /** Strict: a second use of a token is never let off, so a request must not arrive twice. */
-const strict = { interval: 0, delay: 0 }
+const strict = { interval: 0, retryInterval: 0, delay: 0 }
 const mortal = { idleTimeout: 5, absoluteTimeout: 8, naps: [2, 6] }
 
 /** Small enough for every `npm test`, and each mutant is caught by one of them. */
@@ -48,9 +51,22 @@ export const quick: Question[] = [
   },
   {
     name: 'a thief with a copy of the token and of the pending key',
-    bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, thief: 'token and pending key', thiefAsks: 3 },
+    bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, thief: 'token and pending key', thiefAsks: 2 },
   },
-  { name: 'a thief, and no keys', bounds: { ...keyless, tabs: 1, inFlight: 2, thief: 'token', thiefAsks: 3 } },
+  { name: 'a thief, and no keys', bounds: { ...keyless, tabs: 1, inFlight: 1, thief: 'token', thiefAsks: 2 } },
+  {
+    name: 'a thief, no keys, and a refresh that may be asked again for a while',
+    bounds: {
+      ...keyless,
+      tabs: 1,
+      inFlight: 1,
+      refreshes: 1,
+      retryInterval: 3,
+      naps: [2],
+      thief: 'token',
+      thiefAsks: 3,
+    },
+  },
   { name: 'sign-out racing refresh', bounds: { ...small, inFlight: 2, refreshes: 2, signOut: true, twoSteps: true } },
   { name: 'lifetimes that end', bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, ...mortal } },
 ]
@@ -67,10 +83,23 @@ export const whole: Question[] = [
   { name: 'two tabs, one jar, three messages under way', bounds: cookie },
   { name: 'two tabs, one jar, one failover', bounds: { ...cookie, inFlight: 2, failovers: 1, lock: true } },
   { name: 'strict: one tab, and whatever is lost', bounds: { ...small, tabs: 1, inFlight: 1, ...strict } },
+  {
+    name: 'a thief with both, who asks three different things',
+    bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, thief: 'token and pending key', thiefAsks: 3 },
+  },
+  {
+    name: 'a thief, no keys, and two messages under way',
+    bounds: { ...keyless, tabs: 1, inFlight: 2, thief: 'token', thiefAsks: 3 },
+  },
   { name: 'a thief of the jar', bounds: { ...cookie, tabs: 1, inFlight: 2, thief: 'token', thiefAsks: 2 } },
   {
     name: 'a thief of the jar and the pending key',
     bounds: { ...cookie, tabs: 1, inFlight: 1, refreshes: 3, thief: 'token and pending key', thiefAsks: 3 },
+  },
+  { name: 'two tabs without keys, who may ask again for a while', bounds: { ...keyless, retryInterval: 5, naps: [2] } },
+  {
+    name: 'two tabs without keys, and a store that loses its last write',
+    bounds: { ...keyless, inFlight: 2, failovers: 1 },
   },
   { name: 'a thief among two tabs', bounds: { ...small, inFlight: 2, thief: 'token', thiefAsks: 2 } },
   {
@@ -95,7 +124,15 @@ export interface Mutant {
   change: Partial<Protocol>
 }
 
-const { decide, advance, redeem, childSalt } = protocol
+const { decide, advance, childSalt } = protocol
+
+/** What a replay did until November 2026: it counted as a redemption. */
+function renewBurst(row: Session, now: number, interval: number): Session {
+  if (isBurst(row, now, interval)) return { ...row, rotatedAt: now }
+  const burstGeneration = row.generation - 1
+  const prevBurstGeneration = now - row.rotatedAt < interval ? row.burstGeneration : burstGeneration
+  return { ...row, rotatedAt: now, burstAt: now, burstGeneration, prevBurstGeneration }
+}
 
 /** Each of these must be caught, or the model proves nothing. */
 export const mutants: Mutant[] = [
@@ -120,14 +157,12 @@ export const mutants: Mutant[] = [
   {
     name: 'a replay makes a child of its own',
     question: 'one tab, storage of its own',
-    change: {
-      childSalt: (session, key, salt) => childSalt(session, Uint8Array.from([...key, session.rotatedAt & 255]), salt),
-    },
+    change: { replaySalt: (row) => childSalt(row, row.parentKey!, new Uint8Array(8)) },
   },
   {
-    name: 'the window is measured from the last use',
-    question: 'a thief, and no keys',
-    change: { retry: (row, now, interval) => redeem(row, row.generation - 1, now, interval) },
+    name: 'a replay renews the burst: the window is measured from the last use (the first rule of Daypass)',
+    question: 'a thief with a copy of the token',
+    change: { replay: renewBurst },
   },
   {
     name: 'no generation check in the compare-and-set',
@@ -190,11 +225,22 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'a replay is forgotten by the window',
+    name: 'a burst begins with the generation of the row: its parent, which may have been replayed just now, is forgotten',
     question: 'one tab, storage of its own',
     change: {
-      redeem: (row, generation, now, interval) => (row.parentKey ? row : redeem(row, generation, now, interval)),
+      advance(row, step) {
+        const next = advance(row, step)
+        if (next === null || isBurst(row, step.now, step.reuseInterval)) return next
+        const isClose = step.now - row.rotatedAt < step.reuseInterval
+        const { generation } = row
+        return { ...next, burstGeneration: generation, prevBurstGeneration: isClose ? row.burstGeneration : generation }
+      },
     },
+  },
+  {
+    name: 'a retry without a key moves the row’s rotation: it may be asked again for ever',
+    question: 'a thief, no keys, and a refresh that may be asked again for a while',
+    change: { retry: (row, now) => ({ ...row, rotatedAt: now }) },
   },
   {
     name: 'a lost write is not healed: only the very generation is redeemed',

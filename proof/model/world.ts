@@ -10,16 +10,19 @@ import {
   parseRefreshToken,
   type RefreshToken,
 } from '../../src/core/refresh-token.ts'
-import { advance, type Decision, decide, type Presented, redeem } from '../../src/core/rotation.ts'
+import { advance, type Decision, decide, type Presented } from '../../src/core/rotation.ts'
 import type { Advance, Session } from '../../src/core/types.ts'
 
 /** The parts of the protocol that a mutant may replace; the server's from the sources, the client's as the rules say. */
 export interface Protocol {
   decide: typeof decide
   advance: typeof advance
-  redeem: typeof redeem
   childSalt: typeof childSalt
-  /** What a retry without a key does to the row: nothing. */
+  /** The salt of the child that a replay gets. */
+  replaySalt(row: Session): Uint8Array
+  /** The row after a replay: as it was. */
+  replay(row: Session, now: number, interval: number): Session
+  /** The row after a retry without a key: as it was. */
   retry(row: Session, now: number, interval: number): Session
   /** Whether an answer is applied: only if the token (in a jar: the key) it was asked with is still the one that is held. */
   applies(held: number, sent: number): boolean
@@ -32,8 +35,9 @@ export interface Protocol {
 export const protocol: Protocol = {
   decide,
   advance,
-  redeem,
   childSalt,
+  replaySalt: (row) => childSalt(row, row.parentKey!, row.parentSalt!),
+  replay: (row) => row,
   retry: (row) => row,
   applies: (held, sent) => held === sent,
   persistsKey: true,
@@ -56,17 +60,20 @@ export interface Bounds {
   inFlight: number
   /** How often a request arrives twice. */
   duplicates: number
-  /** How often the store forgets its last write. */
+  /** How often the store loses its last write, whichever that was. */
   failovers: number
   /** What a thief copies, once, at any moment. */
   thief: 'nobody' | 'token' | 'token and pending key'
-  /** How often he asks. */
+  /** How often he asks what he has not asked before. He asks again with a key of his own as often as he likes. */
   thiefAsks: number
   /** Whether the owner may sign out. */
   signOut: boolean
   /** Whether reading the row after a compare-and-set that did not match is a step of its own. */
   twoSteps: boolean
+  /** For how long a lost race is forgiven. */
   interval: number
+  /** For how long a refresh without a key may be asked again. */
+  retryInterval: number
   /** A message arrives within so many ticks, or never. */
   delay: number
   /** How long the owner may be away at a time; everything under way is lost then. */
@@ -108,6 +115,8 @@ export interface World {
   loot: readonly number[]
   lootKey: number
   stolen: boolean
+  /** What he has asked: token and key. */
+  asked: readonly string[]
   /** What was used up of the bounds. */
   used: {
     refreshes: number
@@ -124,6 +133,8 @@ export interface World {
   revoked: boolean
   child: number
   rotatedAt: number
+  /** Since when the owner, who goes on asking, hears nothing but 409, and when he last asked. */
+  refused: { since: number; last: number } | null
 }
 
 /** One thing that happens. */
@@ -199,12 +210,14 @@ export function begin(bounds: Bounds): World {
     loot: [],
     lootKey: 0,
     stolen: false,
+    asked: [],
     used: { refreshes: 0, deaths: 0, duplicates: 0, failovers: 0, asks: 0, salts: 1, thiefKeys: 0 },
     toOwner: [],
     toThief: [],
     revoked: false,
     child: 0,
     rotatedAt: 0,
+    refused: null,
   }
 }
 
@@ -219,6 +232,8 @@ const presentedOf = ({ token, key, previous }: Question): Presented => {
   const { generation, salt } = tokens[token]!
   return { generation, salt, key: keyHash(key), previousKey: keyHash(previous) }
 }
+
+const intervalsOf = ({ interval, retryInterval }: Bounds) => ({ reuseInterval: interval, retryInterval })
 
 /** What a failover would bring back, where one is still to come. */
 const remembered = ({ row, child, rotatedAt, used }: World, { failovers }: Bounds) =>
@@ -255,12 +270,13 @@ function compareAndSet(world: World, question: Question, p: Protocol, bounds: Bo
 function judge(world: World, question: Question, p: Protocol, bounds: Bounds) {
   const presented = presentedOf(question)
   const { row, now } = world
-  const outcome = p.decide(row, presented, now, bounds.interval)
+  const outcome = p.decide(row, presented, now, intervalsOf(bounds))
   switch (outcome) {
     case 'replayed': {
-      const child = mint(row, row.generation, p.childSalt(row, row.parentKey!, row.parentSalt!))
-      const renewed = p.redeem(row, row.generation - 1, now, bounds.interval)
-      return { world: { ...world, row: renewed, before: remembered(world, bounds) }, child, outcome }
+      const child = mint(row, row.generation, p.replaySalt(row))
+      const after = p.replay(row, now, bounds.interval)
+      const before = after === row ? world.before : remembered(world, bounds)
+      return { world: { ...world, row: after, before }, child, outcome }
     }
     case 'retried': {
       const child = mint(row, row.generation, randomSalt(world.used.salts))
@@ -293,7 +309,7 @@ function brokenBy(
     return 'ONE LINEAGE: a token that is not the newest rotates the session'
   }
   if (outcome === 'replayed' && was.child !== child) return 'ONE LINEAGE: one refresh has two children'
-  if (outcome === 'retried' && was.now - was.rotatedAt >= bounds.interval) {
+  if (outcome === 'retried' && was.now - was.rotatedAt >= bounds.retryInterval) {
     return 'NO LOCK-STEP: a refresh without a key is answered again after the interval'
   }
   // With the key too, the refresh that it is of is the thief's as well, and the next, whose `previous` it is: no other.
@@ -304,6 +320,19 @@ function brokenBy(
   const allowed = (bounds.keys === 'always' ? 0 : 1) + next.used.failovers
   if (shared.length > allowed) return `NO LOCK-STEP: ${who} is let in beside the other`
   return undefined
+}
+
+/** Whether an owner who goes on asking is kept waiting: four intervals after his first 409, he is in or it is a theft. */
+function noteRefusal(world: World, outcome: Decision, { thief, interval }: Bounds) {
+  if (thief === 'nobody' || !world.stolen) return { world }
+  if (outcome !== 'superseded') return { world: world.refused === null ? world : { ...world, refused: null } }
+  const { now, refused } = world
+  const since = refused === null || now - refused.last > interval ? now : refused.since
+  const broken =
+    now > since && now - since >= 4 * interval
+      ? 'NO LOCK-STEP: an owner who goes on asking is kept out for ever'
+      : undefined
+  return { world: { ...world, refused: { since, last: now } }, broken }
 }
 
 function grant(world: World, child: number, who: 'owner' | 'thief', { key, previous }: Question): World {
@@ -322,11 +351,7 @@ export function* stepsOf(world: World, bounds: Bounds, p: Protocol): Generator<S
   yield* network(world, bounds, p)
   yield* time(world, bounds)
   if (bounds.thief !== 'nobody') yield* thief(world, bounds, p)
-  if (
-    world.used.failovers < bounds.failovers &&
-    world.before !== null &&
-    world.before.row.generation < world.row.generation
-  ) {
+  if (world.used.failovers < bounds.failovers && world.before !== null) {
     const used = { ...world.used, failovers: world.used.failovers + 1 }
     yield {
       story: 'the store fails over and has lost its last write',
@@ -396,10 +421,11 @@ function* network(world: World, bounds: Bounds, p: Protocol): Generator<Step> {
       }
     } else {
       const { world: served, child, outcome } = done ?? judge(lost, message, p, bounds)
-      const granted = grant(served, child, 'owner', message)
+      const refusal = noteRefusal(served, outcome, bounds)
+      const granted = grant(refusal.world, child, 'owner', message)
       const answer: Message = { ...message, kind: 'answer', sentAt: world.now, child, outcome }
       const story = `the server gets ${told(message.token)}: ${outcome}${child ? `, ${told(child)}` : ''}`
-      const broken = brokenBy(world, granted, { ...message, child, outcome }, 'owner', bounds)
+      const broken = brokenBy(world, granted, { ...message, child, outcome }, 'owner', bounds) ?? refusal.broken
       yield { story, world: { ...granted, net: [...rest, answer] }, broken }
       // The server, or the way back, fails after the commit.
       yield { story: `${story}; the answer is lost`, world: settled(granted, rest), broken }
@@ -458,10 +484,10 @@ function* arrive(world: World, message: Message, bounds: Bounds, p: Protocol): G
   yield { story, world: isOver && isOurs ? { ...idle, over: true } : idle }
 }
 
-function* time(world: World, { delay, naps, keys, interval }: Bounds): Generator<Step> {
-  // A client without keys is safe within the interval: it asks again before that is over.
+function* time(world: World, { delay, naps, keys, retryInterval }: Bounds): Generator<Step> {
+  // A client without keys is safe within the retry interval: it asks again before that is over.
   const isOwed = keys !== 'always' && generationOf(world.token) < world.row.generation
-  const latest = isOwed ? world.rotatedAt + interval - 1 - delay : Number.POSITIVE_INFINITY
+  const latest = isOwed ? world.rotatedAt + retryInterval - 1 - delay : Number.POSITIVE_INFINITY
   if (world.now + 1 <= latest) {
     const net = world.net.filter((message) => world.now + 1 - message.sentAt <= delay)
     yield { story: 'a tick', world: { ...settled(world, net), now: world.now + 1 } }
@@ -488,13 +514,17 @@ function* thief(world: World, bounds: Bounds, p: Protocol): Generator<Step> {
       world: { ...world, loot: [world.token], lootKey, stolen: true },
     }
   }
-  if (world.used.asks === bounds.thiefAsks) return
+  const own = thiefKeysFrom + world.used.thiefKeys
+  const keys = Array.from({ length: world.used.thiefKeys + 1 }, (_, index) => thiefKeysFrom + index)
   for (const token of world.loot) {
-    const own = thiefKeysFrom + world.used.thiefKeys
-    for (const key of new Set([own, 0, world.lootKey])) {
+    for (const key of new Set([...keys, 0, world.lootKey])) {
       const question = { token, key, previous: 0 }
-      const used = { ...world.used, asks: world.used.asks + 1, thiefKeys: world.used.thiefKeys + (key === own ? 1 : 0) }
-      const asked = { ...world, used }
+      // What he has asked before he asks again as often as he likes.
+      const isRepeated = key !== 0 && world.asked.includes(`${token}.${key}`)
+      if (!isRepeated && world.used.asks >= bounds.thiefAsks) continue
+      const asks = world.used.asks + (isRepeated ? 0 : 1)
+      const used = { ...world.used, asks, thiefKeys: world.used.thiefKeys + (key === own ? 1 : 0) }
+      const asked = { ...world, used, asked: isRepeated ? world.asked : [...world.asked, `${token}.${key}`] }
       const {
         world: served,
         child,
@@ -521,7 +551,7 @@ export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | un
   for (const token of world.loot) {
     const question = presentedOf({ token, key: thiefKeysFrom + 99, previous: 0 })
     const later = now + 3 * bounds.interval
-    if (later < row.idleExpiresAt && p.decide(row, question, later, bounds.interval) === 'superseded') {
+    if (later < row.idleExpiresAt && p.decide(row, question, later, intervalsOf(bounds)) === 'superseded') {
       return 'NO LOCK-STEP: a copy is let off for more than three intervals'
     }
   }
@@ -530,7 +560,9 @@ export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | un
   const key = world.pending || (bounds.keys === 'never' ? 0 : 99)
   const previous = bounds.transport === 'cookie' && p.sendsPrevious && key !== 0 ? world.last : 0
   const question = { token: world.token, key, previous }
-  for (const nap of bounds.keys === 'always' ? [0, ...bounds.naps] : [0]) {
+  const isEver =
+    bounds.keys === 'always' || (bounds.keys === 'never' && bounds.retryInterval === Number.POSITIVE_INFINITY)
+  for (const nap of isEver ? [0, ...bounds.naps] : [0]) {
     const then = { ...world, now: now + nap }
     if (then.now >= row.idleExpiresAt) continue
     const { child, outcome } = compareAndSet(then, question, p, bounds) ?? judge(then, question, p, bounds)
@@ -542,12 +574,14 @@ export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | un
 
 /** A world as a text that is the same for worlds which no step will ever tell apart. */
 export function nameOf(world: World, bounds: Bounds): string {
-  const { interval, absoluteTimeout } = bounds
+  const { interval, retryInterval, absoluteTimeout } = bounds
   const { row, now, used } = world
   // An age counts up to where the protocol stops counting it.
   const age = (at: number, most = interval) => Math.min(now - at, most)
+  const longest =
+    Number.isFinite(retryInterval) && bounds.keys !== 'always' ? Math.max(interval, retryInterval) : interval
   const rowName = (r: Session) =>
-    `${r.generation},${hex(r.parentSalt)},${hex(r.parentKey)},${r.burstGeneration},${r.prevBurstGeneration},${age(r.burstAt)},${age(r.rotatedAt)},${r.revokedReason ?? ''},${Math.min(now - r.idleExpiresAt, 1)}`
+    `${r.generation},${hex(r.parentSalt)},${hex(r.parentKey)},${r.burstGeneration},${r.prevBurstGeneration},${age(r.burstAt)},${age(r.rotatedAt, longest)},${r.revokedReason ?? ''},${Math.min(now - r.idleExpiresAt, 1)}`
   const net = world.net
     .map((m) => `${m.kind[0]}${m.tab},${m.token},${m.key},${m.previous},${age(m.sentAt)},${m.child},${m.outcome}`)
     .sort()
@@ -555,7 +589,9 @@ export function nameOf(world: World, bounds: Bounds): string {
   const parts = [
     Math.min(now - absoluteTimeout, 1),
     rowName(row),
-    world.before === null ? '' : `${rowName(world.before.row)},${world.before.child},${age(world.before.rotatedAt)}`,
+    world.before === null
+      ? ''
+      : `${rowName(world.before.row)},${world.before.child},${age(world.before.rotatedAt, longest)}`,
     world.token,
     world.pending,
     world.last,
@@ -565,6 +601,7 @@ export function nameOf(world: World, bounds: Bounds): string {
     world.loot.join('.'),
     world.lootKey,
     +world.stolen,
+    world.asked.filter((question) => world.loot.some((token) => question.startsWith(`${token}.`))).join(','),
     `${used.refreshes}${used.deaths}${used.duplicates}${used.failovers}${used.asks}${used.salts},${used.thiefKeys}`,
     bounds.thief === 'nobody'
       ? ''
@@ -572,7 +609,8 @@ export function nameOf(world: World, bounds: Bounds): string {
     world.toThief.join('.'),
     +world.revoked,
     world.child,
-    age(world.rotatedAt),
+    age(world.rotatedAt, longest),
+    world.refused === null ? '' : `${age(world.refused.since, 4 * interval)}.${age(world.refused.last, interval + 1)}`,
   ]
   return parts.join('|')
 }

@@ -82,13 +82,6 @@ export function createDatabase(loop: Loop, chance: SeededRandom, onAway: () => v
             }
             return advanced
           }, true),
-        renewBurst: (id, generation, now, reuseInterval) =>
-          call(async (memory) => {
-            const before = await memory.find(id)
-            const isRenewed = await memory.renewBurst(id, generation, now, reuseInterval)
-            if (isRenewed) keep(before!)
-            return isRenewed
-          }, true),
         revoke: (id, now, reason) =>
           call(async (memory) => {
             const row = await memory.revoke(id, now, reason)

@@ -160,13 +160,13 @@ export interface RevokeOptions {
  * ```
  */
 export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
-  const { store, clock, random, reuseInterval, isActive, ...settings } = readOptions(options)
+  const { store, clock, random, isActive, ...settings } = readOptions(options)
   const { proofKeys, signer, verificationKeys, jwks } = createKeys(
     options.secret,
     settings.algorithm,
     options.signingKeys,
   )
-  const { issuer, audience, accessTokenLifetime } = settings
+  const { issuer, audience, accessTokenLifetime, reuseInterval } = settings
   const sign = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
   const emit = createEmitter(settings.onEvent, clock)
   const revocations = createRevocations(store, accessTokenLifetime * 1000, 1000)
@@ -276,7 +276,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       const session = advanced?.session ?? (await store.find(sessionId))
       if (session === null) throw new DaypassError('ERR_SESSION_UNKNOWN')
       if (!isGenuine(token, session)) throw await forged(session, request)
-      const decision = advanced ? 'rotated' : decide(session, presented, now, reuseInterval)
+      const decision = advanced ? 'rotated' : decide(session, presented, now, settings)
       const isGranted = decision === 'rotated' || decision === 'replayed' || decision === 'retried'
       if (isOld(token) && isGranted) await adoption!.settle(token, request)
 
@@ -293,7 +293,6 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
           return { outcome, ...tokens(session, await accessTokenFor(session, now, accessToken), child, now) }
         }
         case 'replayed': {
-          if (!(await store.renewBurst(sessionId, session.generation - 1, now, reuseInterval))) continue
           emit(session, { type: 'replayed' }, request)
           const child = childSalt(session, session.parentKey!, session.parentSalt!)
           return { outcome: decision, ...tokens(session, await accessTokenFor(session, now, early), child, now) }
@@ -323,7 +322,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
     }
     // A copy of an old token is caught here as well, before the app is bothered with it.
-    if (decide(session, presented, now, reuseInterval) === 'reused') return undefined
+    if (decide(session, presented, now, settings) === 'reused') return undefined
     if (isActive !== undefined && !(await askIsActive(session.subject))) {
       await end(session.id, 'inactive', request)
       throw new DaypassError('ERR_SUBJECT_INACTIVE')

@@ -47,10 +47,16 @@ export interface DaypassOptions<C = Claims> {
   /** After how long a session ends however much it is used. Default 2,592,000 (30 days). */
   absoluteTimeout?: number
   /**
-   * For how long a race or a keyless retry is taken for what it is and not for theft. Default 30; 0 is strict. Clients
-   * that send an Idempotency-Key do not need it for a lost answer.
+   * For how long a token that lost a race answers 409 and is not taken for stolen. Default 30; 0 is strict.
    */
   reuseInterval?: number
+  /**
+   * For how long a refresh without an Idempotency-Key may be asked again, until one of its children is redeemed: a client
+   * that knows no keys survives a lost response. For as long a copy of the token before the newest is as good as the
+   * newest, until the owner's next refresh. Default 86,400 (a day), or 0 where `reuseInterval` is 0. Refreshes with a key
+   * do not need it.
+   */
+  retryInterval?: number
   /** How many sessions a subject may have; the longest unused end when there are more. Default: no limit. */
   maxSessionsPerSubject?: number
   /**
@@ -91,6 +97,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const absoluteTimeout = duration('absoluteTimeout', options.absoluteTimeout, Math.max(2_592_000, idleTimeout), 1)
   const reuseInterval = duration('reuseInterval', options.reuseInterval, 30, 0)
+  const retryInterval = duration('retryInterval', options.retryInterval, reuseInterval === 0 ? 0 : 86_400, 0)
   if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
   if (accessTokenLifetime > absoluteTimeout) {
     throw wrong('`accessTokenLifetime` must not be longer than `absoluteTimeout`.')
@@ -107,6 +114,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     idleTimeout: idleTimeout * 1000,
     absoluteTimeout: absoluteTimeout * 1000,
     reuseInterval: reuseInterval * 1000,
+    retryInterval: retryInterval * 1000,
     maxSessionsPerSubject: max,
     isActive: options.isActive,
     adopt: options.adopt,

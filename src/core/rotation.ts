@@ -16,18 +16,32 @@ export interface Presented {
 /**
  * - `rotated`: the token is the session's newest (or newer than a store that lost writes knows): a child is due.
  * - `replayed`: the last refresh asked again, however late: the same child.
- * - `retried`: a keyless refresh asked again soon: a sibling of the child, good until one of them is redeemed.
+ * - `retried`: a refresh without a key asked again: a sibling of the child, good until one of them is redeemed.
  * - `superseded`: a race lost; no token, nothing changes.
  * - `reused`: a copy of a token is about: the session ends.
  */
 export type Decision = 'rotated' | 'replayed' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired'
 
+/** How long a token that was overtaken is forgiven, in milliseconds. */
+export interface Intervals {
+  /** A race: two requests with one token, sent at about the same time. */
+  reuseInterval: number
+  /** A refresh without a key, asked again because its response was lost. */
+  retryInterval: number
+}
+
 /**
- * Decides what a presented token is to a session. Instants and `reuseInterval` are milliseconds.
+ * Decides what a presented token is to a session. `now` is milliseconds since the epoch. Nothing is written for a token
+ * that is not `rotated`: whatever a caller gains by asking again, asking again never extends it.
  *
  * The token's proof and tag must have been checked: a token of another session never gets here.
  */
-export function decide(session: Session, presented: Presented, now: number, reuseInterval: number): Decision {
+export function decide(
+  session: Session,
+  presented: Presented,
+  now: number,
+  { reuseInterval, retryInterval }: Intervals,
+): Decision {
   if (session.revokedAt !== null) return session.revokedReason === 'expired' ? 'expired' : 'revoked'
   if (isExpired(session, now)) return 'expired'
   if (presented.generation >= session.generation) return 'rotated'
@@ -38,8 +52,8 @@ export function decide(session: Session, presented: Presented, now: number, reus
   if (equal(presented.key, parentKey) || equal(presented.previousKey, parentKey)) return 'replayed'
   const isParent = presented.generation === session.generation - 1 && equal(presented.salt, session.parentSalt)
   if (isParent && parentKey === null && presented.key === null) {
-    // Both ways, so that a clock set back does not keep this door open for an hour.
-    if (Math.abs(now - session.rotatedAt) < reuseInterval) return 'retried'
+    // Both ways, so that a clock that was set back does not extend the interval.
+    if (Math.abs(now - session.rotatedAt) < retryInterval) return 'retried'
   }
   // Whoever was overtaken less than an interval ago lost no more than a race. A row cannot know when each token was, but
   // it can know enough: docs/protocol.md shows that none of those is missed, and none of three intervals ago is let off.
@@ -62,8 +76,9 @@ export function isExpired(session: Session, now: number): boolean {
 export function advance(session: Session, step: Advance): Session | null {
   if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
   return {
-    // From the row's own generation on: where the store lost writes, those that it does not know were just now too.
-    ...redeem(session, session.generation, step.now, step.reuseInterval),
+    ...session,
+    ...nextBurst(session, step.now, step.reuseInterval),
+    rotatedAt: step.now,
     generation: step.generation + 1,
     parentSalt: step.salt,
     parentKey: step.key,
@@ -72,16 +87,17 @@ export function advance(session: Session, step: Advance): Session | null {
   }
 }
 
-/** The row after a token of `generation` was redeemed, by a rotation or a replay: the run of close ones goes on or begins. */
-export function redeem(session: Session, generation: number, now: number, reuseInterval: number): Session {
-  if (isBurst(session, now, reuseInterval)) return { ...session, rotatedAt: now }
+/** The burst that a rotation at `now` belongs to: the one that is on, or one that it begins. */
+function nextBurst(session: Session, now: number, reuseInterval: number) {
+  if (isBurst(session, now, reuseInterval)) return undefined
+  // Until this rotation the row's parent could be asked for again, and a replay writes nothing. So a new burst begins
+  // with the parent's generation. It is the row's own parent: where the store lost writes, it lost them just now.
+  const burstGeneration = session.generation - 1
   const isClose = now - session.rotatedAt < reuseInterval
   return {
-    ...session,
-    rotatedAt: now,
     burstAt: now,
-    burstGeneration: generation,
-    prevBurstGeneration: isClose ? session.burstGeneration : generation,
+    burstGeneration,
+    prevBurstGeneration: isClose ? session.burstGeneration : burstGeneration,
   }
 }
 

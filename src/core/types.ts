@@ -38,7 +38,7 @@ export interface Session {
   burstGeneration: number
   /** The generation with which the run before began, where this one followed it closely; else {@link burstGeneration}. */
   prevBurstGeneration: number
-  /** When a token was last redeemed: at sign-in, by a rotation, or by a replay of it. */
+  /** When the last rotation was; at first, the sign-in. */
   rotatedAt: number
   createdAt: number
   /** When the person proved who they are (OpenID Connect `auth_time`). */
@@ -56,7 +56,17 @@ export interface Session {
 }
 
 /** Why a session ended before its time. */
-export type RevokedReason = 'sign-out' | 'reuse' | 'forgery' | 'inactive' | 'expired' | 'limit' | 'password' | 'admin'
+export type RevokedReason =
+  | 'sign-out'
+  | 'reuse'
+  | 'forgery'
+  | 'inactive'
+  | 'expired'
+  | 'limit'
+  | 'password'
+  | 'admin'
+  /** The same browser signed in again. */
+  | 'replaced'
 
 /** One compare-and-set: redeem the token of `generation` with `salt`. */
 export interface Advance {
@@ -94,17 +104,11 @@ export interface Store {
   /**
    * Where the row's generation ≤ `generation`, it is not revoked and both its expiries are after `now`: sets generation
    * to `generation + 1`, parentSalt, parentKey, rotatedAt and idleExpiresAt, and where no burst is on
-   * (`now − burstAt ≥ reuseInterval`) burstAt to `now`, prevBurstGeneration to burstGeneration as it was if
-   * `now − rotatedAt < reuseInterval` and to the row's generation if not, and burstGeneration to the row's generation
+   * (`now − burstAt ≥ reuseInterval`) burstAt to `now`, burstGeneration to the row's generation − 1, and
+   * prevBurstGeneration to burstGeneration as it was if `now − rotatedAt < reuseInterval`, else to the new burstGeneration
    * (all as they were before). One round trip. Null where nothing matched; then nothing was changed.
    */
   advance(step: Advance): Promise<Advanced | null>
-  /**
-   * Where the row's generation is `generation + 1` and it is not revoked: sets rotatedAt to `now`, and begins a burst
-   * with `generation` where none is on, as `advance` does. False where the row has moved on. (A replay redeems its token
-   * once more: who races with it, however long after the rotation, loses no more than a race.)
-   */
-  renewBurst(id: string, generation: number, now: number, reuseInterval: number): Promise<boolean>
   /** Ends a session; the row as it is now where this call ended it, null where it was ended before or is not there. */
   revoke(id: string, now: number, reason: RevokedReason): Promise<Session | null>
   /** Ends all sessions of a subject but one; the rows that this call ended. */

@@ -1,7 +1,7 @@
 // Sessions in this process's memory: for tests, demos and single processes that may forget.
 
 import { DaypassError } from '../core/errors.ts'
-import { advance, redeem } from '../core/rotation.ts'
+import { advance } from '../core/rotation.ts'
 import type { Claims, RevokedReason, Session, Store } from '../core/types.ts'
 
 /**
@@ -62,12 +62,6 @@ export function createMemoryStore(): Store {
       rows.set(step.id, copy(session))
       // Made of the row before, which nobody holds any more.
       return { session, healed: row!.generation < step.generation }
-    },
-    async renewBurst(id, generation, now, reuseInterval) {
-      const row = rows.get(id)
-      if (row === undefined || row.revokedAt !== null || row.generation !== generation + 1) return false
-      rows.set(id, redeem(row, generation, now, reuseInterval))
-      return true
     },
     async revoke(id, now, reason) {
       return revoke(id, now, reason)

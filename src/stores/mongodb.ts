@@ -60,15 +60,16 @@ const indexes = [
   },
 ]
 
-/** What a redemption does to the run of close ones; whatever is set is made of the row as it was. */
-function redeem(generation: number | '$generation', now: number, reuseInterval: number) {
+/** The burst that a rotation belongs to; every expression reads the row as it was. */
+function nextBurst(now: number, reuseInterval: number) {
   const isWithin = (instant: string) => ({ $lt: [{ $subtract: [now, instant] }, reuseInterval] })
   const goesOn = isWithin('$burst_at')
-  const prev = { $cond: [isWithin('$rotated_at'), '$burst_generation', generation] }
+  const parent = { $subtract: ['$generation', 1] }
+  const prev = { $cond: [isWithin('$rotated_at'), '$burst_generation', parent] }
   return {
     rotated_at: now,
     burst_at: { $cond: [goesOn, '$burst_at', now] },
-    burst_generation: { $cond: [goesOn, '$burst_generation', generation] },
+    burst_generation: { $cond: [goesOn, '$burst_generation', parent] },
     prev_burst_generation: { $cond: [goesOn, '$prev_burst_generation', prev] },
   }
 }
@@ -124,7 +125,7 @@ export function createMongoStore(
         generation: generation + 1,
         parent_salt: step.salt,
         parent_key: step.key,
-        ...redeem('$generation', now, step.reuseInterval),
+        ...nextBurst(now, step.reuseInterval),
         idle_expires_at: { $min: [idle, '$expires_at'] },
         expire_at: { $min: [nextHour(idle), '$expires_at'] },
         // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
@@ -141,13 +142,6 @@ export function createMongoStore(
       const own = { ...step, salt: new Uint8Array(step.salt), key: step.key && new Uint8Array(step.key) }
       const session = advance(toSession(before)!, own)!
       return { session, healed: before.generation < generation }
-    },
-    async renewBurst(id, generation, now, reuseInterval) {
-      const _id = toId(id)
-      if (_id === null) return false
-      const changes = redeem(generation, now, reuseInterval)
-      const filter = { _id, generation: generation + 1, revoked_at: null }
-      return (await run((rows, io) => rows.updateOne(filter, [{ $set: changes }], io))).matchedCount === 1
     },
     async revoke(id, now, reason) {
       const _id = toId(id)

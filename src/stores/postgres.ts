@@ -62,13 +62,6 @@ const columns = [
   'revoked_reason',
 ]
 
-/** What a redemption does to the run of close ones; whatever is set is made of the row as it was. */
-const redeem = (generation: string, now: string, interval: string) => `
-  rotated_at = ${now}, burst_at = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.burst_at ELSE ${now} END,
-  burst_generation = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.burst_generation ELSE ${generation} END,
-  prev_burst_generation = CASE WHEN ${now} - s.burst_at < ${interval} THEN s.prev_burst_generation
-    WHEN ${now} - s.rotated_at < ${interval} THEN s.burst_generation ELSE ${generation} END`
-
 /**
  * All refreshes that are in flight together, in one statement. The rows are locked in the order of their ids, so that
  * two instances' statements never wait for one another in a circle; what is checked is checked on the locked row.
@@ -87,7 +80,12 @@ const advanceAll = `
     generation = step.generation + 1, parent_salt = decode(step.salt, 'hex'), parent_key = decode(step.key, 'hex'),
     idle_expires_at = least(step.idle_expires_at, s.expires_at),
     idle_hour = least(step.idle_expires_at, s.expires_at) / ${hour},
-    ip = coalesce(step.ip, s.ip), ${redeem('s.generation', 'step.now', 'step.reuse_interval')}
+    ip = coalesce(step.ip, s.ip), rotated_at = step.now,
+    burst_at = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_at ELSE step.now END,
+    burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_generation
+      ELSE s.generation - 1 END,
+    prev_burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.prev_burst_generation
+      WHEN step.now - s.rotated_at < step.reuse_interval THEN s.burst_generation ELSE s.generation - 1 END
   FROM locked JOIN step ON step.id = locked.id
   WHERE s.id = locked.id
   RETURNING s.*, locked.was < step.generation AS healed`
@@ -169,14 +167,6 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       return rows[0] === undefined ? null : toSession(rows[0])
     },
     advance: (step) => advances.run(step),
-    async renewBurst(id, generation, now, reuseInterval) {
-      const { count } = await query(
-        `UPDATE daypass_session s SET ${redeem('$2::int8', '$3::int8', '$4::int8')}
-         WHERE id = $1 AND generation = $2::int8 + 1 AND revoked_at IS NULL`,
-        [toUuid(id), generation, now, reuseInterval],
-      )
-      return count === 1
-    },
     async revoke(id, now, reason) {
       const { rows } = await query(
         `UPDATE daypass_session SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL

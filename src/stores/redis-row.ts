@@ -6,7 +6,17 @@ import { DaypassError } from '../core/errors.ts'
 import type { RevokedReason, Session } from '../core/types.ts'
 
 /** In the order of their numbers in rows: only ever added to. */
-const reasons = ['sign-out', 'reuse', 'forgery', 'inactive', 'expired', 'limit', 'password', 'admin'] as const
+const reasons = [
+  'sign-out',
+  'reuse',
+  'forgery',
+  'inactive',
+  'expired',
+  'limit',
+  'password',
+  'admin',
+  'replaced',
+] as const
 
 /** The number of a reason in a row; 0 is none. */
 export const reasonNumber = (reason: RevokedReason | null) => (reason === null ? 0 : reasons.indexOf(reason) + 1)

@@ -60,14 +60,6 @@ local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 if clock > tonumber(ARGV[1]) then return {'late', clock} end`
 
-/** Lua: what a redemption does to the run of close ones, as core/rotation.ts has it. */
-const redeem = (redeemed: string) => `
-if now - burstAt >= reuseInterval then
-  prevBurstGeneration = now - rotatedAt < reuseInterval and burstGeneration or ${redeemed}
-  burstAt, burstGeneration = now, ${redeemed}
-end
-rotatedAt = now`
-
 // What core/rotation.ts calls `advance`, on the row where it lives.
 const advanceScript = defineScript(`${refuseLate}
 local asked, now, reuseInterval = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
@@ -76,24 +68,17 @@ if not row then return {'none'} end
 ${unpackRow}
 if generation > asked or revokedAt > 0 or now >= expiresAt or now >= idleExpiresAt then return {'none'} end
 local outcome = generation < asked and 'healed' or 'done'
-${redeem('generation')}
+if now - burstAt >= reuseInterval then
+  prevBurstGeneration = now - rotatedAt < reuseInterval and burstGeneration or generation - 1
+  burstAt, burstGeneration = now, generation - 1
+end
+rotatedAt = now
 generation, idleExpiresAt = asked + 1, math.min(tonumber(ARGV[4]), expiresAt)
 salt, key = ARGV[7], ARGV[8]
 if ARGV[9] ~= '' then ip = ARGV[9] end
 ${packRow}
 redis.call('SET', KEYS[1], row, 'PX', math.max(idleExpiresAt - now, 0) + tonumber(ARGV[6]))
 return {outcome, row}`)
-
-const renewBurstScript = defineScript(`
-local asked, now, reuseInterval = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local row = redis.call('GET', KEYS[1])
-if not row then return 0 end
-${unpackRow}
-if revokedAt > 0 or generation ~= asked + 1 then return 0 end
-${redeem('asked')}
-${packRow}
-redis.call('SET', KEYS[1], row, 'KEEPTTL')
-return 1`)
 
 const revokeScript = defineScript(`${refuseLate}
 local row = redis.call('GET', KEYS[1])
@@ -307,11 +292,6 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         // Once in a session's life, and nobody waits for it: a failover at the sign-in may have lost the entry alone.
         if (session.generation === 1) inBackground(() => addToIndex(session))
         return { session, healed: outcome === 'healed' }
-      }),
-    renewBurst: (id, generation, now, reuseInterval) =>
-      within(async () => {
-        const args = [generation, now, reuseInterval].map(String)
-        return Number(await redis.run(renewBurstScript, rowKey(id), args)) === 1
       }),
     revoke: (id, now, reason) =>
       within(async (began) => {

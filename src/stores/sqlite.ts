@@ -82,26 +82,21 @@ function createStore(db: DatabaseSync, own: boolean): Store {
     revoked_at, revoked_reason, prev_burst_generation`
   const insert = db.prepare(`INSERT INTO daypass_session (${columns}) VALUES (${columns.replaceAll(/\w+/g, '?')})`)
   const select = db.prepare('SELECT * FROM daypass_session WHERE id = ?')
-  // Whatever is set is made of the row as it was: the order of these lines does not matter.
-  const redeem = (generation: string) => `
-    rotated_at = :now, burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
-    burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, ${generation}),
-    prev_burst_generation = CASE
-      WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
-      WHEN :now - rotated_at < :reuseInterval THEN burst_generation
-      ELSE ${generation} END`
+  // Every expression reads the row as it was: the order of these lines does not matter.
   const advanceWhere = (condition: string) =>
     db.prepare(
       `UPDATE daypass_session SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
-         idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip), ${redeem('generation')}
+         idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
+         burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
+         burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, generation - 1),
+         prev_burst_generation = CASE
+           WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
+           WHEN :now - rotated_at < :reuseInterval THEN burst_generation
+           ELSE generation - 1 END
        WHERE id = :id AND ${condition} AND ${live} RETURNING *`,
     )
   const advanceEqual = advanceWhere('generation = :generation')
   const advanceBehind = advanceWhere('generation < :generation')
-  const renew = db.prepare(
-    `UPDATE daypass_session SET ${redeem(':generation')}
-     WHERE id = :id AND generation = :generation + 1 AND revoked_at IS NULL`,
-  )
   const revokeOne = db.prepare(
     `UPDATE daypass_session SET revoked_at = :now, revoked_reason = :reason
      WHERE id = :id AND revoked_at IS NULL RETURNING *`,
@@ -149,8 +144,6 @@ function createStore(db: DatabaseSync, own: boolean): Store {
         const healed = toSession(advanceBehind.get(parameters))
         return healed === null ? null : { session: healed, healed: true }
       }),
-    renewBurst: (id, generation, now, reuseInterval) =>
-      write(() => renew.run({ id: toId(id), generation, now, reuseInterval }).changes === 1),
     revoke: (id, now, reason) => write(() => toSession(revokeOne.get({ id: toId(id), now, reason }))),
     revokeSubject: (subject, now, reason, exceptId) =>
       write(() => {

@@ -6,7 +6,6 @@ import type { Advance, Session } from '../core/types.ts'
 import {
   type Bench,
   bytes,
-  findRow,
   freshId,
   hour,
   minute,
@@ -27,7 +26,7 @@ async function advanceBoth({ store }: Bench, session: Session, step: Advance): P
   return expected
 }
 
-/** The rules of `advance` and `renewBurst` for one caller at a time. */
+/** The rules of `advance` for one caller at a time. */
 export const advanceRules: readonly StoreRule[] = [
   rule('advance redeems the newest token: generation, parent, instants', async (bench) => {
     const session = await bench.create({ claims: { role: 'admin' }, device: { label: 'phone' } })
@@ -66,7 +65,7 @@ export const advanceRules: readonly StoreRule[] = [
       const session = await bench.create({ generation: at })
       const row = await advanceBoth(bench, session, bench.step(session, { generation }))
       assert.equal(row!.generation, generation + 1)
-      assert.equal(row!.burstGeneration, at, 'what the store lost was redeemed just now too')
+      assert.equal(row!.burstGeneration, at - 1, 'a burst begins with the row’s own parent, whatever was lost')
     }
   }),
 
@@ -131,14 +130,14 @@ export const advanceRules: readonly StoreRule[] = [
       seen.push([row.burstAt - t0, row.prevBurstGeneration, row.burstGeneration])
     }
     assert.deepEqual(seen, [
-      [40_000, 0, 0],
-      [40_000, 0, 0],
-      [40_000, 0, 0],
-      [70_000, 0, 3],
-      [70_000, 0, 3],
-      [70_000, 0, 3],
-      [129_998, 3, 6],
-      [159_998, 7, 7],
+      [40_000, -1, -1],
+      [40_000, -1, -1],
+      [40_000, -1, -1],
+      [70_000, -1, 2],
+      [70_000, -1, 2],
+      [70_000, -1, 2],
+      [129_998, 2, 5],
+      [159_998, 6, 6],
     ])
   }),
 
@@ -146,7 +145,7 @@ export const advanceRules: readonly StoreRule[] = [
     let row: Session = await bench.create()
     for (let generation = 0; generation < 3; generation++) {
       row = (await advanceBoth(bench, row, bench.step(row, { reuseInterval: 0 })))!
-      assert.equal(row.burstGeneration, generation)
+      assert.equal(row.burstGeneration, generation - 1)
     }
   }),
 
@@ -165,32 +164,5 @@ export const advanceRules: readonly StoreRule[] = [
     assert.equal(second_!.device.ip, '2001:db8::9')
     const bare = await bench.create()
     assert.equal((await advanceBoth(bench, bare, bench.step(bare, { ip: '192.0.2.2' })))!.device.ip, '192.0.2.2')
-  }),
-
-  rule('renewBurst redeems once more, and begins a burst where none is on', async ({ store, create, t0 }) => {
-    const session = await create({ generation: 4, burstAt: t0, burstGeneration: 1 })
-    assert.equal(await store.renewBurst(session.id, 3, t0 - hour, 30_000), true)
-    const back = { ...session, rotatedAt: t0 - hour }
-    sameRow(await store.find(session.id), back, 'still on by a clock that was set back')
-    assert.equal(await store.renewBurst(session.id, 3, t0 + 29_999, 30_000), true)
-    sameRow(await store.find(session.id), { ...session, rotatedAt: t0 + 29_999 }, 'still on')
-    assert.equal(await store.renewBurst(session.id, 3, t0 + 59_998, 30_000), true)
-    const close = { ...session, rotatedAt: t0 + 59_998, burstAt: t0 + 59_998, burstGeneration: 3 }
-    sameRow(await store.find(session.id), { ...close, prevBurstGeneration: 1 }, 'over, and followed closely')
-    assert.equal(await store.renewBurst(session.id, 3, t0 + 89_998, 30_000), true)
-    const later = { ...close, rotatedAt: t0 + 89_998, burstAt: t0 + 89_998, prevBurstGeneration: 3 }
-    sameRow(await store.find(session.id), later, 'over for long')
-  }),
-
-  rule('renewBurst of a row that moved on, ended or is not there is false and changes nothing', async (bench) => {
-    const { store, create, t0 } = bench
-    const session = await create({ generation: 4, burstAt: 1, burstGeneration: 1 })
-    for (const generation of [2, 4, 5]) assert.equal(await store.renewBurst(session.id, generation, t0, 1000), false)
-    sameRow(await store.find(session.id), session)
-    const ended = await create({ generation: 4, burstAt: 1, burstGeneration: 1, revokedAt: t0, revokedReason: 'admin' })
-    assert.equal(await store.renewBurst(ended.id, 3, t0, 1000), false)
-    sameRow(await store.find(ended.id), ended)
-    assert.equal(await store.renewBurst(freshId(), 3, t0, 1000), false)
-    assert.equal((await findRow(store, session.id)).burstAt, 1)
   }),
 ]

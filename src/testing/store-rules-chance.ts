@@ -1,7 +1,7 @@
 // The contract, fourth part: does a store agree with the protocol's own function, whatever comes in whatever order?
 
 import assert from 'node:assert/strict'
-import { isExpired, advance as pureAdvance, redeem } from '../core/rotation.ts'
+import { isExpired, advance as pureAdvance } from '../core/rotation.ts'
 import type { RevokedReason, Session, Store } from '../core/types.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 import { hour, makeSession, minute, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
@@ -52,7 +52,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       const session = randomSession(chance, now, chance.pick(subjects))
       model.rows.set(session.id, session)
       await store.create(session)
-    } else if (call < 12) {
+    } else if (call < 14) {
       const step = {
         id,
         generation: Math.max(0, row.generation + chance.pick([0, 0, 0, 0, -1, -2, 1, 5])),
@@ -77,12 +77,6 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       assert.deepEqual(plain(advanced?.session), plain(expected), what)
       if (advanced !== null) assert.equal(advanced.healed, row.generation < step.generation, what)
       if (expected !== null) model.rows.set(id, expected)
-    } else if (call < 14) {
-      const generation = row.generation - 1 + chance.pick([0, 0, 0, 1, -1])
-      const interval = chance.pick([0, second, 30 * second])
-      const matches = row.revokedAt === null && row.generation === generation + 1
-      assert.equal(await store.renewBurst(id, generation, now, interval), matches, what)
-      if (matches) model.rows.set(id, redeem(row, generation, now, interval))
     } else if (call === 14) {
       const reason = chance.pick(reasons)
       sameRow(await store.revoke(id, now, reason), model.revoke(id, now, reason), what)

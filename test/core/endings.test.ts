@@ -388,7 +388,7 @@ onEachStore('isActive is not asked about copies: a thief’s old token ends the 
     },
   })
   const { refreshToken } = await auth.issue('user-1')
-  await auth.refresh(refreshToken)
+  await auth.refresh(refreshToken, { idempotencyKey: newKey() })
   rig.time.advance(hour)
   asked.length = 0
   await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_REUSED')

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { advance, type Decision, decide, isBurst, isExpired, type Presented, redeem } from '../../src/core/rotation.ts'
+import { advance, type Decision, decide, isBurst, isExpired, type Presented } from '../../src/core/rotation.ts'
 import type { Session } from '../../src/core/types.ts'
 import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
 
@@ -10,6 +10,7 @@ const second = 1000
 const hour = 3_600_000
 const t0 = Date.UTC(2026, 0, 1)
 const interval = 30 * second
+const retryInterval = 24 * hour
 
 const [salt, otherSalt] = [Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1)]
 const [key, otherKey] = [new Uint8Array(16).fill(7), new Uint8Array(16).fill(9)]
@@ -26,6 +27,9 @@ const keyed: Session = makeSession(t0, {
   expiresAt: t0 + 24 * hour,
 })
 const keyless: Session = { ...keyed, parentKey: null }
+const long: Session = { ...keyless, idleExpiresAt: t0 + 48 * hour, expiresAt: t0 + 48 * hour }
+
+const intervals = { reuseInterval: interval, retryInterval }
 
 interface Row {
   when: string
@@ -34,6 +38,7 @@ interface Row {
   /** Milliseconds after the rotation. */
   at?: number
   interval?: number
+  retryInterval?: number
   is: Decision
 }
 
@@ -92,33 +97,47 @@ const rows: Row[] = [
 
   { when: 'keyless twice, at once', session: keyless, presented: { generation: 4 }, is: 'retried' },
   {
-    when: 'keyless twice, a millisecond before the interval ends',
-    session: keyless,
+    when: 'keyless twice, a millisecond before the retry interval ends',
+    session: long,
     presented: { generation: 4 },
-    at: interval - 1,
+    at: retryInterval - 1,
     is: 'retried',
   },
   {
-    when: 'keyless twice, at the instant the interval ends',
-    session: keyless,
+    when: 'keyless twice, at the instant the retry interval ends',
+    session: long,
     presented: { generation: 4 },
-    at: interval,
+    at: retryInterval,
     is: 'reused',
   },
-  { when: 'keyless twice, strict', session: keyless, presented: { generation: 4 }, interval: 0, is: 'reused' },
   {
-    when: 'keyless twice, the clock a moment back',
+    when: 'keyless twice, strict',
     session: keyless,
     presented: { generation: 4 },
-    at: 1 - interval,
+    interval: 0,
+    retryInterval: 0,
+    is: 'reused',
+  },
+  {
+    when: 'keyless twice, the clock set back by less than the retry interval',
+    session: keyless,
+    presented: { generation: 4 },
+    at: 1 - retryInterval,
     is: 'retried',
   },
   {
-    when: 'keyless twice, the clock an hour back: no sibling',
+    when: 'keyless twice, the clock set back by the retry interval: no sibling',
     session: keyless,
     presented: { generation: 4 },
-    at: -hour,
+    at: -retryInterval,
     is: 'superseded',
+  },
+  {
+    when: 'keyless, the grandparent',
+    session: keyless,
+    presented: { generation: 3 },
+    at: interval,
+    is: 'reused',
   },
   { when: 'keyless first, keyed then', session: keyless, presented: { generation: 4, key }, is: 'superseded' },
   {
@@ -129,11 +148,11 @@ const rows: Row[] = [
     is: 'reused',
   },
   {
-    when: 'keyless first, `previous` of nothing',
+    when: 'keyless first, `previous` of nothing: the same as keyless twice',
     session: keyless,
     presented: { generation: 4, previousKey: key },
     at: interval,
-    is: 'reused',
+    is: 'retried',
   },
   { when: 'keyed first, keyless then: a copy is no retry', presented: { generation: 4 }, is: 'superseded' },
   { when: 'keyed first, keyless then, after', presented: { generation: 4 }, at: interval, is: 'reused' },
@@ -257,7 +276,10 @@ for (const row of rows) {
     const { session = keyed } = row
     const presented: Presented = { generation: 5, salt, key: null, previousKey: null, ...row.presented }
     const before = structuredClone({ session, presented })
-    const decision = decide(session, presented, t0 + (row.at ?? second), row.interval ?? interval)
+    const decision = decide(session, presented, t0 + (row.at ?? second), {
+      reuseInterval: row.interval ?? interval,
+      retryInterval: row.retryInterval ?? retryInterval,
+    })
     assert.equal(decision, row.is)
     assert.deepEqual({ session, presented }, before, 'a decision changes nothing')
   })
@@ -268,10 +290,10 @@ test('superseded: the loser of a race at the end of a burst, until an interval a
   const late: Session = { ...keyed, rotatedAt: t0 + interval - 5 }
   const loser: Presented = { generation: 4, salt, key: otherKey, previousKey: null }
   for (const at of [interval - 1, interval, interval + 5, 2 * interval - 6]) {
-    assert.equal(decide(late, loser, t0 + at, interval), 'superseded', `${at} ms`)
+    assert.equal(decide(late, loser, t0 + at, intervals), 'superseded', `${at} ms`)
   }
-  assert.equal(decide(late, loser, t0 + 2 * interval - 5, interval), 'reused')
-  assert.equal(decide(late, { ...loser, generation: 2 }, t0 + interval, interval), 'reused', 'older than the burst')
+  assert.equal(decide(late, loser, t0 + 2 * interval - 5, intervals), 'reused')
+  assert.equal(decide(late, { ...loser, generation: 2 }, t0 + interval, intervals), 'reused', 'older than the burst')
 })
 
 test('advance matches exactly where decide says rotated, over every small case', () => {
@@ -298,7 +320,7 @@ test('advance matches exactly where decide says rotated, over every small case',
                 expiresAt: t0 + expiresAt,
               })
               const presented = { generation: presentedGeneration, salt: otherSalt, key: null, previousKey: null }
-              const decision = decide(session, presented, t0 + at, reuseInterval)
+              const decision = decide(session, presented, t0 + at, { reuseInterval, retryInterval })
               const step = makeStep(session, t0 + at, { generation: presentedGeneration, reuseInterval })
               const row = advance(session, step)
               assert.equal(row !== null, decision === 'rotated')
@@ -308,13 +330,13 @@ test('advance matches exactly where decide says rotated, over every small case',
                 assert.equal(row.expiresAt, session.expiresAt)
                 const inBurst = isBurst(session, t0 + at, reuseInterval)
                 assert.equal(row.burstAt, inBurst ? session.burstAt : t0 + at)
-                assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : session.generation)
+                assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : session.generation - 1)
                 // What was just redeemed is replayed by its key and by nothing else; a copy gets nothing.
                 const again = { generation: presentedGeneration, salt: step.salt, previousKey: null }
                 const later = { ...row, parentKey: key }
                 if (!isExpired(later, t0 + at)) {
-                  assert.equal(decide(later, { ...again, key }, t0 + at, reuseInterval), 'replayed')
-                  const copy = decide(later, { ...again, key: otherKey }, t0 + at, reuseInterval)
+                  assert.equal(decide(later, { ...again, key }, t0 + at, { reuseInterval, retryInterval }), 'replayed')
+                  const copy = decide(later, { ...again, key: otherKey }, t0 + at, { reuseInterval, retryInterval })
                   assert.ok(copy === 'superseded' || copy === 'reused')
                 }
               }
@@ -328,21 +350,29 @@ test('advance matches exactly where decide says rotated, over every small case',
   assert.equal(cases, 4 * 5 * 2 * 3 * 4 * 3)
 })
 
-test('superseded exactly as promised: never missed within one interval, never let off after three', () => {
-  // Every row of close and less close rotations, replays and lost writes of a short life, asked about every token of it.
+test('superseded exactly as promised: never missed within one interval, never for longer than three', () => {
+  // Every short life of close and less close rotations, replays and lost writes, asked about every token of it.
   const I = 3
   let asked = 0
+  const judge = (session: Session, generation: number, now: number) =>
+    decide(session, { generation, salt: otherSalt, key: otherKey, previousKey: null }, now, {
+      reuseInterval: I,
+      retryInterval: I,
+    })
   const explore = (session: Session, overtakenAt: number[], now: number, events: number) => {
     for (const [generation, at] of overtakenAt.entries()) {
+      const story = (later: number) => `${JSON.stringify(overtakenAt)} at ${now + later}, asked for ${generation}`
       for (const later of [0, 1, 2, 3, 5, 8]) {
-        const presented: Presented = { generation, salt: otherSalt, key: otherKey, previousKey: null }
-        const decision = decide(session, presented, now + later, I)
-        const age = now + later - at
-        const story = `${JSON.stringify(overtakenAt)} at ${now + later}, asked for ${generation}`
-        if (age < I) assert.equal(decision, 'superseded', story)
-        if (age >= 3 * I) assert.equal(decision, 'reused', story)
+        const decision = judge(session, generation, now + later)
+        if (now + later - at < I) assert.equal(decision, 'superseded', story(later))
         asked++
       }
+      // A copy is let off for as long as its owner's rotations are close, and not for longer.
+      let row = session
+      for (let tick = 1; tick <= 4 * I; tick++) {
+        row = advance(row, makeStep(row, now + tick, { salt, key, reuseInterval: I, idleExpiresAt: t0 + hour }))!
+      }
+      assert.equal(judge(row, generation, now + 4 * I), 'reused', story(4 * I))
     }
     if (events === 0) return
     for (const pause of [1, 2, 3, 4]) {
@@ -350,17 +380,18 @@ test('superseded exactly as promised: never missed within one interval, never le
       const { generation } = session
       const step = makeStep(session, at, { generation, salt, key, reuseInterval: I, idleExpiresAt: t0 + hour })
       explore(advance(session, step)!, [...overtakenAt, at], at, events - 1)
-      // The store loses nothing but its memory of a rotation, and the client comes with the token that it knows.
+      // The store loses a rotation, and the client comes with the token that it got.
       const healed = advance(session, { ...step, generation: generation + 1 })!
       explore(healed, [...overtakenAt, at, at], at, events - 1)
+      // A replay writes nothing, and from then on its parent has just been overtaken. The next rotation knows.
       if (generation > 0) {
-        const replayed = redeem(session, generation - 1, at, I)
-        explore(replayed, overtakenAt.with(generation - 1, at), at, events - 1)
+        const next = advance(session, { ...step, now: at + 1 })!
+        explore(next, [...overtakenAt.with(generation - 1, at), at + 1], at + 1, events - 1)
       }
     }
   }
   const fresh = makeSession(0, { idleExpiresAt: t0 + hour, expiresAt: t0 + hour, rotatedAt: 0 })
-  explore(fresh, [], 0, 5)
+  explore(fresh, [], 0, 4)
   assert.ok(asked > 100_000, `${asked} questions`)
 })
 
@@ -377,10 +408,11 @@ test('each end counts by itself, from its very instant', () => {
   )
 })
 
-test('a burst follows another closely up to, and not at, an interval after its last redemption', () => {
+test('a burst follows another closely up to, and not at, an interval after its last rotation', () => {
   const old = { ...keyed, burstAt: t0 - interval, burstGeneration: 2, prevBurstGeneration: 2, rotatedAt: t0 }
-  assert.equal(redeem(old, 5, t0 + interval - 1, interval).prevBurstGeneration, 2)
-  assert.equal(redeem(old, 5, t0 + interval, interval).prevBurstGeneration, 5)
+  const after = (at: number) => advance(old, makeStep(old, t0 + at, { reuseInterval: interval }))!
+  assert.equal(after(interval - 1).prevBurstGeneration, 2)
+  assert.equal(after(interval).prevBurstGeneration, 4)
 })
 
 test('a rotation from nobody knows where keeps the device as it is', () => {

@@ -75,8 +75,12 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
   'begins a burst with every rotation': (store, good) => {
     store.advance = (step) => good.advance({ ...step, reuseInterval: 0 })
   },
-  'renews no burst': (store) => {
-    store.renewBurst = async () => true
+  'begins a burst with the row’s own generation': (store, good) => {
+    store.advance = async (step) => {
+      const advanced = await good.advance(step)
+      if (advanced === null || advanced.session.burstAt !== step.now) return advanced
+      return { ...advanced, session: { ...advanced.session, burstGeneration: advanced.session.burstGeneration + 1 } }
+    }
   },
   'keeps no key': (store, good) => {
     store.advance = (step) => good.advance({ ...step, key: null })

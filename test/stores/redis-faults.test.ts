@@ -256,8 +256,6 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     assert.equal(await ttl(), 90)
     await store.advance(makeStep(advanced!.session, now + 60_000, { idleExpiresAt: now + 100 * 86_400_000 }))
     assert.equal(await ttl(), 179)
-    await store.renewBurst(session.id, 1, now + 3_600_000, 1000)
-    assert.equal(await ttl(), 179)
     await store.revoke(session.id, now + 61_000, 'admin')
     assert.equal(await ttl(), 60)
     assert.ok((await admin.pttl(`${prefix}:subject:subject-1`)) > 0)
