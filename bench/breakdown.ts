@@ -29,11 +29,13 @@ export async function benchBreakdown(costs: RefreshCosts): Promise<void> {
   printTable(title, [['', 'EdDSA', '', 'HS256', ''], ...rows])
 }
 
+const issuer = 'http://localhost:12345'
+
 async function measureParts(algorithm: 'EdDSA' | 'HS256', costs: RefreshCosts): Promise<Record<string, number>> {
   const secret = randomBytes(32)
-  const { proofKeys, signer } = createKeys(secret, algorithm)
+  const { proofKeys, signer } = createKeys(secret, issuer, algorithm)
   const store = createMemoryStore()
-  const auth = createDaypass({ secret, issuer: 'http://localhost:12345', algorithm, store })
+  const auth = createDaypass({ secret, issuer, algorithm, store })
   const handler = createHandler(auth)
 
   const issued = await auth.issue('subject', { device: { ip: '127.0.0.1' } })

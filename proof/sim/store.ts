@@ -66,6 +66,7 @@ export function createDatabase(loop: Loop, chance: SeededRandom, onAway: () => v
         onWrite?.()
       }
       return {
+        open: (issuer) => call((memory) => memory.open(issuer)),
         create: (session) =>
           call(async (memory) => {
             await memory.create(session)
@@ -94,7 +95,7 @@ export function createDatabase(loop: Loop, chance: SeededRandom, onAway: () => v
             for (const row of ended) rows.set(row.id, row)
             return ended
           }),
-        list: (subject, now) => call((memory) => memory.list(subject, now)),
+        list: (subject, now) => call((memory) => memory.list(subject, now, 100)),
         // At once: the one who asks races it with a real timer.
         async revokedSince(since) {
           if (loop.now() >= database.away.until) return memory.revokedSince(since)

@@ -8,6 +8,7 @@ import { createAdoption, type OldToken } from './adoption.ts'
 import { DaypassError } from './errors.ts'
 import { createEmitter, type RequestOrigin } from './events.ts'
 import { createKeys } from './keys.ts'
+import { openFirst } from './open-store.ts'
 import { type ClaimsSchema, type DaypassOptions, readOptions } from './options.ts'
 import { createPruner } from './prune.ts'
 import {
@@ -116,7 +117,7 @@ export interface Daypass<C = Claims> {
   revokeToken(refreshToken: string, options?: RevokeOptions): Promise<boolean>
   /** Ends all sessions of a subject, but one where named. How many this call ended. */
   revokeSubject(subject: string, options?: RevokeOptions & { except?: string }): Promise<number>
-  /** The subject's live sessions, newest sign-in first. */
+  /** The subject's live sessions, newest sign-in first; the 1,000 newest where there are more. */
   sessions(subject: string): Promise<SessionInfo<C>[]>
   /** The public keys, to be served at `/.well-known/jwks.json` (RFC 7517 §5). */
   jwks(): { keys: Jwk[] }
@@ -160,9 +161,11 @@ export interface RevokeOptions {
  * ```
  */
 export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
-  const { store, clock, random, isActive, ...settings } = readOptions(options)
+  const { clock, random, isActive, ...settings } = readOptions(options)
+  const store = openFirst(settings.store, settings.issuer)
   const { proofKeys, signer, verificationKeys, jwks } = createKeys(
     options.secret,
+    settings.issuer,
     settings.algorithm,
     options.signingKeys,
   )
@@ -238,7 +241,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     const accessToken = await sign(session, now, newTokenId())
     await store.create(session)
     emit(session, { type: 'issued' }, session.device)
-    await endSurplus(subject, now)
+    // The session is there: a store that fails now must not lose its tokens. The next sign-in ends what is left over.
+    await endSurplus(subject, now).catch(() => {})
     pruner.maybe()
     return tokens(session, accessToken, random(8), now)
   }
@@ -246,7 +250,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   /** Created first and counted after: whoever signs in at the same time counts the same rows and ends the same ones. */
   async function endSurplus(subject: string, now: number): Promise<void> {
     if (settings.maxSessionsPerSubject === Number.POSITIVE_INFINITY) return
-    const sessions = await store.list(subject, now)
+    // The rows of sign-ins that run at the same time come on top; a limit that was lowered is reached step by step.
+    const sessions = await store.list(subject, now, settings.maxSessionsPerSubject + 100)
     sessions.sort((a, b) => b.rotatedAt - a.rotatedAt || (a.id < b.id ? -1 : 1))
     for (const { id } of sessions.slice(settings.maxSessionsPerSubject)) await end(id, 'limit')
   }
@@ -287,7 +292,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
           const { healed, accessToken = early } = advanced
           const outcome = isOld(token) ? 'adopted' : decision
           emit(session, outcome === 'adopted' ? { type: outcome } : { type: outcome, healed }, request)
-          if (outcome === 'adopted') await endSurplus(session.subject, now)
+          if (outcome === 'adopted') await endSurplus(session.subject, now).catch(() => {})
           pruner.maybe()
           const child = key === null ? random(8) : childSalt(session, key, salt)
           return { outcome, ...tokens(session, await accessTokenFor(session, now, accessToken), child, now) }
@@ -435,7 +440,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       }
       return ended.length
     },
-    sessions: async (subject) => (await store.list(subject, clock())).map((session) => toSessionInfo<C>(session)),
+    sessions: async (subject) =>
+      (await store.list(subject, clock(), maxListed)).map((session) => toSessionInfo<C>(session)),
     jwks: () => jwks,
     prune: pruner.run,
     check: () => store.check(),
@@ -473,6 +479,7 @@ function toSessionInfo<C>(session: Session): SessionInfo<C> {
   }
 }
 
+const maxListed = 1000
 const maxClaimsLength = 4096
 
 async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C> | undefined): Promise<Claims> {

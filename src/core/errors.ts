@@ -96,6 +96,11 @@ export const errorKinds = {
     error: 'temporarily_unavailable',
     message: 'The database was written by a newer version of Daypass; run that version or newer.',
   },
+  ERR_STORE_ISSUER: {
+    status: 503,
+    error: 'temporarily_unavailable',
+    message: 'These tables belong to another issuer. Give the store a `prefix` of its own, or a database of its own.',
+  },
   ERR_SIGNER_UNAVAILABLE: {
     status: 503,
     error: 'temporarily_unavailable',

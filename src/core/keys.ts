@@ -72,17 +72,18 @@ export interface Keys {
 /** Derives and reads all keys; throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` at start, not at the first request. */
 export function createKeys(
   secret: Secret | readonly Secret[],
+  issuer: string,
   algorithm: 'EdDSA' | 'HS256',
   signingKeys: readonly SigningKey[] = [],
 ): Keys {
   const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
   if (masters.length === 0) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
   const proofKeys = masters.map((master) => ({
-    id: derive(master, 'refresh token key id', 1)[0]!,
-    key: createSecretKey(derive(master, 'refresh token proof', 32)),
+    id: derive(master, issuer, 'refresh token key id', 1)[0]!,
+    key: createSecretKey(derive(master, issuer, 'refresh token proof', 32)),
   }))
   // Keys of the app's own sign first; what the secrets give still checks what they signed before.
-  const pairs = [...signingKeys.map(readSigningKey), ...masters.map((master) => derivePair(master, algorithm))]
+  const pairs = [...signingKeys.map(readSigningKey), ...masters.map((master) => derivePair(master, issuer, algorithm))]
   const verificationKeys = pairs.map((pair) => pair.jwk)
   if (new Set(verificationKeys.map((jwk) => jwk.kid)).size < verificationKeys.length) {
     throw new DaypassError('ERR_OPTION_INVALID', 'Two keys have one `kid`: a secret or a signing key is given twice.')
@@ -100,8 +101,8 @@ interface Pair {
   jwk: Jwk
 }
 
-function derivePair(master: Buffer, algorithm: 'EdDSA' | 'HS256'): Pair {
-  const seed = derive(master, `access token ${algorithm}`, 32)
+function derivePair(master: Buffer, issuer: string, algorithm: 'EdDSA' | 'HS256'): Pair {
+  const seed = derive(master, issuer, `access token ${algorithm}`, 32)
   if (algorithm === 'HS256') return secretPair(createSecretKey(seed))
   // RFC 8410 §7: an Ed25519 private key in PKCS #8 is this prefix and the seed.
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
@@ -221,6 +222,7 @@ function readSecret(secret: unknown): Buffer {
   return bytes
 }
 
-function derive(master: Buffer, purpose: string, length: number): Buffer {
-  return Buffer.from(hkdfSync('sha256', master, 'daypass v1', purpose, length))
+/** Two issuers with one secret have no key in common, so no token of one is a token of the other. */
+function derive(master: Buffer, issuer: string, purpose: string, length: number): Buffer {
+  return Buffer.from(hkdfSync('sha256', master, 'daypass v1', `${purpose}\0${issuer}`, length))
 }

@@ -57,7 +57,7 @@ export interface DaypassOptions<C = Claims> {
    * do not need it.
    */
   retryInterval?: number
-  /** How many sessions a subject may have; the longest unused end when there are more. Default: no limit. */
+  /** How many sessions a subject may have; the longest unused end when there are more. Default 100; `Infinity` is no limit. */
   maxSessionsPerSubject?: number
   /**
    * Asked at every refresh before anything changes: is this subject (still) allowed in? False ends the session. Where
@@ -102,7 +102,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (accessTokenLifetime > absoluteTimeout) {
     throw wrong('`accessTokenLifetime` must not be longer than `absoluteTimeout`.')
   }
-  const max = options.maxSessionsPerSubject ?? Number.POSITIVE_INFINITY
+  const max = options.maxSessionsPerSubject ?? 100
   if (!(max >= 1)) throw wrong('`maxSessionsPerSubject` must be 1 or more.')
   return {
     issuer,

@@ -97,6 +97,14 @@ export interface Advanced {
  * Each call is atomic by itself. A store that cannot answer throws `ERR_STORE_…` (503), never an empty result.
  */
 export interface Store {
+  /**
+   * Called before any other call, and again where it failed. Makes what the store needs (tables, indexes), and claims it
+   * for `issuer`: one issuer, one set of rows. Safe to call by many instances at once, and again on an open store.
+   *
+   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there and this one cannot use it;
+   *   `ERR_STORE_ISSUER` where another issuer has claimed it. Nothing is written in either case.
+   */
+  open(issuer: string): Promise<void>
   /** Writes a new row. */
   create(session: Session): Promise<void>
   /** Reads a row, revoked and expired ones too. */
@@ -113,8 +121,8 @@ export interface Store {
   revoke(id: string, now: number, reason: RevokedReason): Promise<Session | null>
   /** Ends all sessions of a subject but one; the rows that this call ended. */
   revokeSubject(subject: string, now: number, reason: RevokedReason, exceptId?: string): Promise<Session[]>
-  /** The subject's sessions that are neither revoked nor expired, newest sign-in first. */
-  list(subject: string, now: number): Promise<Session[]>
+  /** The subject's sessions that are neither revoked nor expired, newest sign-in first, at most `limit` of them. */
+  list(subject: string, now: number, limit: number): Promise<Session[]>
   /** The sessions revoked at or after `since`, in any order. */
   revokedSince(since: number): Promise<{ id: string; revokedAt: number }[]>
   /**
@@ -122,8 +130,17 @@ export interface Store {
    * answer is `limit`, so that no step is long.
    */
   prune(before: number, limit: number): Promise<number>
-  /** Throws where the store cannot answer: what `/readyz` asks. */
+  /**
+   * What `/readyz` asks. Writes something of no meaning, so that a full disk and a server that became a replica show.
+   *
+   * @throws DaypassError `ERR_STORE_…` where the store cannot answer or cannot write.
+   */
   check(): Promise<void>
+  /**
+   * The engine's own clock, milliseconds since the epoch. Absent where the engine has the clock of this process's machine
+   * (memory, a file).
+   */
+  now?(): Promise<number>
   /** Lets go of what the store itself opened; what is in flight finishes first. */
   close(): Promise<void>
 }

@@ -21,6 +21,8 @@ export function createMemoryStore(): Store {
   /** When each revoked session that is still there ended. */
   const revoked = new Map<string, number>()
 
+  let claimedBy: string | undefined
+
   const idsOf = (subject: string) => [...(bySubject.get(subject) ?? [])]
 
   function revoke(id: string, now: number, reason: RevokedReason): Session | null {
@@ -41,6 +43,10 @@ export function createMemoryStore(): Store {
   }
 
   return {
+    async open(issuer) {
+      claimedBy ??= issuer
+      if (claimedBy !== issuer) throw new DaypassError('ERR_STORE_ISSUER')
+    },
     async create(session) {
       if (rows.has(session.id)) {
         throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'a session of this id is there already' })
@@ -72,11 +78,12 @@ export function createMemoryStore(): Store {
         .map((id) => revoke(id, now, reason))
         .filter((row) => row !== null)
     },
-    async list(subject, now) {
+    async list(subject, now, limit) {
       return idsOf(subject)
         .map((id) => rows.get(id)!)
         .filter((row) => row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now)
         .sort((a, b) => b.createdAt - a.createdAt)
+        .slice(0, limit)
         .map(copy)
     },
     async revokedSince(since) {

@@ -111,6 +111,7 @@ export function createMongoStore(
   })
 
   return {
+    async open() {},
     create: (session) => run((rows, io) => rows.insertOne(toRow(session), io)).then(() => {}),
     async find(id) {
       const _id = toId(id)

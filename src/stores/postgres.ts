@@ -155,6 +155,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
   }
 
   return {
+    async open() {},
     async create(session) {
       const values = toValues(session)
       await query(

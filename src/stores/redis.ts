@@ -262,6 +262,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   return {
+    async open() {},
     create: (session) =>
       within(async () => {
         const { id, subject, revokedAt } = session

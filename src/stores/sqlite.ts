@@ -134,6 +134,7 @@ function createStore(db: DatabaseSync, own: boolean): Store {
   const read = async <T>(call: () => T) => guard(call)
 
   return {
+    async open() {},
     create: (session) => write(() => void insert.run(...toRow(session))),
     find: (id) => read(() => toSession(select.get(toId(id)))),
     advance: (step) =>

@@ -172,7 +172,7 @@ export async function createClients(
   }
 
   async function checkRows(): Promise<void> {
-    const rows = await store.list(subject, Date.now())
+    const rows = await store.list(subject, Date.now(), 100)
     const expected = clients.filter((client) => client.over === null)
     if (rows.length !== expected.length) wrong.push(`${expected.length} sessions live, ${rows.length} rows`)
     for (const { sessionId, storage } of expected) {

@@ -3,6 +3,7 @@
 import type { StoreRule } from './store-harness.ts'
 import { advanceRules } from './store-rules-advance.ts'
 import { chanceRules } from './store-rules-chance.ts'
+import { openRules } from './store-rules-open.ts'
 import { raceRules } from './store-rules-races.ts'
 import { rowRules } from './store-rules-rows.ts'
 import { secretRules } from './store-rules-secrets.ts'
@@ -24,6 +25,7 @@ import { secretRules } from './store-rules-secrets.ts'
  * ```
  */
 export const storeContract: readonly StoreRule[] = [
+  ...openRules,
   ...rowRules,
   ...advanceRules,
   ...raceRules,

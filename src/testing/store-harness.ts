@@ -34,6 +34,9 @@ export interface Bench {
   step(session: Session, members?: Partial<Advance>): Advance
 }
 
+/** The issuer that the contract's rows belong to. */
+export const issuer = 'https://issuer.example'
+
 export const second = 1000
 export const minute = 60 * second
 export const hour = 60 * minute
@@ -45,6 +48,7 @@ export function rule(name: string, body: (bench: Bench) => Promise<void>): Store
     async run(harness) {
       const store = await harness.open()
       try {
+        await store.open(issuer)
         await body(createBench(store, harness))
       } finally {
         await store.close()

@@ -74,7 +74,7 @@ export const advanceRules: readonly StoreRule[] = [
     const id = freshId()
     assert.equal(await store.advance(step(session, { id })), null)
     assert.equal(await store.find(id), null)
-    assert.equal((await store.list('subject-1', t0)).length, 1)
+    assert.equal((await store.list('subject-1', t0, 100)).length, 1)
     for (const wrong of ['', 'x', `${session.id}=`])
       assert.equal(await store.advance(step(session, { id: wrong })), null)
     sameRow(await store.find(session.id), session)

@@ -92,7 +92,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       assert.deepEqual(byId(ended).map(plain), byId(expected).map(plain), what)
     } else if (call === 16) {
       const live = model.bySubject(row.subject).filter((each) => each.revokedAt === null && !isExpired(each, now))
-      const listed = await store.list(row.subject, now)
+      const listed = await store.list(row.subject, now, 100)
       assert.deepEqual(byId(listed).map(plain), byId(live).map(plain), what)
       const order = listed.map((each) => each.createdAt)
       assert.deepEqual(

@@ -78,7 +78,7 @@ export const raceRules: readonly StoreRule[] = [
       store.revoke(b.id, t0 + 1, 'admin'),
       store.create(born),
       store.advance(step(makeSession(t0))),
-      store.list('subject-2', t0),
+      store.list('subject-2', t0, 100),
     ])
     assert.equal(advanced?.session.id, a.id)
     assert.equal(revoked?.id, b.id)
@@ -147,7 +147,7 @@ export const raceRules: readonly StoreRule[] = [
   rule('creating in parallel makes one row each', async ({ store, t0 }) => {
     const sessions = times(60, (i) => makeSession(t0, { createdAt: t0 - i, claims: { i } }))
     await Promise.all(sessions.map((session) => store.create(session)))
-    const listed = await store.list('subject-1', t0)
+    const listed = await store.list('subject-1', t0, 100)
     assert.deepEqual(
       listed.map((session) => session.id),
       sessions.map((session) => session.id),

@@ -108,13 +108,13 @@ const keeping: StoreRule[] = [
     ]
     for (const subject of subjects) await create({ subject })
     for (const subject of subjects) {
-      const listed = await store.list(subject, t0)
+      const listed = await store.list(subject, t0, 100)
       assert.deepEqual(
         listed.map((session) => session.subject),
         [subject],
       )
     }
-    assert.deepEqual(await store.list('nobody', t0), [])
+    assert.deepEqual(await store.list('nobody', t0, 100), [])
   }),
 
   rule('find gives null for what is not there, however it is spelled', async ({ store, create }) => {
@@ -141,7 +141,7 @@ const keeping: StoreRule[] = [
     const first = await create()
     await assert.rejects(store.create({ ...first, subject: 'somebody else', secret: bytes(16) }))
     sameRow(await store.find(first.id), first)
-    assert.deepEqual(await store.list('somebody else', first.createdAt), [])
+    assert.deepEqual(await store.list('somebody else', first.createdAt, 100), [])
   }),
 
   rule('what goes in and what comes out is a copy: changing it changes no row', async ({ store, create, step, t0 }) => {
@@ -157,7 +157,7 @@ const keeping: StoreRule[] = [
     spoil(given)
     sameRow(await store.find(original.id), original, 'the object given to create')
 
-    for (const read of [() => store.find(original.id), async () => (await store.list(original.subject, t0))[0]!]) {
+    for (const read of [() => store.find(original.id), async () => (await store.list(original.subject, t0, 100))[0]!]) {
       spoil((await read())!)
       sameRow(await store.find(original.id), original, 'an object read')
     }
@@ -254,21 +254,29 @@ const ending: StoreRule[] = [
     ]
     await create({ revokedAt: t0, revokedReason: 'admin' })
     await create({ subject: 'subject-2' })
-    const listed = await store.list('subject-1', t0)
+    const listed = await store.list('subject-1', t0, 100)
     assert.deepEqual(ids(listed), ids([a, b, c]))
     for (const [index, session] of [a, b, c].entries()) sameRow(listed[index]!, session)
     await store.revoke(a.id, t0, 'admin')
-    assert.deepEqual(ids(await store.list('subject-1', t0)), ids([b, c]))
+    assert.deepEqual(ids(await store.list('subject-1', t0, 100)), ids([b, c]))
+  }),
+
+  rule('list gives no more than the limit: the newest sign-ins', async ({ store, create, t0 }) => {
+    const sessions = []
+    for (let age = 0; age < 12; age++) sessions.push(await create({ createdAt: t0 - age * minute }))
+    for (const limit of [1, 5, 12, 100]) {
+      assert.deepEqual(ids(await store.list('subject-1', t0, limit)), ids(sessions.slice(0, limit)))
+    }
   }),
 
   rule('list leaves out a session at the very instant of either expiry', async ({ store, create, t0 }) => {
     const idle = await create({ subject: 'idle', idleExpiresAt: t0 + hour })
     const absolute = await create({ subject: 'absolute', idleExpiresAt: t0 + hour, expiresAt: t0 + hour })
     for (const { id, subject } of [idle, absolute]) {
-      assert.deepEqual(ids(await store.list(subject, t0 + hour - 1)), [id])
-      assert.deepEqual(await store.list(subject, t0 + hour), [])
+      assert.deepEqual(ids(await store.list(subject, t0 + hour - 1, 100)), [id])
+      assert.deepEqual(await store.list(subject, t0 + hour, 100), [])
       // Listing changes nothing.
-      assert.deepEqual(ids(await store.list(subject, t0)), [id])
+      assert.deepEqual(ids(await store.list(subject, t0, 100)), [id])
     }
   }),
 
@@ -305,7 +313,7 @@ const forgetting: StoreRule[] = [
     assert.equal(await store.prune(t0 + hour + 1, 100), 3)
     for (const gone of [idle, absolute, revoked]) assert.equal(await store.find(gone.id), null)
     sameRow(await store.find(live.id), live)
-    assert.deepEqual(ids(await store.list('subject-1', t0)), [live.id])
+    assert.deepEqual(ids(await store.list('subject-1', t0, 100)), [live.id])
     assert.equal(await store.prune(t0 + hour + 1, 100), 0)
   }),
 
@@ -330,16 +338,9 @@ const forgetting: StoreRule[] = [
     assert.equal(await store.prune(t0 + 2 * hour, 10), 1)
     assert.equal(await store.advance(step(session)), null)
     assert.equal(await store.revoke(session.id, t0, 'admin'), null)
-    assert.deepEqual(await store.list(session.subject, t0), [])
+    assert.deepEqual(await store.list(session.subject, t0, 100), [])
     // Its name is free again, as if it had never been.
     await store.create(session)
-    sameRow(await store.find(session.id), session)
-  }),
-
-  rule('check answers, and changes nothing', async ({ store, create }) => {
-    const session = await create()
-    await store.check()
-    await Promise.all([store.check(), store.check()])
     sameRow(await store.find(session.id), session)
   }),
 ]

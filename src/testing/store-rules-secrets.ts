@@ -9,7 +9,7 @@ import { createKeys } from '../core/keys.ts'
 import { childSalt, mintRefreshToken } from '../core/refresh-token.ts'
 import type { Session, Store } from '../core/types.ts'
 import { createFakeClock, type FakeClock } from './clock.ts'
-import { bytes, findRow, rule, type StoreHarness, type StoreRule } from './store-harness.ts'
+import { bytes, findRow, issuer, rule, type StoreHarness, type StoreRule } from './store-harness.ts'
 
 /** The rules about a whole Daypass over the store. */
 export const secretRules: readonly StoreRule[] = [
@@ -115,7 +115,7 @@ const newKey = () => randomBytes(24).toString('base64url')
 function createTestDaypass(store: Store): { auth: Daypass; secret: Buffer; clock: FakeClock } {
   const clock = createFakeClock(Date.now())
   const secret = randomBytes(48)
-  return { auth: createDaypass({ secret, issuer: 'https://id.example', store, clock: clock.clock }), secret, clock }
+  return { auth: createDaypass({ secret, issuer, store, clock: clock.clock }), secret, clock }
 }
 
 /** Issues, refreshes 30 times with keys, replays, races, refreshes without a key; gives all that was ever handed out. */
@@ -150,7 +150,7 @@ async function liveALittle(store: Store) {
 
 /** The proof key as `createDaypass` derives it: what a thief of the server secret has. */
 function proofKeyOf(secret: Buffer) {
-  return createKeys(secret, 'EdDSA').proofKeys[0]!
+  return createKeys(secret, issuer, 'EdDSA').proofKeys[0]!
 }
 
 async function refused(auth: Daypass, refreshToken: string, idempotencyKey?: string): Promise<void> {

@@ -87,7 +87,7 @@ describe('the standalone server as it is installed', () => {
     const { body } = await post(`${server.url}/auth/register`, credentials)
     refreshToken = body.refreshToken
     const { keys } = (await (await fetch(`${server.url}/.well-known/jwks.json`)).json()) as { keys: Jwk[] }
-    const { signer } = createKeys(secret, 'EdDSA')
+    const { signer } = createKeys(secret, issuer, 'EdDSA')
     target = { genuine: body.accessToken, key: keys[0]!, sign: (input) => signer.sign(input) as Uint8Array }
   })
   after(async () => {

@@ -349,7 +349,7 @@ test('weak or wrong signing keys are refused at the start', () => {
 test('the derived Ed25519 key is HKDF’s, so that any other program can derive it', async () => {
   const own = Buffer.alloc(32, 'a fixed secret for this one test')
   const { hkdfSync } = await import('node:crypto')
-  const seed = Buffer.from(hkdfSync('sha256', own, 'daypass v1', 'access token EdDSA', 32))
+  const seed = Buffer.from(hkdfSync('sha256', own, 'daypass v1', `access token EdDSA\0${issuer}`, 32))
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
   const expected = jwk(createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })))
   const [published] = create({ secret: own }).jwks().keys
@@ -363,7 +363,7 @@ test('the derived Ed25519 key is HKDF’s, so that any other program can derive 
 test('the derived HS256 key and its kid are the same in every version, so that a rolling deployment signs nobody out', async () => {
   const { createHmac, hkdfSync } = await import('node:crypto')
   const own = Buffer.alloc(32, 'a fixed secret for this one test')
-  const key = Buffer.from(hkdfSync('sha256', own, 'daypass v1', 'access token HS256', 32))
+  const key = Buffer.from(hkdfSync('sha256', own, 'daypass v1', `access token HS256\0${issuer}`, 32))
   const { accessToken } = await create({ secret: own, algorithm: 'HS256' }).issue('user-1')
   assert.equal((await jwtVerify(accessToken, key)).payload.sub, 'user-1')
   const kid = createHmac('sha256', key).update('daypass kid').digest('base64url').slice(0, 16)

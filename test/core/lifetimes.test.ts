@@ -273,5 +273,5 @@ onEachStore('the row never changes size: fifty refreshes keep one row with one p
   assert.equal(Object.keys(row).length, keys)
   assert.equal(row.parentSalt?.length, 8)
   assert.equal(row.parentKey?.length, 16)
-  assert.equal((await store.list('user-1', time.now())).length, 1)
+  assert.equal((await store.list('user-1', time.now(), 100)).length, 1)
 })

@@ -13,6 +13,7 @@ import {
 } from '../../src/core/refresh-token.ts'
 import { makeSession } from '../../src/testing/store-harness.ts'
 
+const issuer = 'https://id.example'
 const secret = Buffer.from(Array.from({ length: 32 }, (_, index) => index))
 const session = makeSession(0, {
   id: Buffer.alloc(16, 0xab).toString('base64url'),
@@ -20,15 +21,15 @@ const session = makeSession(0, {
   generation: 0x01020304,
 })
 const salt = Uint8Array.from([0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7])
-const { proofKeys } = createKeys(secret, 'EdDSA')
+const { proofKeys } = createKeys(secret, issuer, 'EdDSA')
 const token = mintRefreshToken(session, session.generation, salt, proofKeys[0]!)
 
 // Made by the first version from all of the above.
-const fixedToken = 'dpr_AQSrq6urq6urq6urq6urq6urAQIDBODh4uPk5ebnlfmKXjGr_c18g3-96lxbDw-QmLxc82q02SJVZVey8Sc'
+const fixedToken = 'dpr_Ab2rq6urq6urq6urq6urq6urAQIDBODh4uPk5ebnVVatcJFqaPUHT3Bl5pQ5zrE7BwnVnXNK26CM_RI0Uoo'
 
 const hmac = (key: Uint8Array, ...data: Uint8Array[]) => createHmac('sha256', key).update(Buffer.concat(data)).digest()
 const derive = (purpose: string, length: number) =>
-  Buffer.from(hkdfSync('sha256', secret, 'daypass v1', purpose, length))
+  Buffer.from(hkdfSync('sha256', secret, 'daypass v1', `${purpose}\0${issuer}`, length))
 
 test('the layout is version 1, key id 1, session id 16, generation 4, salt 8, tag 16, proof 16', () => {
   const head = Buffer.concat([
@@ -168,7 +169,7 @@ test('a token of another version is refused, though its proof is good', () => {
 })
 
 test('another server’s key refuses it, also under the same key id', () => {
-  const other = createKeys(randomBytes(32), 'EdDSA').proofKeys
+  const other = createKeys(randomBytes(32), issuer, 'EdDSA').proofKeys
   assert.equal(parseRefreshToken(token, other), null)
   assert.equal(parseRefreshToken(token, [{ id: proofKeys[0]!.id, key: createSecretKey(randomBytes(32)) }]), null)
   assert.equal(parseRefreshToken(token, []), null)
@@ -176,11 +177,11 @@ test('another server’s key refuses it, also under the same key id', () => {
 
 test('two secrets whose key ids collide both work, in either order', () => {
   const twin = findTwin(proofKeys[0]!.id)
-  const twins = createKeys(twin, 'EdDSA').proofKeys
+  const twins = createKeys(twin, issuer, 'EdDSA').proofKeys
   assert.equal(twins[0]!.id, proofKeys[0]!.id)
   const ofTwin = mintRefreshToken(session, 1, salt, twins[0]!)
   assert.notEqual(ofTwin, mintRefreshToken(session, 1, salt, proofKeys[0]!))
-  for (const keys of [createKeys([secret, twin], 'EdDSA'), createKeys([twin, secret], 'EdDSA')]) {
+  for (const keys of [createKeys([secret, twin], issuer, 'EdDSA'), createKeys([twin, secret], issuer, 'EdDSA')]) {
     assert.ok(parseRefreshToken(token, keys.proofKeys))
     assert.ok(parseRefreshToken(ofTwin, keys.proofKeys))
   }
@@ -201,6 +202,6 @@ test('the tag is the session’s: another secret, id or generation does not fit'
 function findTwin(id: number): Buffer {
   for (;;) {
     const candidate = randomBytes(32)
-    if (createKeys(candidate, 'HS256').proofKeys[0]!.id === id) return candidate
+    if (createKeys(candidate, issuer, 'HS256').proofKeys[0]!.id === id) return candidate
   }
 }

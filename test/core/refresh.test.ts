@@ -299,7 +299,7 @@ for (const [what, keyOf] of races) {
         assert.deepEqual({ outcomes, tokens: tokens.size }, { outcomes: { rotated: 1, replayed: 99 }, tokens: 1 })
       if (what === 'with different keys') assert.deepEqual(outcomes, { rotated: 1, superseded: 99 })
       if (what === 'without keys') assert.deepEqual(outcomes, { rotated: 1, retried: 99 })
-      assert.equal((await store.list('user-1', time.now())).length, 1)
+      assert.equal((await store.list('user-1', time.now(), 100)).length, 1)
       assert.equal((await findRow(store, session.id)).generation, 1)
       // One lineage: of all that were handed out, siblings included, one goes on.
       const next = await Promise.allSettled(
@@ -531,7 +531,12 @@ onEachStore('a stolen server secret forges nothing: the session is ended and the
   const { createKeys } = await import('../../src/core/keys.ts')
   const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
   const guessed = { ...(await findRow(store, session.id)), secret: new Uint8Array(16) }
-  const forged = mintRefreshToken(guessed, 0, new Uint8Array(8), createKeys(secret, 'EdDSA').proofKeys[0]!)
+  const forged = mintRefreshToken(
+    guessed,
+    0,
+    new Uint8Array(8),
+    createKeys(secret, 'https://id.example', 'EdDSA').proofKeys[0]!,
+  )
   events.length = 0
   assert.equal(await auth.revokeToken(forged), false, 'it does not sign anyone out either')
   await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
@@ -548,7 +553,12 @@ onEachStore('a stolen server secret does not even learn from isActive who may st
   const { createKeys } = await import('../../src/core/keys.ts')
   const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
   const guessed = { ...(await findRow(rig.store, session.id)), secret: new Uint8Array(16) }
-  const forged = mintRefreshToken(guessed, 0, new Uint8Array(8), createKeys(rig.secret, 'EdDSA').proofKeys[0]!)
+  const forged = mintRefreshToken(
+    guessed,
+    0,
+    new Uint8Array(8),
+    createKeys(rig.secret, 'https://id.example', 'EdDSA').proofKeys[0]!,
+  )
   await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID')
 })
 
@@ -559,7 +569,12 @@ onEachStore('a session ends where the numbers end: after 4,294,967,295 refreshes
   const { session } = await auth.issue('user-1')
   const row = { ...(await findRow(store, session.id)), id: 'AAAAAAAAAAAAAAAAAAAAAA', generation: maxGeneration }
   await store.create(row)
-  const last = mintRefreshToken(row, maxGeneration, new Uint8Array(8), createKeys(secret, 'EdDSA').proofKeys[0]!)
+  const last = mintRefreshToken(
+    row,
+    maxGeneration,
+    new Uint8Array(8),
+    createKeys(secret, 'https://id.example', 'EdDSA').proofKeys[0]!,
+  )
   const { refreshToken } = await auth.refresh(last)
   assert.equal(generationOf(refreshToken), maxGeneration + 1)
   await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')

@@ -205,7 +205,7 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
             'ERR_ACCESS_TOKEN_REVOKED',
           )
         }
-        assert.deepEqual((await store.list('ada', Date.now())).length, 0)
+        assert.deepEqual((await store.list('ada', Date.now(), 100)).length, 0)
       }
       assert.deepEqual(errors, [])
     })

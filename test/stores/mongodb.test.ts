@@ -211,7 +211,7 @@ describe('the MongoDB store', options, () => {
   test('eight instances that start at once on an empty database make the indexes once', async (t) => {
     const database = engine.database()
     const clients = Array.from({ length: 8 }, () => open(t))
-    await Promise.all(clients.map((own) => createMongoStore(own.db(database)).list('nobody', 0)))
+    await Promise.all(clients.map((own) => createMongoStore(own.db(database)).list('nobody', 0, 100)))
     const made = await client.db(database).collection('daypass_session').indexes()
     const byName = new Map(made.map((index) => [index.name, index]))
     assert.deepEqual([...byName.keys()].sort(), ['_id_', 'daypass_expire', 'daypass_revoked', 'daypass_subject'])
@@ -346,7 +346,7 @@ describe('the MongoDB store', options, () => {
     const stores = await openMongo(engine.url.replace('/?', `/${database}?`))
     await stores.accounts.create({ id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 0 })
     await stores.sessions.check()
-    assert.deepEqual(await stores.sessions.list('nobody', 0), [])
+    assert.deepEqual(await stores.sessions.list('nobody', 0, 100), [])
     await stores.close()
     assert.equal(await client.db(database).collection('daypass_account').countDocuments(), 1)
   })

@@ -149,7 +149,7 @@ test('a hundred refreshes of one token in flight through two instances: one line
 test('eight instances that start at once on an empty database make its tables once', async () => {
   const url = await engine.database()
   const pools = Array.from({ length: 8 }, () => newPool(url, 1))
-  await Promise.all(pools.map((pool) => createPostgresStore(pool).list('nobody', 0)))
+  await Promise.all(pools.map((pool) => createPostgresStore(pool).list('nobody', 0, 100)))
   await Promise.all(pools.map((pool) => pool.end()))
 })
 
@@ -181,7 +181,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
       return pool.query(text, values)
     },
   })
-  await explaining.list('subject-77', now)
+  await explaining.list('subject-77', now, 100)
   await explaining.revokeSubject('subject-78', now, 'admin')
   await explaining.revoke('AAAAAAAAAAAAAAAAAAAAAA', now, 'admin')
   await explaining.revokedSince(now + 1)
@@ -231,7 +231,7 @@ test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and 
   for (const { mode } of locks.rows) assert.ok(rowLocks.includes(mode), mode)
   assert.ok(await store.advance(makeStep(live, now)))
   await store.create(makeSession(now, { subject: 'new' }))
-  assert.equal((await store.list(live.subject, now)).length, 1)
+  assert.equal((await store.list(live.subject, now, 100)).length, 1)
   assert.deepEqual(await store.revokedSince(now), [])
   assert.ok(await store.revoke(live.id, now, 'sign-out'))
   assert.equal(await store.prune(now, 500), 10, 'another instance prunes what is left')

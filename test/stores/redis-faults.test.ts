@@ -197,14 +197,18 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
         // Asked again, it is done and told.
         await store.revoke(session.id, now, 'sign-out')
         assert.ok((await store.revokedSince(now)).some(({ id }) => id === session.id))
-        assert.deepEqual(await store.list(session.subject, now), [])
+        assert.deepEqual(await store.list(session.subject, now, 100), [])
       }
       for (let last = 0; last < 3; last++) {
         const session = makeSession(now, { subject: `create-${last}` })
         const broken = createRedisStore(failAfter(client, last), { prefix })
         await broken.create(session).catch(() => {})
         const row = await store.find(session.id)
-        assert.equal((await store.list(session.subject, now)).length, row === null ? 0 : 1, `after ${last} commands`)
+        assert.equal(
+          (await store.list(session.subject, now, 100)).length,
+          row === null ? 0 : 1,
+          `after ${last} commands`,
+        )
         assert.deepEqual(
           await store.revokeSubject(session.subject, now, 'admin').then((rows) => rows.length),
           row ? 1 : 0,
@@ -219,7 +223,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     const [young, old, kept] = [now - 1000, now - 120_000, now].map((at) => makeSession(now, { createdAt: at }))
     for (const session of [young!, old!, kept!]) await store.create(session)
     await admin.del(`${prefix}:{${young!.id}}`, `${prefix}:{${old!.id}}`)
-    assert.equal((await store.list('subject-1', now)).length, 1)
+    assert.equal((await store.list('subject-1', now, 100)).length, 1)
     const left = await admin.zrange(`${prefix}:subject:subject-1`, 0, '-1')
     assert.deepEqual(left.map((member) => member.slice(0, 22)).sort(), [young!.id, kept!.id].sort())
     // Someone who never looks at the list: each sign-in looks after a few that should be gone.
@@ -241,7 +245,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     await admin.del(`${prefix}:subject:subject-1`)
     await store.advance(makeStep(session, Date.now()))
     await store.close()
-    assert.equal((await store.list('subject-1', Date.now())).length, 1)
+    assert.equal((await store.list('subject-1', Date.now(), 100)).length, 1)
   })
 
   test('the engine expires rows an hour after they are over, and every refresh puts it off', async (t) => {

@@ -105,7 +105,7 @@ test('several processes that start on one new file at once migrate it once, and 
   )
   db.close()
   const store = createSqliteStore(path)
-  assert.equal((await store.list('shared', Date.now())).length, 120)
+  assert.equal((await store.list('shared', Date.now(), 100)).length, 120)
   await store.close()
 })
 
@@ -178,7 +178,7 @@ test('a file damaged in the middle is ERR_STORE_CORRUPT at the first call that m
   writeFileSync(path, bytes)
   await assert.rejects(async () => {
     const store = createSqliteStore(path)
-    await store.list('subject-1', t0)
+    await store.list('subject-1', t0, 100)
     await store.create(makeSession(t0))
   }, refused('ERR_STORE_CORRUPT'))
 })
@@ -441,7 +441,7 @@ test('an event loop that is busy with one batch still hands out the next: drain 
   await store.close()
   await created
   const again = createSqliteStore(path)
-  assert.equal((await again.list('subject-1', t0)).length, 2500)
+  assert.equal((await again.list('subject-1', t0, 100)).length, 2500)
   await again.close()
 })
 

@@ -1,0 +1,45 @@
+// Opens a store before its first call.
+
+import type { Store } from './types.ts'
+
+/**
+ * The same store, opened for an issuer before the first call and never again. Where opening fails, that call fails, and
+ * the next one tries anew: an engine that is away when the app starts is not away for ever.
+ *
+ * @param onOpen Called once, when the store is open.
+ */
+export function openFirst(store: Store, issuer: string, onOpen: () => void = () => {}): Store {
+  let isOpen = false
+  let opening: Promise<void> | undefined
+
+  async function openNow(): Promise<void> {
+    await store.open(issuer)
+    isOpen = true
+    onOpen()
+  }
+
+  /** One attempt at a time, however many calls wait for it. */
+  function open(): Promise<void> {
+    opening ??= openNow().finally(() => {
+      opening = undefined
+    })
+    return opening
+  }
+
+  const { now } = store
+  return {
+    open,
+    create: (session) => (isOpen ? store.create(session) : open().then(() => store.create(session))),
+    find: (id) => (isOpen ? store.find(id) : open().then(() => store.find(id))),
+    advance: (step) => (isOpen ? store.advance(step) : open().then(() => store.advance(step))),
+    revoke: (...given) => (isOpen ? store.revoke(...given) : open().then(() => store.revoke(...given))),
+    revokeSubject: (...given) =>
+      isOpen ? store.revokeSubject(...given) : open().then(() => store.revokeSubject(...given)),
+    list: (...given) => (isOpen ? store.list(...given) : open().then(() => store.list(...given))),
+    revokedSince: (since) => (isOpen ? store.revokedSince(since) : open().then(() => store.revokedSince(since))),
+    prune: (...given) => (isOpen ? store.prune(...given) : open().then(() => store.prune(...given))),
+    check: () => (isOpen ? store.check() : open().then(() => store.check())),
+    close: () => store.close(),
+    ...(now && { now: () => (isOpen ? now.call(store) : open().then(() => now.call(store))) }),
+  }
+}
