@@ -115,8 +115,8 @@ export interface World {
   loot: readonly number[]
   lootKey: number
   stolen: boolean
-  /** What he has asked: token and key. */
-  asked: readonly string[]
+  /** What he has asked with keys of his own: the token of each key. */
+  asked: readonly number[]
   /** What was used up of the bounds. */
   used: {
     refreshes: number
@@ -125,7 +125,6 @@ export interface World {
     failovers: number
     asks: number
     salts: number
-    thiefKeys: number
   }
   /** For the properties: what was handed to whom, whether a revoke has returned, the keyed child, the last rotation. */
   toOwner: readonly { generation: number; key: number; previous: number }[]
@@ -211,7 +210,7 @@ export function begin(bounds: Bounds): World {
     lootKey: 0,
     stolen: false,
     asked: [],
-    used: { refreshes: 0, deaths: 0, duplicates: 0, failovers: 0, asks: 0, salts: 1, thiefKeys: 0 },
+    used: { refreshes: 0, deaths: 0, duplicates: 0, failovers: 0, asks: 0, salts: 1 },
     toOwner: [],
     toThief: [],
     revoked: false,
@@ -355,7 +354,8 @@ export function* stepsOf(world: World, bounds: Bounds, p: Protocol): Generator<S
     const used = { ...world.used, failovers: world.used.failovers + 1 }
     yield {
       story: 'the store fails over and has lost its last write',
-      world: { ...world, ...world.before, before: null, used },
+      // What the thief asked before, he may then ask anew: the owner's waiting is counted from here.
+      world: { ...world, ...world.before, before: null, refused: null, used },
     }
   }
 }
@@ -514,29 +514,29 @@ function* thief(world: World, bounds: Bounds, p: Protocol): Generator<Step> {
       world: { ...world, loot: [world.token], lootKey, stolen: true },
     }
   }
-  const own = thiefKeysFrom + world.used.thiefKeys
-  const keys = Array.from({ length: world.used.thiefKeys + 1 }, (_, index) => thiefKeysFrom + index)
-  for (const token of world.loot) {
-    for (const key of new Set([...keys, 0, world.lootKey])) {
-      const question = { token, key, previous: 0 }
-      // What he has asked before he asks again as often as he likes.
-      const isRepeated = key !== 0 && world.asked.includes(`${token}.${key}`)
-      if (!isRepeated && world.used.asks >= bounds.thiefAsks) continue
-      const asks = world.used.asks + (isRepeated ? 0 : 1)
-      const used = { ...world.used, asks, thiefKeys: world.used.thiefKeys + (key === own ? 1 : 0) }
-      const asked = { ...world, used, asked: isRepeated ? world.asked : [...world.asked, `${token}.${key}`] }
-      const {
-        world: served,
-        child,
-        outcome,
-      } = compareAndSet(asked, question, p, bounds) ?? judge(asked, question, p, bounds)
-      const loot = child === 0 || served.loot.includes(child) ? served.loot : [...served.loot, child].slice(-2)
-      const granted = grant({ ...served, loot }, child, 'thief', question)
-      yield {
-        story: `the thief asks with ${told(token)}${key ? ` and ${key === own ? 'a key of his own' : `key ${key}`}` : ''}: ${outcome}${child ? `, ${told(child)}` : ''}`,
-        world: granted,
-        broken: brokenBy(world, granted, { token, child, outcome }, 'thief', bounds),
-      }
+  const own = thiefKeysFrom + world.asked.length
+  // What he has asked before, with a key of his own, he asks again as often as he likes.
+  const questions = world.asked.map((token, index) => ({ token, key: thiefKeysFrom + index, isNew: false }))
+  if (world.used.asks < bounds.thiefAsks) {
+    for (const token of world.loot) {
+      for (const key of new Set([own, 0, world.lootKey])) questions.push({ token, key, isNew: true })
+    }
+  }
+  for (const { token, key, isNew } of questions) {
+    const question = { token, key, previous: 0 }
+    const used = { ...world.used, asks: world.used.asks + (isNew ? 1 : 0) }
+    const asked = { ...world, used, asked: key === own ? [...world.asked, token] : world.asked }
+    const {
+      world: served,
+      child,
+      outcome,
+    } = compareAndSet(asked, question, p, bounds) ?? judge(asked, question, p, bounds)
+    const loot = child === 0 || served.loot.includes(child) ? served.loot : [...served.loot, child].slice(-2)
+    const granted = grant({ ...served, loot }, child, 'thief', question)
+    yield {
+      story: `the thief asks with ${told(token)}${key ? ` and ${key === own ? 'a key of his own' : `key ${key}`}` : ''}: ${outcome}${child ? `, ${told(child)}` : ''}`,
+      world: granted,
+      broken: brokenBy(world, granted, { token, child, outcome }, 'thief', bounds),
     }
   }
 }
@@ -601,8 +601,8 @@ export function nameOf(world: World, bounds: Bounds): string {
     world.loot.join('.'),
     world.lootKey,
     +world.stolen,
-    world.asked.filter((question) => world.loot.some((token) => question.startsWith(`${token}.`))).join(','),
-    `${used.refreshes}${used.deaths}${used.duplicates}${used.failovers}${used.asks}${used.salts},${used.thiefKeys}`,
+    world.asked.join(','),
+    `${used.refreshes}${used.deaths}${used.duplicates}${used.failovers}${used.asks}${used.salts}`,
     bounds.thief === 'nobody'
       ? ''
       : world.toOwner.map((each) => `${each.generation}.${each.key}.${each.previous}`).join('/'),
@@ -610,7 +610,10 @@ export function nameOf(world: World, bounds: Bounds): string {
     +world.revoked,
     world.child,
     age(world.rotatedAt, longest),
-    world.refused === null ? '' : `${age(world.refused.since, 4 * interval)}.${age(world.refused.last, interval + 1)}`,
+    // Asked longer ago than an interval, he does not go on asking.
+    world.refused === null || now - world.refused.last > interval
+      ? ''
+      : `${age(world.refused.since, 4 * interval)}.${age(world.refused.last)}`,
   ]
   return parts.join('|')
 }

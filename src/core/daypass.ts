@@ -22,6 +22,7 @@ import {
 } from './refresh-token.ts'
 import { createRevocations } from './revocations.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
+import { createStoreClock } from './store-clock.ts'
 import type { Advanced, Claims, Device, RevokedReason, Session } from './types.ts'
 
 /** A session as its owner may see it: the row without what tokens are made of. Instants are epoch milliseconds. */
@@ -161,8 +162,10 @@ export interface RevokeOptions {
  * ```
  */
 export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
-  const { clock, random, isActive, ...settings } = readOptions(options)
-  const store = openFirst(settings.store, settings.issuer)
+  const { random, isActive, ...settings } = readOptions(options)
+  const storeClock = createStoreClock(settings.store, Date.now)
+  const clock = settings.clock ?? storeClock
+  const store = openFirst(settings.store, settings.issuer, () => storeClock.measure())
   const { proofKeys, signer, verificationKeys, jwks } = createKeys(
     options.secret,
     settings.issuer,
@@ -170,17 +173,29 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     options.signingKeys,
   )
   const { issuer, audience, accessTokenLifetime, reuseInterval } = settings
-  const sign = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
+  const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
   const emit = createEmitter(settings.onEvent, clock)
   const revocations = createRevocations(store, accessTokenLifetime * 1000, 1000)
-  const pruner = createPruner(store, clock, accessTokenLifetime * 1000)
+  const pruner = createPruner(store, clock, accessTokenLifetime * 1000, storeClock.measure)
   const verifier = createVerifier<C>({
     issuer,
     audience,
     jwks: { keys: verificationKeys },
     isRevoked: revocations.has,
-    clock,
+    clock: settings.clock ?? Date.now,
   })
+
+  /** An access token tells the time of this machine: APIs elsewhere check it by theirs, and know no store. */
+  function sign(session: Session, now: number, tokenId: string): string | Promise<string> {
+    const ahead = settings.clock === undefined ? storeClock.ahead() : 0
+    if (ahead === 0) return signAccessToken(session, now, tokenId)
+    const { authTime, expiresAt } = session
+    return signAccessToken(
+      { ...session, authTime: authTime - ahead, expiresAt: expiresAt - ahead },
+      now - ahead,
+      tokenId,
+    )
+  }
 
   const adoption =
     settings.adopt &&

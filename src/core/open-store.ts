@@ -6,16 +6,16 @@ import type { Store } from './types.ts'
  * The same store, opened for an issuer before the first call and never again. Where opening fails, that call fails, and
  * the next one tries anew: an engine that is away when the app starts is not away for ever.
  *
- * @param onOpen Called once, when the store is open.
+ * @param onOpen Called when the store is open, and waited for before the first call.
  */
-export function openFirst(store: Store, issuer: string, onOpen: () => void = () => {}): Store {
+export function openFirst(store: Store, issuer: string, onOpen: () => Promise<void>): Store {
   let isOpen = false
   let opening: Promise<void> | undefined
 
   async function openNow(): Promise<void> {
     await store.open(issuer)
+    await onOpen()
     isOpen = true
-    onOpen()
   }
 
   /** One attempt at a time, however many calls wait for it. */

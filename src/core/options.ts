@@ -73,7 +73,10 @@ export interface DaypassOptions<C = Claims> {
   claims?: ClaimsSchema<C>
   /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
   onEvent?: (event: DaypassEvent) => void
-  /** Milliseconds since the epoch. Default `Date.now`. */
+  /**
+   * Milliseconds since the epoch, as all servers on one store must see them. Default: the store's own clock where it has
+   * one (PostgreSQL, Redis, MongoDB), else `Date.now`.
+   */
   clock?: () => number
   /** Random bytes. Default `crypto.randomBytes`. */
   random?: (size: number) => Uint8Array
@@ -120,7 +123,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     adopt: options.adopt,
     claims: options.claims,
     onEvent: options.onEvent,
-    clock: options.clock ?? Date.now,
+    clock: options.clock,
     random: options.random ?? randomBytes,
   }
 }

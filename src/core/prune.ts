@@ -15,8 +15,17 @@ export interface Pruner {
 const every = 60_000
 const stepSize = 500
 
-/** A row stays as long as an access token of it may be about, and for an hour, so that what happened can be looked up. */
-export function createPruner(store: Store, clock: () => number, accessTokenLifetime: number): Pruner {
+/**
+ * A row stays as long as an access token of it may be about, and for an hour, so that what happened can be looked up.
+ *
+ * @param setClock Called before each run: by a wrong clock, rows of live sessions would go.
+ */
+export function createPruner(
+  store: Store,
+  clock: () => number,
+  accessTokenLifetime: number,
+  setClock: () => Promise<void>,
+): Pruner {
   const retention = Math.max(accessTokenLifetime + 60_000, 3_600_000)
   let lastRun = clock()
   let running: Promise<number> | undefined
@@ -24,7 +33,8 @@ export function createPruner(store: Store, clock: () => number, accessTokenLifet
 
   async function steps(): Promise<number> {
     lastRun = clock()
-    const before = lastRun - retention
+    await setClock()
+    const before = clock() - retention
     let total = 0
     while (!stopped) {
       const pruned = await store.prune(before, stepSize)

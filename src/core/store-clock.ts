@@ -1,0 +1,37 @@
+// The clock of a session's instants: the store's own, where it has one.
+
+import type { Store } from './types.ts'
+
+/** A clock, in milliseconds since the epoch. */
+export interface StoreClock {
+  (): number
+  /** How far it is ahead of this machine's clock, in milliseconds; 0 where they agree. */
+  ahead(): number
+  /** Compares both clocks. Throws `ERR_STORE_…` where the store cannot tell. */
+  measure(): Promise<void>
+}
+
+/** Clocks that differ by less are left alone: the way to the store and back is part of what is measured. */
+const tolerance = 1000
+
+/**
+ * Servers that share a store must agree on the time: one that is a minute ahead would take a lost race for a theft and
+ * miss a sign-out. So each follows the store's clock, by the difference that it measured last.
+ *
+ * @param own This machine's clock.
+ */
+export function createStoreClock(store: Pick<Store, 'now'>, own: () => number): StoreClock {
+  let ahead = 0
+
+  async function measure(): Promise<void> {
+    if (store.now === undefined) return
+    const before = own()
+    const there = await store.now()
+    const after = own()
+    const difference = there - (before + after) / 2
+    // The store answered at some instant in between; where that explains the difference, there is none.
+    ahead = Math.abs(difference) - (after - before) / 2 > tolerance ? Math.round(difference) : 0
+  }
+
+  return Object.assign(() => own() + ahead, { ahead: () => ahead, measure })
+}
