@@ -1,8 +1,5 @@
 // Where do the standalone server's accounts and rate limits live? Beside the sessions, in tables of their own.
 
-import type { DatabaseSync } from 'node:sqlite'
-import { guard } from '../stores/sqlite-database.ts'
-
 /** A person who can sign in at the standalone server. */
 export interface Account {
   /** The subject of their tokens. */
@@ -15,6 +12,13 @@ export interface Account {
 
 /** What the accounts need of an engine. Each call is atomic. */
 export interface AccountStore {
+  /**
+   * Called before any other call, and again where it failed: makes the tables and indexes. Many instances may call it at
+   * once.
+   *
+   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there; then nothing was written.
+   */
+  open(): Promise<void>
   /** False where the e-mail address has an account already. */
   create(account: Account): Promise<boolean>
   findByEmail(email: string): Promise<Account | null>
@@ -26,46 +30,32 @@ export interface AccountStore {
   forgetTries(key: string): Promise<void>
 }
 
-/** Accounts in a SQLite database; the limits survive a restart because they are rows. Calls throw `ERR_STORE_…`. */
-export function createSqliteAccounts(db: DatabaseSync): AccountStore {
-  db.exec(`
-    CREATE TABLE IF NOT EXISTS daypass_account (
-      id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password_hash TEXT NOT NULL, created_at INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE IF NOT EXISTS daypass_try (key TEXT PRIMARY KEY, tries INTEGER NOT NULL, until INTEGER NOT NULL)
-      STRICT, WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS daypass_try_until ON daypass_try (until);`)
-  const insert = db.prepare('INSERT INTO daypass_account VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING')
-  const byEmail = db.prepare('SELECT * FROM daypass_account WHERE email = ?')
-  const byId = db.prepare('SELECT * FROM daypass_account WHERE id = ?')
-  const update = db.prepare('UPDATE daypass_account SET password_hash = ? WHERE id = ?')
-  const count = db.prepare(
-    `INSERT INTO daypass_try VALUES (:key, 1, :now + :window) ON CONFLICT DO UPDATE SET
-       tries = iif(until <= :now, 1, tries + 1), until = iif(until <= :now, :now + :window, until)
-     RETURNING tries, until`,
-  )
-  const forget = db.prepare('DELETE FROM daypass_try WHERE key = ?')
-  const forgetOld = db.prepare(
-    'DELETE FROM daypass_try WHERE key IN (SELECT key FROM daypass_try WHERE until <= ? LIMIT 10)',
-  )
-  return {
-    create: async ({ id, email, passwordHash, createdAt }) =>
-      guard(() => insert.run(id, email, passwordHash, createdAt).changes === 1),
-    findByEmail: async (email) => guard(() => toAccount(byEmail.get(email))),
-    findById: async (id) => guard(() => toAccount(byId.get(id))),
-    setPassword: async (id, passwordHash) => void guard(() => update.run(passwordHash, id)),
-    countTry: async (key, now, window) =>
-      guard(() => {
-        // A few old rows go whenever a new one may come, so that the table stays as small as the window.
-        forgetOld.run(now - window)
-        return count.get({ key, now, window }) as unknown as { tries: number; until: number }
-      }),
-    forgetTries: async (key) => void guard(() => forget.run(key)),
-  }
-}
+/** The same accounts, opened before their first call. Where opening fails, that call fails and the next one tries again. */
+export function openAccountsFirst(store: AccountStore): AccountStore {
+  let isOpen = false
+  let opening: Promise<void> | undefined
 
-function toAccount(row: Record<string, unknown> | undefined): Account | null {
-  if (row === undefined) return null
-  const { id, email, password_hash: passwordHash, created_at: createdAt } = row
-  return { id, email, passwordHash, createdAt } as Account
+  async function openNow(): Promise<void> {
+    await store.open()
+    isOpen = true
+  }
+
+  /** One attempt at a time, however many calls wait for it. */
+  async function open(): Promise<void> {
+    if (isOpen) return
+    opening ??= openNow().finally(() => {
+      opening = undefined
+    })
+    return opening
+  }
+
+  return {
+    open,
+    create: (account) => open().then(() => store.create(account)),
+    findByEmail: (email) => open().then(() => store.findByEmail(email)),
+    findById: (id) => open().then(() => store.findById(id)),
+    setPassword: (id, passwordHash) => open().then(() => store.setPassword(id, passwordHash)),
+    countTry: (key, now, window) => open().then(() => store.countTry(key, now, window)),
+    forgetTries: (key) => open().then(() => store.forgetTries(key)),
+  }
 }

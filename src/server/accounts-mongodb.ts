@@ -16,6 +16,7 @@ export function createMongoAccounts(db: MongoDb | MongooseConnection): AccountSt
   }
 
   return {
+    async open() {},
     async create({ id, email, passwordHash, createdAt }) {
       const row = { _id: id, email, password_hash: passwordHash, created_at: createdAt }
       try {

@@ -20,6 +20,7 @@ export function createPostgresAccounts(client: PgPool | PostgresJs): AccountStor
     return { id, email, passwordHash, createdAt: Number(createdAt) }
   }
   return {
+    async open() {},
     async create({ id, email, passwordHash, createdAt }) {
       const values = [id, email, passwordHash, createdAt]
       const { count } = await query(

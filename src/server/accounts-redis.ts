@@ -75,6 +75,7 @@ export function createRedisAccounts(client: RedisClient, prefix = 'daypass'): Ac
   }
 
   return {
+    async open() {},
     create: ({ id, email, passwordHash, createdAt }) =>
       within(async () => {
         // First where to look, then the account: what breaks off in between leads to no account, or to another's,

@@ -5,7 +5,8 @@ import type { Store } from '../core/types.ts'
 import { createMemoryStore } from '../stores/memory.ts'
 import { createSqliteStore } from '../stores/sqlite.ts'
 import { openSqlite } from '../stores/sqlite-database.ts'
-import { type AccountStore, createSqliteAccounts } from './account-store.ts'
+import { type AccountStore, openAccountsFirst } from './account-store.ts'
+import { createSqliteAccounts } from './accounts-sqlite.ts'
 
 /** Sessions and accounts in one engine. */
 export interface Stores {
@@ -16,6 +17,11 @@ export interface Stores {
 
 /** Opens what the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
 export async function openStores(url: string): Promise<Stores> {
+  const stores = await openEngine(url)
+  return { ...stores, accounts: openAccountsFirst(stores.accounts) }
+}
+
+async function openEngine(url: string): Promise<Stores> {
   const scheme = url.slice(0, url.indexOf(':') + 1)
   if (scheme === 'memory:') {
     const db = openSqlite(':memory:')

@@ -1,0 +1,80 @@
+// Who may use the tables that are there, and what may a prefix be?
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isDaypassError } from '../../src/core/errors.ts'
+import { type AccountStore, openAccountsFirst } from '../../src/server/account-store.ts'
+import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
+
+const issuer = 'https://issuer.example'
+
+test('a newer version that lets this one use its tables is no obstacle; one that does not, or that is unreadable, is', () => {
+  checkSchema('session', { version: 1, usableFrom: 1, issuer }, issuer)
+  checkSchema('session', { version: 99, usableFrom: 1, issuer }, issuer)
+  for (const usableFrom of [2, 99, Number.NaN, Number.POSITIVE_INFINITY, undefined as unknown as number]) {
+    assert.throws(
+      () => checkSchema('session', { version: 99, usableFrom, issuer }, issuer),
+      (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'),
+    )
+  }
+})
+
+test('the version is told before the issuer: an older program knows nothing of a newer record’s other fields', () => {
+  assert.throws(
+    () => checkSchema('session', { version: 2, usableFrom: 2, issuer: 'other' }, issuer),
+    (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'),
+  )
+  assert.throws(
+    () => checkSchema('session', { version: 1, usableFrom: 1, issuer: 'other' }, issuer),
+    (error) => isDaypassError(error, 'ERR_STORE_ISSUER'),
+  )
+})
+
+test('a prefix is a plain name, or ERR_OPTION_INVALID', () => {
+  assert.equal(readPrefix(), 'daypass')
+  assert.equal(readPrefix('a'), 'a')
+  assert.equal(readPrefix(`a${'1'.repeat(30)}`), `a${'1'.repeat(30)}`)
+  for (const prefix of [
+    '',
+    'A',
+    '1a',
+    '_a',
+    'a-b',
+    'a.b',
+    'a b',
+    'a"b',
+    "a'; --",
+    'ä',
+    'a\n',
+    `a${'1'.repeat(31)}`,
+    7,
+    null,
+  ]) {
+    assert.throws(
+      () => readPrefix(prefix),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.message.includes('prefix'),
+      String(prefix),
+    )
+  }
+})
+
+test('accounts are opened once before their first calls, and again where opening failed', async () => {
+  let opened = 0
+  let isAway = true
+  const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 0 }
+  const store = {
+    async open() {
+      opened++
+      if (isAway) throw new Error('away')
+    },
+    findById: async () => account,
+  } as unknown as AccountStore
+  const accounts = openAccountsFirst(store)
+  await assert.rejects(accounts.findById('1'), /away/)
+  assert.equal(opened, 1)
+  isAway = false
+  const found = await Promise.all(Array.from({ length: 10 }, () => accounts.findById('1')))
+  assert.equal(found.length, 10)
+  await accounts.findById('1')
+  assert.equal(opened, 2)
+})
