@@ -2,8 +2,10 @@
 
 import { DaypassClientError } from './errors.ts'
 import { isLastWord } from './fetch-with-token.ts'
+import { letGo } from './let-go.ts'
 import { originOf } from './origin.ts'
 import type { DaypassClient } from './types.ts'
+import { later, orAbort } from './wait.ts'
 
 /** As much of an axios instance (1.7 or newer) as is needed here. */
 export interface AxiosLike {
@@ -25,7 +27,8 @@ const ours = new WeakSet<object>()
  * @param instance The app's own instance; several may be attached to one client.
  * @param client What `createClient()` made.
  * @returns What detaches it again.
- * @throws A call may fail with DaypassClientError as `client.fetch` does; a cancelled one fails as axios cancels.
+ * @throws A call may fail with DaypassClientError as `client.fetch` does; a cancelled one fails as axios cancels, and one that
+ *   takes longer than its `timeout` as axios times out: the waiting for a token and both sendings count together.
  * @example
  * ```ts
  * import axios from 'axios'
@@ -46,7 +49,8 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
   const wrap = (adapter: any) => {
     const wrapped = async (config: any) => {
       const url = instance.getUri(config)
-      const { signal, headers, data, auth, cancelToken } = config
+      const { signal, headers, data, auth, cancelToken, timeout } = config
+      const begun = performance.now()
       const send = async (token?: string) => {
         const sent = { ...config, adapter, transformRequest: [], transformResponse: [] }
         if (token) {
@@ -57,35 +61,52 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
             config.beforeRedirect?.(next, ...more)
           }
         }
+        if (timeout > 0) {
+          // What is left of it, in whole milliseconds: 0 would be none.
+          sent.timeout = Math.max(1, Math.ceil(timeout - (performance.now() - begun)))
+        }
         const [response, error] = await bare.request(sent).then(
           (response) => [response],
           (error) => [error.response, error],
         )
         for (const part of [response, error]) if (part) part.config = config
+        if (error) error.message = error.message?.replace(`of ${sent.timeout}ms`, `of ${timeout}ms`)
         return { response, error }
       }
-      const detached = <T>(promise: Promise<T>): Promise<T> =>
-        cancelToken
-          ? Promise.race([promise, cancelToken.promise.then((cancel: unknown) => Promise.reject(cancel))])
-          : promise
 
-      const pass = headers.has('Authorization') || auth ? undefined : await detached(client.authorize(url, { signal }))
-      let outcome = await send(pass?.token)
-      const { response } = outcome
-      if (pass && response?.status === 401 && !isElsewhere(response.request, url)) {
-        try {
-          const token = await detached(pass.renew({ signal }))
-          if (data?.pipe || data?.getReader) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
-          outcome = await send(token)
-        } catch (error) {
-          if (!isLastWord(error)) throw error
-        }
+      // Ends the waiting for a token; while it is sent, the call is axios's own.
+      const stop = new AbortController()
+      const timer = timeout > 0 ? later(timeout, async () => stop.abort(await timeoutError(config))) : undefined
+      cancelToken?.promise.then((cancel: unknown) => stop.abort(cancel))
+      try {
+        const isForeign = headers.has('Authorization') || auth
+        const pass = isForeign ? undefined : await orAbort(client.authorize(url, { signal }), stop)
+        const first = await send(pass?.token)
+        const { response } = first
+        if (!pass || response?.status !== 401 || isElsewhere(response.request, url)) return settle(first)
+
+        const token = await orAbort(pass.renew({ signal }), stop).catch((reason) => {
+          if (isLastWord(reason)) return
+          letGo(response.data)
+          throw reason
+        })
+        if (!token) return settle(first)
+        if (data?.pipe || data?.getReader) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
+        letGo(response.data)
+        return settle(await send(token))
+      } finally {
+        clearTimeout(timer)
       }
-      if (outcome.error) throw outcome.error
-      return outcome.response
     }
     ours.add(wrapped)
     return wrapped
+  }
+
+  /** axios's own error. Its class is not on an instance, so it is taken from what axios says to an adapter that it lacks. */
+  const timeoutError = async (config: any) => {
+    const { constructor: AxiosError } = await bare.request({ adapter: 'none' }).catch((error) => error)
+    const code = config.transitional?.clarifyTimeoutError ? 'ETIMEDOUT' : 'ECONNABORTED'
+    return new AxiosError(config.timeoutErrorMessage || `timeout of ${config.timeout}ms exceeded`, code, config)
   }
 
   const id = instance.interceptors.request.use((config) => {
@@ -102,4 +123,9 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
 function isElsewhere(request: any, url: string): boolean {
   const end = request?.responseURL ?? request?.res?.responseUrl
   return Boolean(end) && originOf(end) !== originOf(url)
+}
+
+function settle({ response, error }: { response?: unknown; error?: unknown }) {
+  if (error) throw error
+  return response
 }

@@ -67,6 +67,7 @@ export async function* streamEvents(
     /** Ends this one connection. */
     const cut = new AbortController()
     let unsubscribe = () => {}
+    let isHandedOver = false
     try {
       const headers = new Headers(init.headers)
       headers.set('accept', 'text/event-stream')
@@ -99,12 +100,17 @@ export async function* streamEvents(
       signal?.throwIfAborted()
       // A body that was cut tells of it in its own way.
       const reason = cut.signal.reason ?? error
-      if (isSignedOut(reason) || isStreamRefused(reason)) throw reason
+      if (isSignedOut(reason)) throw reason
+      if (isStreamRefused(reason)) {
+        isHandedOver = true
+        throw reason
+      }
       if (cut.signal.aborted) continue
       asked = (reason as DaypassClientError).retryAfter ?? 0
     } finally {
       unsubscribe()
-      cut.abort()
+      // A refusal is the caller's to read.
+      if (!isHandedOver) cut.abort()
     }
     await pause(reconnect.next({ shortest, asked: asked * 1000 }), signal)
   }
@@ -115,7 +121,6 @@ function check(response: Response): void {
   const { ok, status, headers } = response
   if (ok && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')) return
   const isTemporary = status >= 500 || [408, 425, 429].includes(status)
-  if (isTemporary) response.body?.cancel().catch(() => {})
   throw new DaypassClientError(isTemporary ? 'ERR_OFFLINE' : 'ERR_STREAM_REFUSED', {
     status,
     reason: `HTTP ${status}`,

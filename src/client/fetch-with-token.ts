@@ -1,6 +1,7 @@
 // How does one call go out with a token, and what if the token is refused?
 
 import { DaypassClientError, isSignedOut } from './errors.ts'
+import { letGo } from './let-go.ts'
 
 /** What a call may be given: a signal that detaches it at once, while the refresh it waits for goes on for the others. */
 export interface CallOptions {
@@ -31,30 +32,55 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     if (!trusts((input as Request).url ?? input)) return send(input, init)
 
     // Built at once, as fetch does: what the caller does to the body from here on no longer matters.
-    const request = new Request(input, init)
-    // Its signal is the caller's.
-    const pass = !request.headers.has('authorization') && (await authorize(request.url, request))
-    if (!pass) return send(request)
+    const given: any = init?.body
+    const body = asSource(given)
+    // An empty text has the same type as a long one, and is no copy of it.
+    const sample = typeof given === 'string' ? '' : typeof body === 'string' ? given : body
+    const request = new Request(input, body ? { ...init, body: sample } : init)
+    // Each request made of a FormData names a boundary of its own.
+    if (body instanceof FormData) request.headers.delete('content-type')
 
     // What can be read once only. (A stream in a Request cannot be told apart: it is copied as it goes.)
-    const isOneShot = (init?.body as any)?.[Symbol.asyncIterator]
-    const sendWith = (request: Request, token: string) => {
-      request.headers.set('authorization', `Bearer ${token}`)
-      return send(request)
+    const isOneShot = given?.[Symbol.asyncIterator]
+    const sendWith = (token?: string, isFirst?: boolean) => {
+      const sent = body ? new Request(request, { body }) : isFirst && !isOneShot ? request.clone() : request
+      if (token) sent.headers.set('authorization', `Bearer ${token}`)
+      return send(sent)
     }
-    const response = await sendWith(isOneShot ? request : request.clone(), pass.token)
+
+    // Its signal is the caller's.
+    const pass = !request.headers.has('authorization') && (await authorize(request.url, request))
+    if (!pass) return sendWith()
+    const response = await sendWith(pass.token, true)
     // A redirect may have led to another origin, without the token: a 401 from there says nothing about it.
-    if (response.status === 401 && (!response.redirected || trusts(response.url))) {
-      try {
-        const token = await pass.renew(request)
-        if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
-        // Read to its end, not cancelled: that would cost the connection.
-        response.text().catch(() => {})
-        return sendWith(request, token)
-      } catch (error) {
-        if (!isLastWord(error)) throw error
-      }
-    }
-    return response
+    if (response.status !== 401 || (response.redirected && !trusts(response.url))) return response
+
+    const token = await pass.renew(request).catch((error) => {
+      if (isLastWord(error)) return
+      letGo(response.body)
+      throw error
+    })
+    if (!token) return response
+    if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
+    letGo(response.body)
+    return sendWith(token)
   }
+}
+
+/**
+ * The body as it is now, as what can be sent as often as need be: no copy of what was sent is kept for the next time, be it
+ * an upload of gigabytes. Undefined where there is none, or where it is not one of fetch's own or this platform (React
+ * Native) cannot make one of it; then the request is cloned.
+ */
+function asSource(body: any): string | Blob | FormData | undefined {
+  if (typeof body === 'string' || body instanceof Blob) return body
+  try {
+    if (body instanceof URLSearchParams) return String(body)
+    if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return new Blob([body as ArrayBuffer])
+    if (body instanceof FormData) {
+      const copy = new FormData()
+      for (const [name, value] of body as any) copy.append(name, value)
+      return copy
+    }
+  } catch {}
 }

@@ -10,7 +10,7 @@ export function orAbort<T>(promise: Promise<T>, options?: CallOptions): Promise<
     const abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort)
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-    signal.throwIfAborted()
+    if (signal.aborted) abort()
   })
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import axios from 'axios'
+import axios, { AxiosError } from 'axios'
 import { attachDaypass } from '../../src/client/axios.ts'
 import type { DaypassClient } from '../../src/client/index.ts'
 import { startWithClient } from './daypass-server.ts'
@@ -136,4 +136,77 @@ test('a signal outlives its calls without collecting listeners', async (t) => {
   }
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(listeners, 0)
+})
+
+for (const adapter of ['http', 'fetch']) {
+  for (const clarifyTimeoutError of [false, true]) {
+    const code = clarifyTimeoutError ? 'ETIMEDOUT' : 'ECONNABORTED'
+    test(`axios over ${adapter}: its timeout holds while a refresh hangs, and fails as axios times out (${code})`, async (t) => {
+      const { server, client, api: url } = await startWithClient(t)
+      const api = axios.create({ adapter, proxy: false, timeout: 200, transitional: { clarifyTimeoutError } as object })
+      attachDaypass(api, client)
+      server.expireTokens()
+      const held = server.holdRefresh()
+      await assert.rejects(api.get(url), (error: AxiosError) => {
+        assert.ok(axios.isAxiosError(error) && error instanceof AxiosError)
+        assert.deepEqual([error.code, error.message, error.config!.url], [code, 'timeout of 200ms exceeded', url])
+        assert.doesNotMatch(JSON.stringify(error), /dpr_|Bearer/)
+        return true
+      })
+      held.answer()
+      assert.equal((await api.get(url, { timeout: 0 })).status, 200)
+      assert.equal(server.refreshes(), 1)
+    })
+  }
+
+  test(`axios over ${adapter}: its timeout counts from the call on, also where it is sent a second time`, async (t) => {
+    const { server, client, api: url } = await startWithClient(t)
+    const api = axios.create({ adapter, proxy: false, timeout: 1000, timeoutErrorMessage: 'too late' })
+    attachDaypass(api, client)
+    server.expireTokens()
+    const held = server.holdRefresh()
+    const answer = server.api
+    const begun = performance.now()
+    const call = assert.rejects(api.get(url), {
+      message: adapter === 'http' ? 'too late' : 'timeout of 1000ms exceeded', // axios over fetch has no word of the app's
+    })
+    await held.asked
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    // The second sending gets no answer, and has 200 ms left.
+    let isSentAgain = false
+    server.api = () => {
+      isSentAgain = true
+      return new Promise(() => {})
+    }
+    held.answer()
+    await call
+    assert.ok(isSentAgain)
+    // Two timeouts in a row would be 1800 ms at the least.
+    const taken = performance.now() - begun
+    assert.ok(taken < 1700, `${taken} ms`)
+    server.api = answer
+  })
+}
+
+test('axios’s timeout ends a call that waits for its first token', async (t) => {
+  const { server, client, time, api: url } = await startWithClient(t)
+  const api = axios.create({ proxy: false, timeout: 200 })
+  attachDaypass(api, client)
+  time.now += 900_000
+  const held = server.holdRefresh()
+  await assert.rejects(api.get(url), { code: 'ECONNABORTED' })
+  assert.equal(server.requests('/api').length, 0)
+  held.answer()
+  await client.getAccessToken()
+})
+
+test('an axios call that never waits leaves no timer and no listener behind', async (t) => {
+  const { client, api: url } = await startWithClient(t)
+  const api = axios.create({ proxy: false, timeout: 60_000, responseType: 'text' })
+  attachDaypass(api, client)
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  await api.get(url)
+  const before = timers()
+  for (let i = 0; i < 20; i++) await api.get(url)
+  assert.ok(timers() <= before + 2, `${timers()} timers, ${before} before`)
 })

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import axios from 'axios'
 import { attachDaypass } from '../../src/client/axios.ts'
 import { isBodyNotReplayable } from '../../src/client/index.ts'
@@ -44,22 +46,106 @@ for (const [kind, make] of Object.entries(bodies)) {
       }[way]!()
       assert.equal(response.status, 200)
       const [first, second] = sentTwice(server)
-      isSame(second.body, first.body)
-      assert.deepEqual(heads(second), heads(first))
-      // A multipart body has a boundary of its own each time it is made, and what is sent again is not made again.
-      if (!kind.startsWith('FormData')) isSame(first.body, expected)
-      else {
-        const parse = ({ body, headers }: Seen) =>
-          new Response(new Uint8Array(body), { headers: { 'content-type': headers['content-type']! } }).formData()
-        const parsed = await parse(second)
-        assert.deepEqual([...parsed.keys()], [...(make() as FormData).keys()])
-        for (const file of parsed.getAll('file').slice(0, 1)) {
-          isSame(new Uint8Array(await (file as File).arrayBuffer()), bytes)
-        }
+      if (!kind.startsWith('FormData')) {
+        isSame(second.body, first.body)
+        assert.deepEqual(heads(second), heads(first))
+        return isSame(first.body, expected)
+      }
+      // A multipart body has a boundary of its own each time it is made.
+      const [one, two] = [first, second].map(({ body, headers }) => {
+        const boundary = /^multipart\/form-data; boundary=(.+)$/.exec(headers['content-type']!)![1]!
+        const text = body.toString('latin1')
+        assert.ok(text.includes(`--${boundary}--`))
+        return text.replaceAll(boundary, 'boundary')
+      })
+      assert.ok(two === one)
+      assert.equal(second.headers['x-mine'], '1')
+      const parsed = await new Response(new Uint8Array(second.body), {
+        headers: { 'content-type': second.headers['content-type']! },
+      }).formData()
+      assert.deepEqual([...parsed.keys()], [...(make() as FormData).keys()])
+      for (const file of parsed.getAll('file').slice(0, 1)) {
+        assert.equal((file as File).name, ((make() as FormData).get('file') as File).name)
+        isSame(new Uint8Array(await (file as File).arrayBuffer()), bytes)
       }
     })
   }
 }
+
+const largeSize = 64 * 2 ** 20
+for (const [kind, make] of Object.entries(bodies)) {
+  test(`${kind}: no copy of what is sent is kept for the next time`, async (t) => {
+    const { server, client, api } = await startWithClient(t)
+    server.expireTokens()
+    const clone = t.mock.method(Request.prototype, 'clone')
+    const sent: (Request | ReadableStream | null)[] = []
+    const { fetch } = globalThis
+    t.mock.method(globalThis, 'fetch', (input: Request, init?: RequestInit) => {
+      if (input instanceof Request) sent.push(input)
+      return fetch(input, init)
+    })
+    assert.equal((await client.fetch(api, { method: 'POST', body: make() })).status, 200)
+    assert.equal(clone.mock.callCount(), make() === '' ? 1 : 0)
+    assert.equal(new Set(sent).size, 2)
+  })
+}
+
+const large: Record<string, () => BodyInit> = {
+  Blob: () => new Blob([new Uint8Array(largeSize)]),
+  text: () => Buffer.alloc(largeSize, 'x').toString(),
+}
+for (const [kind, make] of Object.entries(large)) {
+  test(`a ${kind} of 64 MB that was sent and refused: it is not held a second time until it is sent again`, async (t) => {
+    const { server, client, api } = await startWithClient(t)
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const held = () => {
+      const { external, heapUsed } = process.memoryUsage()
+      return external + heapUsed
+    }
+    const body = make()
+    const sent: number[] = []
+    let isFreed = false
+    const { fetch } = globalThis
+    // The network is left out: what it holds is not ours.
+    t.mock.method(globalThis, 'fetch', async (input: Request, init?: RequestInit) => {
+      if (!(input instanceof Request)) return fetch(input, init)
+      let count = 0
+      for await (const { length } of input.body!) count += length
+      sent.push(count)
+      if (sent.length > 1) return new Response(null)
+      for (let tries = 0; tries < 200 && !isFreed; tries++) {
+        collect()
+        isFreed = held() - before < largeSize / 2
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      return new Response(null, { status: 401 })
+    })
+    collect()
+    const before = held()
+    assert.equal((await client.fetch(api, { method: 'POST', body })).status, 200)
+    assert.ok(isFreed)
+    assert.ok(sent[0]! >= largeSize)
+    assert.deepEqual([sent.length, sent[1], server.refreshes()], [2, sent[0], 1])
+  })
+}
+
+test('a FormData and URLSearchParams that the caller changes after the call are sent as they were', async (t) => {
+  const { server, client, api } = await startWithClient(t)
+  for (const make of [() => new FormData(), () => new URLSearchParams()]) {
+    server.expireTokens()
+    server.seen.length = 0
+    const body = make()
+    body.append('a', 'before')
+    const call = client.fetch(api, { method: 'POST', body })
+    body.append('a', 'after')
+    await call
+    for (const { body } of sentTwice(server)) {
+      assert.match(String(body), /before/)
+      assert.doesNotMatch(String(body), /after/)
+    }
+  }
+})
 
 test('every method is sent again as it was, HEAD and DELETE with and without a body among them', async (t) => {
   const { server, client, api } = await startWithClient(t)
