@@ -176,7 +176,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
   const emit = createEmitter(settings.onEvent, clock)
   const revocations = createRevocations(store, accessTokenLifetime * 1000, 1000)
-  const pruner = createPruner(store, clock, accessTokenLifetime * 1000, storeClock.measure)
+  const pruner = createPruner(store, clock, accessTokenLifetime * 1000, store.now && storeClock.measure)
   const verifier = createVerifier<C>({
     issuer,
     audience,
