@@ -5,7 +5,8 @@ import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { createTokenCache } from './cache.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
-import { type Jwk, type Keys, localKeys, remoteKeys } from './keys.ts'
+import { type Jwk, type Keys, localKeys } from './keys.ts'
+import { remoteKeys } from './remote-keys.ts'
 
 export { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
 export type { AccessToken } from './access-token.ts'
@@ -30,8 +31,16 @@ export interface VerifierOptions {
   jwksMaxAge?: number
   /** Seconds between two fetches for unknown key ids, at least. Default 30. */
   jwksCooldown?: number
-  /** Says whether a session was ended; asked at every verification, remembered or not. */
-  isRevoked?: (sessionId: string) => boolean
+  /**
+   * Seconds for which keys older than `jwksMaxAge` stay in use while none can be fetched. A key that was withdrawn in this
+   * time is accepted as long. Default 3,600; 0 refuses at once.
+   */
+  jwksStaleFor?: number
+  /**
+   * Says whether a session was ended; asked at every verification, remembered or not. What it throws or rejects with is
+   * what `verify` rejects with.
+   */
+  isRevoked?: (sessionId: string, token: AccessToken) => boolean | Promise<boolean>
   /** Milliseconds since the epoch. Default `Date.now`. */
   clock?: () => number
   /** Default the global `fetch`. */
@@ -66,7 +75,7 @@ export interface Verifier<C = Record<string, unknown>> {
  * @see RFC 9068 §4, RFC 8725
  */
 export function createVerifier<C = Record<string, unknown>>(options: VerifierOptions): Verifier<C> {
-  const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000, jwksMaxAge = 600 } = options
+  const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000 } = options
   const clockTolerance = (options.clockTolerance ?? 0) * 1000
   if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be the issuer’s exact text.')
   if (typeof audience !== 'string' || audience === '') throw option('`audience` must be a text.')
@@ -74,19 +83,29 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
 
   const cache = createTokenCache<Remembered<C>>(cacheSize)
-  const { keys, rememberFor } = keySource()
+  const keys = findKeys()
 
-  function keySource(): { keys: Keys; rememberFor: number } {
+  function findKeys(): Keys {
     const { jwks = new URL('/.well-known/jwks.json', issuer) } = options
-    if (typeof jwks === 'object' && 'keys' in jwks) return { keys: localKeys(jwks.keys), rememberFor: Infinity }
-    const cooldown = options.jwksCooldown ?? 30
-    const keys = remoteKeys(new URL(jwks), { maxAge: jwksMaxAge, cooldown, fetch: options.fetch })
-    return { keys, rememberFor: jwksMaxAge * 1000 }
+    if (typeof jwks === 'object' && 'keys' in jwks) return localKeys(jwks.keys)
+    return remoteKeys(new URL(jwks), {
+      maxAge: seconds('jwksMaxAge', options.jwksMaxAge, 600),
+      cooldown: seconds('jwksCooldown', options.jwksCooldown, 30),
+      staleFor: seconds('jwksStaleFor', options.jwksStaleFor, 3600),
+      clock,
+      fetch: options.fetch,
+    })
   }
 
-  function checked(token: AccessToken<C>): AccessToken<C> {
-    if (isRevoked?.(token.sessionId)) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
-    return token
+  /** `answer` is the promise of the token: handing on the same one costs nothing. */
+  function checked(token: AccessToken<C>, answer: Promise<AccessToken<C>>): Promise<AccessToken<C>> {
+    const revoked = isRevoked?.(token.sessionId, token as AccessToken) ?? false
+    if (revoked === false) return answer
+    if (revoked === true) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
+    return revoked.then((isRevoked) => {
+      if (isRevoked) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
+      return token
+    })
   }
 
   async function verifyUnseen(text: unknown): Promise<AccessToken<C>> {
@@ -100,10 +119,10 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
-    const until = Math.min(token.expiresAt + clockTolerance, now + rememberFor)
+    const answer = Promise.resolve(token)
     // With the keys as they were before it was looked for: where others came meanwhile, nobody knows which of them it was.
-    cache.set(text, { token, answer: Promise.resolve(token), until, keySet })
-    return checked(token)
+    if (keySet !== undefined) cache.set(text, { token, answer, until: token.expiresAt + clockTolerance, keySet })
+    return checked(token, answer)
   }
 
   return {
@@ -113,10 +132,7 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
       if (seen === undefined) return verifyUnseen(text)
       try {
         // What rests on keys that may be gone is checked again with those that are there now.
-        if (clock() < seen.until && seen.keySet === keys.current()) {
-          checked(seen.token)
-          return seen.answer
-        }
+        if (clock() < seen.until && seen.keySet === keys.current()) return checked(seen.token, seen.answer)
       } catch (error) {
         return Promise.reject(error)
       }
@@ -137,5 +153,11 @@ interface Remembered<C> {
 /** RFC 9068 §4; media types are compared without case, and "application/" may be left out (RFC 7515 §4.1.9). */
 const isAccessTokenType = (typ: unknown) =>
   typeof typ === 'string' && typ.toLowerCase().replace(/^application\//, '') === 'at+jwt'
+
+function seconds(name: string, value: number | undefined, fallback: number): number {
+  const given = value ?? fallback
+  if (Number.isFinite(given) && given >= 0) return given
+  throw option(`\`${name}\` must be a number of seconds, 0 or more.`)
+}
 
 const option = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -1,6 +1,6 @@
 // Which keys may check an access token, and which algorithm does each of them do?
 
-import { createRemoteJWKSet, customFetch, importJWK, type JWKSCacheInput, jwksCache } from 'jose'
+import { importJWK } from 'jose'
 import { DaypassError } from '../core/errors.ts'
 
 /** A JSON Web Key (RFC 7517). Public here, but for `kty: "oct"`. */
@@ -27,8 +27,15 @@ export type FindKey = (header: { alg: string; kid: string | undefined }) => Prom
 /** Where keys come from. */
 export interface Keys {
   find: FindKey
-  /** Which set of keys it is: another object as soon as others are there. */
+  /** Which set of keys is in use: another object as soon as others are, undefined where `find` must be asked. */
   current(): unknown
+}
+
+/** One key, for one algorithm. */
+export interface Key {
+  kid: string | undefined
+  alg: string
+  load(): VerificationKey | Promise<VerificationKey>
 }
 
 /** The algorithms that access tokens may have. Nothing else is ever tried (RFC 8725 §3.1). */
@@ -49,62 +56,17 @@ export function localKeys(jwks: readonly Jwk[]): Keys {
     }
     return { kid: jwk.kid, alg, load }
   })
-  async function find({ alg, kid }: Parameters<FindKey>[0]) {
-    const found = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
-    // Without a kid there must be no choice: a token is not tried against one key after another.
-    return found.length === 1 ? found[0]!.load() : undefined
-  }
-  return { find, current: () => jwks }
+  return { find: async (header) => pickKey(keys, header), current: () => jwks }
 }
 
-/**
- * Keys fetched from a `jwks_uri`: cached for `maxAge` seconds, fetched again for an unknown kid at most once in
- * `cooldown` seconds, so that made-up kids cost nothing. Secret keys in it are ignored.
- */
-export function remoteKeys(
-  url: URL,
-  options: { maxAge: number; cooldown: number; fetch?: typeof fetch | undefined },
-): Keys {
-  const load = options.fetch ?? fetch
-  // jose counts the cool-down from the last success; while the keys cannot be had, nobody may make us ask all the time.
-  const pause = Math.min(options.cooldown, 1) * 1000
-  let failedAt = Number.NEGATIVE_INFINITY
-  // jose writes down here what it fetched, in the same instant in which it begins to use it.
-  const fetched: JWKSCacheInput = {}
-  const findRemote = createRemoteJWKSet(url, {
-    [jwksCache]: fetched,
-    cacheMaxAge: options.maxAge * 1000,
-    cooldownDuration: options.cooldown * 1000,
-    timeoutDuration: 5000,
-    [customFetch]: async (...args: Parameters<typeof fetch>) => {
-      if (performance.now() - failedAt < pause) {
-        throw new DaypassError('ERR_JWKS_UNAVAILABLE', 'The keys could not be fetched a moment ago.')
-      }
-      try {
-        const response = await load(...args)
-        failedAt = response.status === 200 ? Number.NEGATIVE_INFINITY : performance.now()
-        return response
-      } catch (error) {
-        failedAt = performance.now()
-        throw error
-      }
-    },
-  })
-  async function find(header: Parameters<FindKey>[0]) {
-    // A shared secret never comes from a public address.
-    if (header.alg === 'HS256') return undefined
-    try {
-      return (await findRemote(header as Parameters<typeof findRemote>[0])) as VerificationKey
-    } catch (cause) {
-      const code = (cause as { code?: string }).code
-      if (code === 'ERR_JWKS_NO_MATCHING_KEY' || code === 'ERR_JWKS_MULTIPLE_MATCHING_KEYS') return undefined
-      throw new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause })
-    }
-  }
-  return { find, current: () => fetched.jwks }
+/** The one key that a header names, where there is no choice: a token is not tried against one key after another. */
+export function pickKey(keys: readonly Key[], { alg, kid }: Parameters<FindKey>[0]) {
+  const found = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
+  return found.length === 1 ? found[0]!.load() : undefined
 }
 
-function algorithmOf(jwk: Jwk): string {
+/** The algorithm of a key that names none. Throws `ERR_OPTION_INVALID` where there is a choice. */
+export function algorithmOf(jwk: Jwk): string {
   if (jwk.kty === 'OKP' && jwk.crv === 'Ed25519') return 'EdDSA'
   if (jwk.kty === 'EC' && jwk.crv === 'P-256') return 'ES256'
   throw new DaypassError('ERR_OPTION_INVALID', 'A key needs an `alg` member: one key, one algorithm (RFC 8725 §3.1).')
@@ -117,7 +79,8 @@ function sameAlgorithm(ofKey: string, ofHeader: string): boolean {
 
 const isEd25519 = (alg: string) => alg === 'EdDSA' || alg === 'Ed25519'
 
-function checkStrength(jwk: Jwk, alg: string): void {
+/** Throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` for a key that must not check a token by this algorithm. */
+export function checkStrength(jwk: Jwk, alg: string): void {
   if (jwk.d !== undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', 'A private key was given where only its public half is needed.')
   }

@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { DaypassError } from '../../src/core/errors.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
 import { createTokenCache } from '../../src/verify/cache.ts'
+import type { VerifierOptions } from '../../src/verify/index.ts'
 import { makeToken, makeVerifier, now, payloadOf, refused, seconds } from './tokens.ts'
 
 test('a token seen before gives the very same object, without checking its signature again', async () => {
@@ -53,6 +55,24 @@ test('a revocation is asked on every hit: the next verification after it fails',
   assert.equal(asked.length, 5, 'once each: its signature was not checked again')
   await refused(makeToken(payloadOf({ jti: 'token-2' })), 'ERR_ACCESS_TOKEN_REVOKED', verifier)
   await verifier.verify(makeToken(payloadOf({ sid: 'BBBBBBBBBBBBBBBBBBBBBB' })))
+})
+
+test('isRevoked may look somewhere else first, and may refuse to say', async () => {
+  const token = makeToken()
+  let answer: boolean | Error = false
+  const asked: string[] = []
+  const isRevoked: VerifierOptions['isRevoked'] = async (id, { subject }) => {
+    asked.push(`${id} of ${subject}`)
+    if (answer instanceof Error) throw answer
+    return answer
+  }
+  const verifier = makeVerifier({ isRevoked })
+  for (let i = 0; i < 2; i++) assert.equal((await verifier.verify(token)).subject, 'user-1')
+  answer = true
+  await refused(token, 'ERR_ACCESS_TOKEN_REVOKED', verifier)
+  answer = new DaypassError('ERR_STORE_UNAVAILABLE')
+  await assert.rejects(verifier.verify(token), answer)
+  assert.deepEqual(asked, Array(4).fill('AAAAAAAAAAAAAAAAAAAAAA of user-1'))
 })
 
 test('what is not valid is not remembered, and does not push out what is', async () => {

@@ -226,7 +226,7 @@ test('after keys that came, those that grew old may be asked for at once; after 
     if (isDown) throw new TypeError('fetch failed')
     return Response.json({ keys: [pair.jwk] })
   }
-  const verifier = createVerifier({ issuer, audience, jwksMaxAge: 0.01, jwksCooldown: 60, fetch })
+  const verifier = createVerifier({ issuer, audience, jwksMaxAge: 0.01, jwksCooldown: 60, jwksStaleFor: 0, fetch })
   for (const jti of ['1', '2']) {
     await verifier.verify(makeToken(pair, { jti }))
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -242,6 +242,167 @@ test('after keys that came, those that grew old may be asked for at once; after 
   assert.equal(requests, 3, 'one in a second')
 })
 
+/** What an address may answer with that is no key set. */
+const noKeySets: [string, (response: ServerResponse) => void][] = [
+  ['status 500', (response) => void response.writeHead(500).end('{}')],
+  ['status 404', (response) => void response.writeHead(404).end('{}')],
+  ['a redirect', (response) => void response.writeHead(302, { location: '/elsewhere' }).end()],
+  ['a page with 200', (response) => void response.end('<html>back soon</html>')],
+  ['an empty body', (response) => void response.end()],
+  ['null', (response) => void response.end('null')],
+  ['{}', (response) => void response.end('{}')],
+  ['keys that are no list', (response) => void response.end('{"keys":"x"}')],
+  ['no keys', (response) => void response.end('{"keys":[]}')],
+  ['a key that is nothing', (response) => void response.end('{"keys":[{},null,"x",7]}')],
+  ['a body that breaks off', (response) => void response.writeHead(200, { 'content-length': 100 }).write('{"keys":')],
+  ['a closed connection', (response) => void response.destroy()],
+  ['a body over 256 kB', (response) => void response.end(JSON.stringify({ keys: [], more: 'x'.repeat(300_000) }))],
+]
+
+for (const [name, answer] of noKeySets) {
+  test(`what is no key set is a failure, asked for once in a second: ${name}`, async (t) => {
+    const pair = makePair('a')
+    const server = await serveKeys(t, [pair.jwk])
+    server.answer = (response) => {
+      answer(response)
+      if (name === 'a body that breaks off') response.destroy()
+    }
+    const verifier = server.verifier()
+    const began = performance.now()
+    for (let i = 0; i < 200; i++) {
+      await assert.rejects(verifier.verify(makeToken(pair, { jti: `${i}` })), (error) => {
+        assert.ok(isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'), String(error))
+        assert.equal(error.status, 503)
+        assert.equal(error.retryAfter, 1)
+        return true
+      })
+    }
+    const asked = server.requests.length
+    assert.ok(asked <= 1 + Math.ceil((performance.now() - began) / 1000), `${asked} requests`)
+    server.answer = undefined
+    await new Promise((resolve) => setTimeout(resolve, 1050))
+    assert.ok(await verifier.verify(makeToken(pair)), 'and when there are keys again, all is well')
+  })
+}
+
+test('while no key can be fetched, those that are known stay in use: for jwksStaleFor, and no longer', async () => {
+  const [pair, other] = [makePair('a'), makePair('b')]
+  const time = createFakeClock(inTime.iat * 1000)
+  let isAway = false
+  const fetch = async () => (isAway ? new Response('<html>') : Response.json({ keys: [pair.jwk] }))
+  const verifier = createVerifier({ issuer, audience, clock: time.clock, jwksMaxAge: 100, jwksStaleFor: 50, fetch })
+  const token = (jti: string) => makeToken(pair, { jti, exp: inTime.iat + 3600 })
+  const remembered = token('remembered')
+  for (let i = 0; i < 2; i++) await verifier.verify(remembered)
+  isAway = true
+  for (const seconds of [99, 1, 49]) {
+    time.advance(seconds)
+    for (const each of [remembered, token(`new, ${seconds} s later`)]) assert.ok(await verifier.verify(each))
+  }
+  // A key that is not known may be a new one: nobody can say that it is wrong.
+  await assert.rejects(verifier.verify(makeToken(other)), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
+  time.advance(1)
+  for (const each of [remembered, token('too late')]) {
+    await assert.rejects(verifier.verify(each), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
+  }
+  isAway = false
+  time.advance(2)
+  assert.ok(await verifier.verify(remembered))
+})
+
+test('while known keys may be used, nobody waits for an address that failed before', async () => {
+  const pair = makePair('a')
+  const time = createFakeClock(inTime.iat * 1000)
+  let requests = 0
+  let answer: () => Promise<Response> = async () => Response.json({ keys: [pair.jwk] })
+  const fetch = () => {
+    requests++
+    return answer()
+  }
+  const verifier = createVerifier({ issuer, audience, clock: time.clock, jwksMaxAge: 100, fetch })
+  await verifier.verify(makeToken(pair))
+  time.advance(100)
+  answer = async () => Response.error()
+  assert.ok(await verifier.verify(makeToken(pair, { jti: 'first after' })))
+  time.advance(2)
+  let heard: (response: Response) => void = () => assert.fail()
+  answer = () => new Promise((resolve) => (heard = resolve))
+  for (let i = 0; i < 10; i++) assert.ok(await verifier.verify(makeToken(pair, { jti: `while it hangs ${i}` })))
+  assert.equal(requests, 3, 'one request at a time')
+  heard(Response.json({ keys: [makePair('b').jwk] }))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  await refused(makeToken(pair, { jti: 'withdrawn' }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+})
+
+test('a fetch that looks at no signal is given up on after five seconds as well', { timeout: 15_000 }, async () => {
+  const verifier = createVerifier({ issuer, audience, fetch: () => new Promise(() => {}) })
+  await assert.rejects(verifier.verify(makeToken(makePair('a'))), (error) =>
+    isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'),
+  )
+})
+
+test('a key that is damaged, weak, secret or for something else spoils none of the others', async () => {
+  const pair = makePair('good')
+  const spoiled: unknown[] = [
+    null,
+    {},
+    { ...pair.jwk, kid: 'damaged', x: 'AAAA' },
+    { ...pair.jwk, kid: 'no text', x: 7 },
+    { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43), alg: 'ES256', kid: 'not on the curve' },
+    { ...pair.jwk, kid: 'enc', use: 'enc' },
+    { ...pair.jwk, kid: 'private', d: 'A'.repeat(43) },
+    { kty: 'oct', k: 'A'.repeat(43), alg: 'HS256', kid: 'shared' },
+    { kty: 'RSA', n: 'AQAB', e: 'AQAB', alg: 'RS256', kid: 'weak' },
+    { kty: 'new kind', alg: 'ML-DSA-44', kid: 'later' },
+  ]
+  for (const keys of [
+    [...spoiled, pair.jwk],
+    [pair.jwk, ...spoiled],
+  ]) {
+    const verifier = createVerifier({ issuer, audience, fetch: async () => Response.json({ keys }) })
+    assert.ok(await verifier.verify(makeToken(pair)))
+    for (const kid of ['damaged', 'enc', 'private']) {
+      await refused(makeToken({ ...pair, kid }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+    }
+  }
+})
+
+test('an RSA key without `alg` is for RS256, as many issuers publish it', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const keys = [{ ...publicKey.export({ format: 'jwk' }), kid: 'rsa' }]
+  const verifier = createVerifier({ issuer, audience, fetch: async () => Response.json({ keys }) })
+  const input = `${encode({ alg: 'RS256', typ: 'at+jwt', kid: 'rsa' })}.${encode(payloadOf(inTime))}`
+  assert.ok(
+    await verifier.verify(`${input}.${signWith('sha256', Buffer.from(input), privateKey).toString('base64url')}`),
+  )
+})
+
+test('a clock set back keeps no key in use beyond jwksMaxAge', async () => {
+  const [a, b] = [makePair('a'), makePair('b')]
+  const time = createFakeClock(inTime.iat * 1000)
+  let keys = [a.jwk]
+  const fetch = async () => Response.json({ keys })
+  const verifier = createVerifier({ issuer, audience, clock: time.clock, jwksMaxAge: 0.1, jwksCooldown: 0, fetch })
+  const remembered = makeToken(a)
+  for (let i = 0; i < 2; i++) await verifier.verify(remembered)
+  keys = [b.jwk]
+  time.advance(-30)
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  await refused(remembered, 'ERR_ACCESS_TOKEN_INVALID', verifier)
+})
+
+test('durations that are none are refused when the verifier is made', () => {
+  for (const name of ['jwksMaxAge', 'jwksCooldown', 'jwksStaleFor']) {
+    for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY, '600']) {
+      assert.throws(
+        () => createVerifier({ issuer, audience, [name]: value as number }),
+        (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.message.includes(name),
+        `${name}: ${value}`,
+      )
+    }
+  }
+})
+
 test('a damaged key at the address is the fault of who published it: 503, and not 401', async () => {
   const pair = makePair('a')
   const verifier = createVerifier({
@@ -250,35 +411,6 @@ test('a damaged key at the address is the fault of who published it: 503, and no
     fetch: async () => Response.json({ keys: [{ ...pair.jwk, x: 'AAAA' }] }),
   })
   await assert.rejects(verifier.verify(makeToken(pair)), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
-})
-
-test('keys that cannot be had are 503, not 401: the caller is not signed out', async (t) => {
-  const pair = makePair('a')
-  const answers: [string, (response: ServerResponse) => void][] = [
-    ['500', (response) => void response.writeHead(500).end('{}')],
-    ['404', (response) => void response.writeHead(404).end('{}')],
-    ['HTML', (response) => void response.end('<html>')],
-    ['no key set', (response) => void response.end('{"keys":{}}')],
-    ['a redirect', (response) => void response.writeHead(302, { location: 'http://127.0.0.1:9/evil' }).end()],
-    ['cut off', (response) => void response.destroy()],
-  ]
-  for (const [name, answer] of answers) {
-    const server = await serveKeys(t, [pair.jwk])
-    server.answer = answer
-    const verifier = server.verifier({ jwksCooldown: 0 })
-    await assert.rejects(
-      verifier.verify(makeToken(pair)),
-      (error) => {
-        assert.ok(isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'), name)
-        assert.equal(error.status, 503)
-        return true
-      },
-      name,
-    )
-    // And when they can be had again, all is well.
-    server.answer = undefined
-    await verifier.verify(makeToken(pair))
-  }
 })
 
 test('a server that hangs is given up on after five seconds', { timeout: 15_000 }, async (t) => {
@@ -316,6 +448,7 @@ test('a weak or unfit key at the address lets nobody in', async (t) => {
   const weak = { ...(rsa1024.publicKey.export({ format: 'jwk' }) as Jwk), alg: 'RS256', kid: 'weak' }
   const pair = makePair('a')
   const server = await serveKeys(t, [
+    pair.jwk,
     weak,
     { ...pair.jwk, kid: 'enc', use: 'enc' },
     { ...pair.jwk, kid: 'other', alg: 'ES256' },

@@ -1,0 +1,172 @@
+// Keys that are fetched from a `jwks_uri`, kept, and fetched again.
+
+import { importJWK } from 'jose'
+import { DaypassError } from '../core/errors.ts'
+import { algorithmOf, checkStrength, type Jwk, type Key, type Keys, pickKey } from './keys.ts'
+
+/** Durations are seconds. */
+export interface RemoteKeysOptions {
+  /** After how long keys are fetched again. */
+  maxAge: number
+  /** How long keys beyond `maxAge` are used while none can be fetched. */
+  staleFor: number
+  /** How long there is between two fetches for unknown key ids, at least. */
+  cooldown: number
+  /** Milliseconds since the epoch. */
+  clock: () => number
+  fetch?: typeof fetch | undefined
+}
+
+interface KeySet {
+  keys: Key[]
+  /** Milliseconds since it was asked for. */
+  age(): number
+}
+
+const timeout = 5000
+const maxLength = 262_144
+
+/**
+ * Keys fetched from an address. Whatever is not a key set with a usable key counts as a failure: another status, a
+ * redirect, a page, a body over 256 kB, no response in five seconds. After a failure nobody asks again for a second, and
+ * the keys that are known stay in use until they are `maxAge` + `staleFor` old.
+ */
+export function remoteKeys(url: URL, options: RemoteKeysOptions): Keys {
+  const maxAge = options.maxAge * 1000
+  const end = maxAge + options.staleFor * 1000
+  const cooldown = options.cooldown * 1000
+  const pause = Math.min(cooldown, 1000)
+  const load = options.fetch ?? fetch
+  let known: KeySet | undefined
+  let failure: { cause: unknown; age(): number } | undefined
+  let fetching: Promise<void> | undefined
+
+  async function fetchNow(): Promise<void> {
+    const age = startStopwatch(options.clock)
+    try {
+      known = { keys: await fetchKeys(url, load), age }
+      failure = undefined
+    } catch (cause) {
+      failure = { cause, age: startStopwatch(options.clock) }
+    }
+  }
+
+  /** One request at a time, for all who wait for it, and none right after one that failed. */
+  async function refresh(): Promise<void> {
+    // A Cloudflare Worker may not wait for what another request has begun.
+    if (isCloudflareWorker()) fetching = undefined
+    if (fetching === undefined && isPausing()) return
+    fetching ??= fetchNow().finally(() => {
+      fetching = undefined
+    })
+    await fetching
+  }
+
+  const isPausing = () => failure !== undefined && failure.age() < pause
+  const unavailable = () => new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause: failure?.cause })
+
+  return {
+    async find(header) {
+      // A shared secret never comes from a public address.
+      if (header.alg === 'HS256') return undefined
+      if (known === undefined || known.age() >= maxAge) {
+        const refreshed = refresh()
+        // Nobody waits for another attempt while the keys that are known may be used.
+        if (known === undefined || failure === undefined || known.age() >= end) await refreshed
+      }
+      if (known === undefined || known.age() >= end) throw unavailable()
+      const key = pickKey(known.keys, header)
+      if (key !== undefined || known.age() < cooldown) return key
+      await refresh()
+      // Without an answer nobody knows whether it is a new key or none.
+      if (failure !== undefined) throw unavailable()
+      return pickKey(known.keys, header)
+    },
+    current() {
+      if (known === undefined) return undefined
+      const age = known.age()
+      // Undefined sends the next token to `find`, which fetches.
+      const isInUse = age < maxAge || (age < end && failure !== undefined && (isPausing() || fetching !== undefined))
+      return isInUse ? known : undefined
+    },
+  }
+}
+
+/**
+ * Measures time by whichever clock says that more has passed: one may stand still while the machine sleeps, the other may
+ * be set back.
+ */
+function startStopwatch(clock: () => number): () => number {
+  const monotonicStart = performance.now()
+  const start = clock()
+  return () => Math.max(performance.now() - monotonicStart, Math.abs(clock() - start))
+}
+
+async function fetchKeys(url: URL, load: typeof fetch): Promise<Key[]> {
+  const controller = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  // Beside the signal, for a `fetch` that does not look at it.
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      controller.abort()
+      reject(noKeys('no response within five seconds'))
+    }, timeout)
+  })
+  try {
+    return await Promise.race([request(url, load, controller.signal).then(importKeys), tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function request(url: URL, load: typeof fetch, signal: AbortSignal): Promise<string> {
+  const headers = { accept: 'application/jwk-set+json, application/json' }
+  const response = await load(url.href, { headers, redirect: 'manual', signal })
+  if (response.status === 200) return readBody(response)
+  // A body that nobody reads would hold its socket.
+  await response.body?.cancel().catch(() => {})
+  throw noKeys(`the response has status ${response.status}`)
+}
+
+async function readBody(response: Response): Promise<string> {
+  // React Native has no streams.
+  if (!response.body) return response.text()
+  const reader = response.body.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  for (let length = 0; ; ) {
+    const { done, value } = await reader.read()
+    if (done) return text + decoder.decode()
+    length += value.length
+    if (length > maxLength) {
+      await reader.cancel().catch(() => {})
+      throw noKeys(`the response is longer than ${maxLength} bytes`)
+    }
+    text += decoder.decode(value, { stream: true })
+  }
+}
+
+async function importKeys(text: string): Promise<Key[]> {
+  const keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  const imported = await Promise.all(Array.isArray(keys) ? keys.map(importUsable) : [])
+  const usable = imported.filter((key) => key !== undefined)
+  if (usable.length === 0) throw noKeys('the response is not a key set with a usable key')
+  return usable
+}
+
+/** Undefined for a key that is secret, weak, damaged or for something else: it spoils none of the others. */
+async function importUsable(jwk: Jwk): Promise<Key | undefined> {
+  try {
+    if (jwk.kty === 'oct') return undefined
+    // Issuers leave `alg` out of RSA keys. There is one algorithm that it can be here.
+    const alg = jwk.alg ?? (jwk.kty === 'RSA' ? 'RS256' : algorithmOf(jwk))
+    checkStrength(jwk, alg)
+    const key = await importJWK(jwk as Parameters<typeof importJWK>[0], alg)
+    return { kid: jwk.kid, alg, load: () => key }
+  } catch {
+    return undefined
+  }
+}
+
+const noKeys = (cause: string) => new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause })
+const isCloudflareWorker = () => globalThis.navigator?.userAgent === 'Cloudflare-Workers'
