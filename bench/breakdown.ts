@@ -110,6 +110,7 @@ function refreshRequest(refreshToken: string): HttpRequest {
     host: 'localhost:12345',
     secure: false,
     ip: '127.0.0.1',
+    local: true,
     userAgent: 'bench',
     headers: (name) => headers[name] ?? [],
     text: async () => text,

@@ -1,13 +1,13 @@
 // daypass/node: Daypass on plain node:http.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Daypass } from '../core/daypass.ts'
 import type { Claims } from '../core/types.ts'
+import { createWarner } from '../core/warn.ts'
 import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
 import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'
 import { tellOperator } from '../http/message.ts'
-import { fromNode, toNode } from '../http/node.ts'
-import { createUnproxy } from '../http/proxies.ts'
+import { fromNode, type NodeRequestLike, type NodeResponseLike, toNode } from '../http/node.ts'
+import { createUnproxy, type Unproxy } from '../http/proxies.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -16,26 +16,29 @@ export type { HttpOptions, ServerTypes, SignIn, SignInRequest, Transport } from 
 /** Options of the Node door. */
 export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown>
   extends HttpOptions<C, Credentials, User> {
-  /** Addresses and networks of the proxies in front, such as `10.0.0.0/8`: only theirs X-Forwarded-* is believed. */
+  /**
+   * Addresses and networks of the proxies in front, such as `10.0.0.0/8`: only theirs X-Forwarded-* is believed.
+   * Default: Express's `trust proxy`, Fastify's `trustProxy`, or none.
+   */
   trustedProxies?: readonly string[]
 }
 
 /** What {@link createNodeAuth} makes. */
 export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** Answers a request to one of Daypass's addresses. False for any other address: it is yours to answer. */
-  handle(req: IncomingMessage, res: ServerResponse): Promise<boolean>
+  handle(req: NodeRequestLike, res: NodeResponseLike): Promise<boolean>
   /** The request's access token, checked. Null where it is not good enough: the 401 or 403 is then sent already. */
-  authenticate(req: IncomingMessage, res: ServerResponse, options?: GuardOptions): Promise<AccessToken<C> | null>
+  authenticate(req: NodeRequestLike, res: NodeResponseLike, options?: GuardOptions): Promise<AccessToken<C> | null>
   /** Begins a session for a login of your own, and answers it. */
   signIn(
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: NodeRequestLike,
+    res: NodeResponseLike,
     subject: string,
     claims?: C,
     options?: SignInOptions<C>,
   ): Promise<void>
   /** Ends the session that the request carries, and answers it. */
-  signOut(req: IncomingMessage, res: ServerResponse): Promise<void>
+  signOut(req: NodeRequestLike, res: NodeResponseLike): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -73,7 +76,7 @@ export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>
   auth: Daypass<C>,
   options: NodeOptions<C, Credentials, User> = {},
 ): NodeAuth<C, Credentials, User> {
-  const unproxy = createUnproxy(options.trustedProxies)
+  const unproxy = createUnproxy(options.trustedProxies, createWarner(options.onWarning))
   const handler = createHandler(auth, options)
   const guard = createNodeGuard(auth, options)
   return {
@@ -103,11 +106,12 @@ export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>
 
 /** The guard alone, for an API that only checks tokens: give it a verifier of `daypass/verify`. */
 export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<NodeOptions, 'onError'> = {}) {
-  const unproxy = createUnproxy()
+  // Who asks does not matter here.
+  const unproxy: Unproxy = (hop) => ({ ...hop, local: false })
   const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
   return async function authenticate(
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: NodeRequestLike,
+    res: NodeResponseLike,
     needed?: GuardOptions,
   ): Promise<AccessToken<C> | null> {
     try {

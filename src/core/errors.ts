@@ -13,6 +13,12 @@ export const errorKinds = {
   ERR_OPTION_INVALID: { status: 500, error: 'server_error', message: 'An option is missing or wrong.' },
   ERR_KEY_WEAK: { status: 500, error: 'server_error', message: 'A key is empty or weaker than its algorithm needs.' },
   ERR_CLAIMS_INVALID: { status: 500, error: 'server_error', message: 'The claims cannot go into an access token.' },
+  ERR_BODY_CONSUMED: {
+    status: 500,
+    error: 'server_error',
+    message:
+      'Other middleware has read the request body and kept nothing of it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`.',
+  },
   ERR_INTERNAL: { status: 500, error: 'server_error', message: 'Something went wrong here; it was logged.' },
 
   ERR_REQUEST_INVALID: { status: 400, error: 'invalid_request', message: 'The request is malformed.' },

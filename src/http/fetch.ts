@@ -1,23 +1,24 @@
 // The door for everything that speaks Request and Response.
 
 import { DaypassError } from '../core/errors.ts'
+import { hasForwardingHeader, isLoopback, unmap } from './local.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'
 
-/** Reads a Request. `ip` is the caller's address, which a Request does not know. */
-export function fromFetch(request: Request, ip?: string): HttpRequest {
+/** Reads a Request. `address` is the caller's, which a Request does not know. */
+export function fromFetch(request: Request, address?: string): HttpRequest {
   const url = new URL(request.url)
+  const ip = address && unmap(address)
   return {
     method: request.method,
     path: url.pathname,
     host: url.host,
     secure: url.protocol === 'https:',
     ip,
+    local: isLoopback(ip) && !hasForwardingHeader((name) => request.headers.get(name) ?? undefined),
     userAgent: request.headers.get('user-agent') ?? undefined,
-    // Headers joins what came twice: ", " is in no Authorization, Origin or Host that came once.
     headers: (name) => {
       const value = request.headers.get(name)
-      if (value === null) return []
-      return name === 'authorization' || name === 'origin' ? value.split(', ') : [value]
+      return value === null ? [] : [value]
     },
     text: (limit) => readText(request, limit),
     get aborted() {
@@ -27,6 +28,10 @@ export function fromFetch(request: Request, ip?: string): HttpRequest {
 }
 
 async function readText(request: Request, limit: number): Promise<string> {
+  // Read by somebody else, or left out by whoever copied the headers alone.
+  const isLost =
+    request.bodyUsed || request.body?.locked || (!request.body && Number(request.headers.get('content-length')))
+  if (isLost) throw new DaypassError('ERR_BODY_CONSUMED')
   const decoder = new TextDecoder()
   let text = ''
   let size = 0

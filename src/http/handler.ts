@@ -1,8 +1,9 @@
 // Which addresses are there, and what does each of them do? The routes, over one request/answer shape.
 
 import type { Daypass, IssueOptions, RevokeOptions, SessionInfo, Tokens } from '../core/daypass.ts'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError, isDaypassError } from '../core/errors.ts'
 import type { Claims } from '../core/types.ts'
+import type { OnWarning } from '../core/warn.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { type CookieOptions, createCookie } from './cookies.ts'
 import { checkAccess, refuseAccess } from './guard.ts'
@@ -44,13 +45,18 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
   ) => SignIn<C, User> | null | Promise<SignIn<C, User> | null>
   /** The transport of a sign-in that names none (`"transport": "body"`). Default "cookie". */
   transport?: Transport
-  /** Pages of other origins that may use this server with cookies, exact: `https://app.example.com`. */
+  /**
+   * Pages of other origins that may use this server with cookies, exact: `https://app.example.com`, and of apps in a
+   * WebView and browser extensions: `capacitor://localhost`, `chrome-extension://…`.
+   */
   origins?: readonly string[]
   cookie?: CookieOptions
   /** Bytes of a body at the most. Default 16,384. */
   bodyLimit?: number
   /** Told what the caller is not told: why an answer is 500 or 503. Default: `console.error`. */
   onError?: (error: unknown) => void
+  /** Told what the set-up lacks, at most once a minute of each kind (docs/errors.md). Default: `console.warn`. */
+  onWarning?: OnWarning
 }
 
 /** What a client may know of a server by its type: `createClient<typeof web>()`. */
@@ -96,9 +102,9 @@ export function createHandler<C = Claims>(
 ): Handler<C> {
   const { authenticate, bodyLimit = 16_384, transport: defaultTransport = 'cookie' } = options
   const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
-  const cookie = createCookie(options.cookie)
-  const origins = createOrigins(options.origins)
   const base = readPath(options.basePath ?? '/auth', 'basePath')
+  const cookie = createCookie(options.cookie, base)
+  const origins = createOrigins(options.origins)
   const path = (name: keyof NonNullable<HttpOptions['paths']>) =>
     base + readPath(options.paths?.[name] ?? `/${name}`, `paths.${name}`)
 
@@ -153,8 +159,13 @@ export function createHandler<C = Claims>(
     const fromCookie = cookie.read(request)
     const old = cookie.readOld(request)
     origins.check(request, fromCookie !== undefined || old !== undefined)
-    const { refreshToken } = await readJsonObject(request, bodyLimit)
+    const body = await readBodyBeside(request, fromCookie ?? old)
+    const { refreshToken } = body
     if (refreshToken === undefined) {
+      // Not "no token came", which ends the caller's session: something came, and it is not understood.
+      if ((fromCookie ?? old) === undefined && Object.keys(body).length > 0) {
+        throw new DaypassError('ERR_REQUEST_INVALID', 'The body has no `refreshToken`.')
+      }
       return { ...(fromCookie && { token: fromCookie }), ...(old && { old }), transport: 'cookie' }
     }
     if (typeof refreshToken !== 'string') {
@@ -164,6 +175,16 @@ export function createHandler<C = Claims>(
       throw new DaypassError('ERR_REQUEST_INVALID', 'A refresh token came in the cookie and in the body: send one.')
     }
     return { token: refreshToken, transport: 'body' }
+  }
+
+  /** A cookie says whose session is meant, also where somebody else has read the body. */
+  async function readBodyBeside(request: HttpRequest, fromCookie: string | undefined) {
+    try {
+      return await readJsonObject(request, bodyLimit)
+    } catch (error) {
+      if (fromCookie !== undefined && isDaypassError(error, 'ERR_BODY_CONSUMED')) return {}
+      throw error
+    }
   }
 
   async function signOut(request: HttpRequest): Promise<HttpAnswer> {

@@ -12,11 +12,16 @@ export interface HttpRequest extends RequestOrigin {
   host: string
   /** Whether the browser's side of the connection is encrypted. */
   secure: boolean
-  /** Every value that came under a name (lower case): a header sent twice is two values. */
+  /** Whether the caller is on this machine, as its address says and no forwarding header denies. */
+  local: boolean
+  /** Every value that came under a name (lower case). A header sent twice is two values, or one with a comma. */
   headers(name: string): string[]
-  /** The body's text, at most `limit` bytes; empty where there is none. Throws `ERR_BODY_TOO_LARGE`. */
+  /**
+   * The body's text, at most `limit` bytes; empty where there is none.
+   * Throws `ERR_BODY_TOO_LARGE`, and `ERR_BODY_CONSUMED` where somebody has read the body and kept nothing.
+   */
   text(limit: number): Promise<string>
-  /** A body that something before us has read and parsed already (`express.json()`). */
+  /** The value that another parser made of the JSON body (`express.json()`); undefined where none did. */
   parsedBody?: unknown
   /** Whether the caller has gone away; its token is not redeemed then. */
   readonly aborted: boolean
@@ -29,17 +34,21 @@ export interface HttpAnswer {
   body?: unknown
 }
 
-/** The value of a header that may come once. Throws `ERR_REQUEST_INVALID` where it came twice. */
+/**
+ * The value of a header that may come once. Throws `ERR_REQUEST_INVALID` where it came twice, also where something on
+ * the way joined the two with a comma (RFC 9110 §5.3): platforms differ in that, and no such header has a comma of its own.
+ */
 export function header(request: HttpRequest, name: string): string | undefined {
   const values = request.headers(name)
-  if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The header ${name} came twice.`)
+  if (values.length > 1 || values[0]?.includes(', '))
+    throw new DaypassError('ERR_REQUEST_INVALID', `The header ${name} came twice.`)
   return values[0]
 }
 
 /**
  * The body as a JSON object; an empty one where there is no body.
  *
- * @throws DaypassError `ERR_MEDIA_TYPE`, `ERR_BODY_TOO_LARGE`, `ERR_REQUEST_INVALID`.
+ * @throws DaypassError `ERR_MEDIA_TYPE`, `ERR_BODY_TOO_LARGE`, `ERR_REQUEST_INVALID`, `ERR_BODY_CONSUMED`.
  */
 export async function readJsonObject(request: HttpRequest, limit: number): Promise<Record<string, unknown>> {
   const length = header(request, 'content-length')
@@ -48,13 +57,25 @@ export async function readJsonObject(request: HttpRequest, limit: number): Promi
     if (length === '0' || header(request, 'content-type') === undefined) return {}
   }
   if (Number(length) > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
-  const type = (header(request, 'content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase()
-  if (type !== 'application/json') throw new DaypassError('ERR_MEDIA_TYPE')
-  const body = request.parsedBody === undefined ? parseJson(await request.text(limit)) : request.parsedBody
+  if (!isPlainJson(request)) throw new DaypassError('ERR_MEDIA_TYPE')
+  const { parsedBody } = request
+  // The length of a body in chunks is not known once it is parsed; what it says still is.
+  if (parsedBody !== undefined && length === undefined && Buffer.byteLength(JSON.stringify(parsedBody)) > limit) {
+    throw new DaypassError('ERR_BODY_TOO_LARGE')
+  }
+  const body = parsedBody === undefined ? parseJson(await request.text(limit)) : parsedBody
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new DaypassError('ERR_REQUEST_INVALID', 'The body must be a JSON object.')
   }
   return body as Record<string, unknown>
+}
+
+/** JSON in UTF-8 (RFC 8259 §8.1), not compressed. What one parser inflates or decodes, another would misread. */
+function isPlainJson(request: HttpRequest): boolean {
+  const [type, ...parameters] = (header(request, 'content-type') ?? '').toLowerCase().split(';')
+  const charset = parameters.map((parameter) => /^\s*charset="?([^"]*?)"?\s*$/.exec(parameter)?.[1]).find(Boolean)
+  const encoding = header(request, 'content-encoding')?.toLowerCase() ?? 'identity'
+  return type!.trim() === 'application/json' && /^utf-?8$/.test(charset ?? 'utf-8') && encoding === 'identity'
 }
 
 function parseJson(text: string): unknown {
@@ -73,7 +94,6 @@ export function errorAnswer(thrown: unknown): HttpAnswer {
   const message = error.status === 500 ? 'Something went wrong here; it was logged.' : error.message
   const headers: Record<string, string> = {}
   if (error.retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfter)))
-  if (error.code === 'ERR_BODY_TOO_LARGE') headers.connection = 'close'
   const code = error.code
   return {
     status: error.status,

@@ -13,11 +13,10 @@ export interface Origins {
   isPreflight(request: HttpRequest): boolean
 }
 
-/** `allowed` are exact origins such as `https://app.example.com`; there are no patterns. */
+/** `allowed` are exact origins such as `https://app.example.com` or `capacitor://localhost`; there are no patterns. */
 export function createOrigins(allowed: readonly string[] = []): Origins {
   for (const origin of allowed) {
-    // The URL parser takes a star for a host; whoever writes one means a pattern, and would wait in vain.
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin || origin.includes('*')) {
+    if (!isOrigin(origin)) {
       throw new DaypassError(
         'ERR_OPTION_INVALID',
         `\`origins\` takes exact origins such as https://app.example.com, without a path or a slash: ${origin}`,
@@ -43,7 +42,7 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
     },
     headers(request) {
       if (allowedOrigins.size === 0) return {}
-      const origin = request.headers('origin')[0]
+      const origin = readOrigin(request)
       if (!isAllowed(origin)) return { vary: 'Origin' }
       const headers: Record<string, string> = {
         vary: 'Origin',
@@ -62,6 +61,24 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
     isPreflight: (request) =>
       request.method === 'OPTIONS' &&
       request.headers('access-control-request-method').length === 1 &&
-      isAllowed(request.headers('origin')[0]),
+      isAllowed(readOrigin(request)),
   }
+}
+
+/** Two headers are no origin, whether they come apart or joined. */
+function readOrigin(request: HttpRequest): string | undefined {
+  const values = request.headers('origin')
+  return values.length === 0 ? undefined : values.join(', ')
+}
+
+/**
+ * Whether a text is an origin as browsers send it. Apps in a WebView and browser extensions have schemes of their own,
+ * for which the URL parser knows no origin. Not `file:`: every page on the disk would be let in.
+ */
+function isOrigin(text: string): boolean {
+  // The URL parser takes a star for a host; whoever writes one means a pattern, and would wait in vain.
+  if (!URL.canParse(text) || text.includes('*')) return false
+  const { origin, protocol, host } = new URL(text)
+  if (origin !== 'null') return origin === text
+  return protocol !== 'file:' && host !== '' && `${protocol}//${host}` === text
 }

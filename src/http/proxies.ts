@@ -1,7 +1,9 @@
-// Whose word do we take for where a request came from? (X-Forwarded-*, only from configured proxies.)
+// Finds the caller behind the proxies in front (X-Forwarded-*). Only proxies that are configured are believed.
 
 import { BlockList, isIP } from 'node:net'
 import { DaypassError } from '../core/errors.ts'
+import { createWarner, type Warn } from '../core/warn.ts'
+import { hasForwardingHeader, isLoopback, type ReadHeader, unmap } from './local.ts'
 
 /** What a request says of its way here. */
 export interface Hop {
@@ -10,12 +12,42 @@ export interface Hop {
   host: string
 }
 
-/** Finds the browser's side of a request that came through proxies. */
-export type Unproxy = (hop: Hop, header: (name: string) => string | undefined) => Hop
+/** The browser's side of a request. */
+export interface Caller extends Hop {
+  /** Whether the caller is on this machine, as its address says and no forwarding header denies. */
+  local: boolean
+}
 
-/** `trusted` are addresses and networks (`10.0.0.0/8`) of the proxies in front; from anyone else nothing is believed. */
-export function createUnproxy(trusted: readonly string[] = []): Unproxy {
-  if (trusted.length === 0) return (hop) => hop
+/**
+ * Finds the browser's side of a request that came through proxies. `framework` is what the app's framework found by a
+ * trust setting of its own, undefined where it trusts nobody.
+ */
+export type Unproxy = (hop: Hop, header: ReadHeader, framework?: () => Hop | undefined) => Caller
+
+/**
+ * @param trusted Addresses and networks (`10.0.0.0/8`) of the proxies in front; nobody else is believed. Where it is not
+ *   given, the framework's own setting counts.
+ * @param warn Told of a forwarding header from an address that is not trusted. Default: the console.
+ */
+export function createUnproxy(trusted?: readonly string[], warn: Warn = createWarner()): Unproxy {
+  const isTrusted = createTrust(trusted ?? [])
+  return (hop, header, framework) => {
+    if (isTrusted(hop.ip)) return addLocal(readForwarded(hop, header, isTrusted), header, true)
+    const known = trusted === undefined ? framework?.() : undefined
+    if (known !== undefined) return addLocal(known, header, true)
+    const ignored = findIgnored(hop, header)
+    if (ignored !== undefined) warn('DAYPASS_PROXY_UNTRUSTED', explain(hop.ip, ignored))
+    return addLocal(hop, header, false)
+  }
+}
+
+function explain(ip: string | undefined, header: string): string {
+  const fact = `A request from ${ip ?? 'a Unix socket'} has the header ${header}, which is not believed.`
+  if (ip !== undefined) return `${fact} If that is your proxy, set \`trustedProxies: ['${ip}']\`.`
+  return `${fact} \`trustedProxies\` takes addresses: let your proxy connect over TCP.`
+}
+
+function createTrust(trusted: readonly string[]): (ip: string | undefined) => boolean {
   const list = new BlockList()
   for (const entry of trusted) {
     const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? []
@@ -27,31 +59,54 @@ export function createUnproxy(trusted: readonly string[] = []): Unproxy {
     }
     list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
   }
-  const isTrusted = (ip: string) => isIP(ip) !== 0 && list.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
-  return (hop, header) => {
-    if (hop.ip === undefined || !isTrusted(hop.ip)) return hop
-    // The nearest that is no proxy of ours: whatever stands before it was written by the caller.
-    const chain = (header('x-forwarded-for') ?? '').split(',').map(readAddress)
-    const nearest = chain.findLast((address) => !isTrusted(address)) ?? ''
-    const ip = isIP(nearest) === 0 ? hop.ip : nearest
-    const last = (name: string) => header(name)?.split(',').at(-1)?.trim()
-    const proto = last('x-forwarded-proto')?.toLowerCase()
-    return {
-      ip,
-      secure: proto === undefined ? hop.secure : proto === 'https',
-      host: last('x-forwarded-host') || hop.host,
-    }
+  return (ip = '') => isIP(ip) !== 0 && list.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** What a proxy that is trusted says of its caller. */
+function readForwarded(hop: Hop, header: ReadHeader, isTrusted: (ip: string) => boolean): Hop {
+  // The nearest that is no proxy of ours: whatever stands before it was written by the caller.
+  const chain = (header('x-forwarded-for') ?? '').split(',').map(readAddress)
+  const nearest = chain.findLast((address) => !isTrusted(address)) ?? ''
+  const ip = isIP(nearest) === 0 ? hop.ip : nearest
+  const proto = header('x-forwarded-proto')
+  return {
+    ip,
+    secure: proto === undefined ? hop.secure : last(proto).toLowerCase() === 'https',
+    host: last(header('x-forwarded-host') ?? '') || hop.host,
   }
 }
+
+/** A caller on this machine whom a proxy let in says nothing of itself unless the proxy passes on its address. */
+function addLocal({ ip, secure, host }: Hop, header: ReadHeader, isBelieved: boolean): Caller {
+  const isTold = isBelieved && header('x-forwarded-for') !== undefined
+  return { ip, secure, host, local: isLoopback(ip) && (isTold || !hasForwardingHeader(header)) }
+}
+
+/**
+ * The header that would tell another caller than the connection does. Platforms that end the connection themselves
+ * (functions on AWS) repeat in it what the connection says already, and need no setting.
+ */
+function findIgnored(hop: Hop, header: ReadHeader): string | undefined {
+  return Object.keys(repeats).find((name) => {
+    const value = header(name)
+    return value !== undefined && !repeats[name]!(value, hop)
+  })
+}
+
+const repeats: Record<string, (value: string, hop: Hop) => boolean> = {
+  'x-forwarded-for': (value, { ip }) => readAddress(last(value)) === ip,
+  'x-forwarded-proto': (value, { secure }) => (last(value).toLowerCase() === 'https') === secure,
+  'x-forwarded-host': (value, { host }) => last(value) === host,
+  'x-real-ip': (value, { ip }) => readAddress(value) === ip,
+  forwarded: () => false,
+}
+
+/** The entry that the nearest proxy wrote. */
+const last = (value: string) => value.split(',').at(-1)!.trim()
 
 /** Some proxies write the port too (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and IPv4 the IPv6 way. */
 function readAddress(entry: string): string {
   const text = entry.trim()
   const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? []
   return unmap(bracketed ?? v4 ?? text)
-}
-
-/** An IPv4 address without the IPv6 way of writing it, as sockets that listen for both give it. */
-export function unmap(address: string): string {
-  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }

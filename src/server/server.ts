@@ -6,6 +6,7 @@ import { createDaypass } from '../core/daypass.ts'
 import { DaypassError } from '../core/errors.ts'
 import type { DaypassEvent } from '../core/events.ts'
 import type { Claims } from '../core/types.ts'
+import { createWarner } from '../core/warn.ts'
 import { createHandler, type Routes, type RouteTools } from '../http/handler.ts'
 import { type HttpAnswer, type HttpRequest, header } from '../http/message.ts'
 import { fromNode, toNode } from '../http/node.ts'
@@ -44,7 +45,8 @@ export async function startServer(config: Config, log: Log = createLog(config.lo
   const onError = (error: unknown) => log.error('request failed', errorFields(error))
   const { origins } = config
   const handler = createHandler(auth, { authenticate: accounts.authenticate, origins, onError }, routes)
-  const unproxy = createUnproxy(config.trustedProxies)
+  const warn = createWarner(({ code, message }) => log.error(message, { code }))
+  const unproxy = createUnproxy(config.trustedProxies, warn)
   const page = loadConsole()
   let stopping = false
 

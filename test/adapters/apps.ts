@@ -78,7 +78,8 @@ export const startFetch: Start = (auth, options) => {
     const { pathname } = new URL(request.url)
     if (pathname === '/own-login') {
       const { name, given: { transport, ...given } = {} } = (await request.json()) as OwnLogin
-      return web.signIn(request, { subject: name, claims: { role: 'own' }, ...given }, transport && { transport })
+      const sent = { ...(transport && { transport }), ...(ip !== undefined && { ip }) }
+      return web.signIn(request, { subject: name, claims: { role: 'own' }, ...given }, sent)
     }
     const needed = { '/me': {}, '/reports': { scope }, '/recent': { maxAge } }[pathname]
     if (needed === undefined) return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })

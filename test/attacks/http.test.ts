@@ -154,10 +154,10 @@ describe('preflights and CORS', () => {
 
   test('a page that says null, nothing, two origins or a list is no page of ours', async (t) => {
     const { origin } = await serve(t, {}, { origins: [app] })
-    const { cookie } = await signInCookie(origin)
+    const { cookie } = await signInCookie(origin, 'ada', { origin: app })
     for (const sent of ['null', '', `${app}, ${app}`, `${app} https://evil.example`, `${app}.`, 'undefined']) {
       const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: sent } })
-      assert.equal(answer.status, 403, sent)
+      assert.equal(answer.status, sent.includes(', ') ? 400 : 403, sent)
       assert.equal(answer.headers['access-control-allow-origin'], undefined)
     }
     const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: app } })

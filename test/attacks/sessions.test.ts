@@ -37,7 +37,7 @@ test('a refresh widens no scope and changes no client, whatever is sent along wi
 })
 
 test('an access token is no refresh token and a refresh token no access token, in any place where one may be', async (t) => {
-  const { origin } = await serve(t)
+  const { origin } = await serve(t, {}, { cookie: { name: 'daypass' } })
   const { json } = await signInBody(origin)
   const { accessToken, refreshToken } = json
   assertRefused(await refreshBody(origin, accessToken), 401, 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')

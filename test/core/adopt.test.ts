@@ -804,6 +804,7 @@ describe('over HTTP', () => {
         path,
         host: 'app.example',
         secure: true,
+        local: false,
         headers: (name) => (all[name] === undefined ? [] : [all[name]]),
         text: async () => '',
         ...(body !== undefined && { parsedBody: body }),

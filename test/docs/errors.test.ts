@@ -37,5 +37,6 @@ test('each code is used somewhere, and nobody throws a bare Error', () => {
   for (const code of [...Object.keys(errorKinds), ...Object.keys(clientErrors)]) {
     assert.ok(text.includes(`'${code}'`), `${code} is never thrown`)
   }
+  for (const code of warningCodes) assert.ok(text.includes(`'${code}'`), `nobody warns of ${code}`)
   assert.doesNotMatch(text, /throw new (Error|TypeError|RangeError)\(/)
 })

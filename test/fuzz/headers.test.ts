@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { read } from '../../src/client/answer.ts'
 import { createCookie } from '../../src/http/cookies.ts'
 import { readRefreshKeys } from '../../src/http/idempotency-key.ts'
+import { isLoopback } from '../../src/http/local.ts'
 import type { HttpRequest } from '../../src/http/message.ts'
 import { createUnproxy } from '../../src/http/proxies.ts'
 import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from './setup.ts'
@@ -19,6 +20,7 @@ const withHeaders = (headers: Record<string, string[]>, secure = true): HttpRequ
   path: '/auth/refresh',
   host: 'id.example',
   secure,
+  local: false,
   headers: (name) => headers[name] ?? [],
   text: async () => '',
   aborted: false,
@@ -107,7 +109,7 @@ test('any Idempotency-Key header: printable keys that stand in it, or a refusal,
 })
 
 test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an address is an address', () => {
-  const unproxy = createUnproxy(['10.0.0.0/8', '2001:db8::/32'])
+  const unproxy = createUnproxy(['10.0.0.0/8', '2001:db8::/32'], () => {})
   const address = fc.oneof(
     fc.ipV4(),
     fc.ipV6(),
@@ -131,7 +133,8 @@ test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an 
       (given, ip, secure) => {
         const hop = { ip, secure, host: 'id.example' }
         const found = outcome(() => unproxy(hop, (name) => given[name as keyof typeof given]))!
-        if (ip === undefined || !isProxy(ip)) return assert.deepEqual(found, hop)
+        if (ip === undefined || !isProxy(ip))
+          return assert.deepEqual(found, { ...hop, local: isLoopback(ip) && Object.keys(given).length === 0 })
         assert.notEqual(isIP(found.ip!), 0, String(found.ip))
         assert.equal(typeof found.secure, 'boolean')
         if (given['x-forwarded-for'] === undefined) assert.equal(found.ip, ip)

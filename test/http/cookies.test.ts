@@ -1,12 +1,14 @@
 // The refresh token's cookie: how it is set, over what, believed from whom; and that only sign-out takes it away.
 
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
 import { createServer as createTlsServer, request as tlsRequest } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
-import { DaypassError, type DaypassOptions, type Store } from '../../src/index.ts'
+import { type Daypass, DaypassError, type DaypassOptions, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
+import { type Start, startFetch, startNode } from '../adapters/apps.ts'
 import {
   type Answer,
   authenticate,
@@ -30,6 +32,18 @@ function readSetCookie({ setCookie }: Answer) {
   const [pair = '', ...attributes] = setCookie.split('; ')
   const at = pair.indexOf('=')
   return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes, setCookie }
+}
+
+const everyPage = ['https://app.test', 'http://192.168.0.10:3000', 'http://127.0.0.1:5173', 'https://localhost:3000']
+
+/** Serves an app to callers whose address is what X-Test-Peer says. */
+async function startAs(t: TestContext, start: Start, auth: Daypass<Role>) {
+  const app = await start(auth, { authenticate, origins: everyPage, onWarning: () => {} })
+  t.after(() => app.close())
+  app.server.prependListener('request', (req: IncomingMessage) => {
+    Object.defineProperty(req.socket, 'remoteAddress', { value: req.headers['x-test-peer'] || undefined })
+  })
+  return app
 }
 
 const loginAt = (origin: string, headers: Sent['headers'] = {}) =>
@@ -95,7 +109,7 @@ describe('the cookie', () => {
     const here = ['localhost', 'localhost:3000', 'LOCALHOST:3000', '127.0.0.1', '127.0.0.1:8080', '[::1]', '[::1]:3000']
     for (const host of here) {
       const { name, attributes } = readSetCookie(await loginAt(origin, { host }))
-      assert.equal(name, 'daypass', host)
+      assert.equal(name, `daypass-${/:(\d+)$/.exec(host)?.[1] ?? 80}`, host)
       assert.deepEqual(attributes, ['Path=/', 'Max-Age=604800', 'HttpOnly', 'SameSite=Strict'], host)
     }
     const elsewhere = [
@@ -118,6 +132,45 @@ describe('the cookie', () => {
       assert.ok(attributes.includes('Secure'), host)
     }
   })
+
+  /** Each line alone takes the plain cookie away: what is said of the caller, the Host and the page. */
+  const notAllHere: Record<string, { peer?: string; headers?: Record<string, string>; host?: string }> = {
+    'a caller of this network': { peer: '192.168.0.7' },
+    'a caller of this network, over IPv6': { peer: 'fd00::7' },
+    'a caller that has no address': { peer: '' },
+    'the Host of this network': { host: '192.168.0.10:3000' },
+    'a page over TLS': { headers: { origin: 'https://localhost:3000' } },
+    'a page of the internet': { headers: { origin: 'https://app.test' } },
+    'a page of this network over plain http': { headers: { origin: 'http://192.168.0.10:3000' } },
+    'a page that says no origin': { headers: { origin: 'null' } },
+    'a page whose host only begins so': { headers: { origin: 'http://localhost.evil.test' } },
+    'X-Forwarded-For': { headers: { 'x-forwarded-for': '127.0.0.1' } },
+    'X-Forwarded-Proto': { headers: { 'x-forwarded-proto': 'http' } },
+    'X-Forwarded-Host': { headers: { 'x-forwarded-host': 'localhost' } },
+    'X-Forwarded-Port': { headers: { 'x-forwarded-port': '443' } },
+    'X-Forwarded-Server': { headers: { 'x-forwarded-server': 'apache' } },
+    'X-Real-IP': { headers: { 'x-real-ip': '203.0.113.9' } },
+    Forwarded: { headers: { forwarded: 'for=203.0.113.9' } },
+    Via: { headers: { via: '1.1 proxy' } },
+  }
+  for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
+    test(`loses its prefix over ${door} only where the caller, the Host and the page are on this machine`, async (t) => {
+      const { auth } = makeDaypass()
+      const { origin } = await startAs(t, start, auth)
+      const login = ({ peer = '::1', headers = {}, host = 'localhost:3000' }: (typeof notAllHere)[string]) =>
+        loginAt(origin, { host, 'x-test-peer': peer, ...headers })
+      for (const page of [undefined, 'http://localhost:3000', 'http://127.0.0.1:5173']) {
+        const headers: Record<string, string> = page === undefined ? {} : { origin: page }
+        for (const peer of ['::1', '127.0.0.1', '::ffff:127.0.0.1', '127.3.2.1']) {
+          const { setCookie } = await login({ peer, headers })
+          assert.match(setCookie!, /^daypass-3000=dpr_.*; SameSite=Strict$/, `${peer} ${JSON.stringify(headers)}`)
+        }
+      }
+      for (const [name, sent] of Object.entries(notAllHere)) {
+        assert.match((await login(sent)).setCookie!, /^__Host-daypass=dpr_.*; Secure$/, name)
+      }
+    })
+  }
 
   test('on another host the name without prefix is not read: no page in plain text can plant one', async (t) => {
     const { origin } = await serve(t)
@@ -200,7 +253,7 @@ describe('behind a proxy that ends TLS', () => {
     test(`where ${who}, no X-Forwarded header is believed`, async (t) => {
       const { origin } = await serve(t, {}, options)
       const login = await loginAt(origin, forwarded)
-      assert.match(login.setCookie!, /^daypass=/, 'a stranger made the cookie of plain localhost another')
+      assert.match(login.setCookie!, /^__Host-daypass=.*; Secure$/, 'a header made the cookie a plain one')
       assert.equal(login.json.session.device.ip, '127.0.0.1')
       const headers = { ...forwarded, origin: 'https://app.test', cookie: login.cookie! }
       assert.equal((await call(origin, 'POST /auth/refresh', { headers })).status, 403)
@@ -245,13 +298,14 @@ describe('behind a proxy that ends TLS', () => {
   test('of several X-Forwarded-Proto and -Host the nearest proxy’s counts, not the caller’s', async (t) => {
     const { origin } = await serve(t, {}, trusted)
     for (const [proto, host, expected] of [
-      ['https, http', 'app.test, localhost', 'daypass'],
+      ['https, http', 'app.test, localhost', 'daypass-80'],
       ['http, https', 'app.test, localhost', '__Host-daypass'],
       ['http, http', 'localhost, app.test', '__Host-daypass'],
       ['HTTPS', 'localhost', '__Host-daypass'],
-      ['wss', 'localhost', 'daypass'],
+      ['wss', 'localhost:3000', 'daypass-3000'],
     ] as const) {
-      const login = await loginAt(origin, { 'x-forwarded-proto': proto, 'x-forwarded-host': host })
+      const forwarded = { 'x-forwarded-proto': proto, 'x-forwarded-host': host, 'x-forwarded-for': '127.0.0.1' }
+      const login = await loginAt(origin, forwarded)
       assert.equal(readSetCookie(login).name, expected, `${proto} ${host}`)
     }
   })
@@ -460,10 +514,10 @@ describe('only sign-out takes the cookie away', () => {
     const { origin, auth } = await serve(t)
     const { cookie, json } = await signInCookie(origin)
     await auth.revoke(json.session.id)
-    for (const sent of [cookie!, 'daypass=rubbish', 'a=b']) {
+    for (const sent of [cookie!, cookie!.replace(/=.*/, '=rubbish'), 'a=b']) {
       const answer = await call(origin, 'POST /auth/logout', { headers: { ...ownPage, cookie: sent } })
       assert.equal(answer.status, 204)
-      assert.equal(answer.setCookie, 'daypass=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict')
+      assert.match(answer.setCookie!, /^daypass-\d+=; Path=\/; Max-Age=0; HttpOnly; SameSite=Strict$/)
     }
   })
 })

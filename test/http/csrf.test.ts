@@ -116,7 +116,8 @@ async function signInTwice(origin: string): Promise<Live> {
   const inCookie = await signInCookie(origin)
   const inBody = await signInBody(origin)
   return {
-    cookie: inCookie.cookie!,
+    // A page of this machine reads the one name, a page of another the other.
+    cookie: `${inCookie.cookie}; __Host-${inCookie.cookie}`,
     token: inBody.json.refreshToken,
     access: inBody.json.accessToken,
     otherId: inCookie.json.session.id,
@@ -126,7 +127,7 @@ async function signInTwice(origin: string): Promise<Live> {
 describe('the matrix site × route × origin', () => {
   let served: Served
   before(async () => {
-    served = await serve({ after() {} }, {}, { origins: [allowed] })
+    served = await serve({ after() {} }, {}, { origins: [allowed], cookie: { name: 'daypass' } })
   })
   after(() => served.server.close())
 
@@ -205,7 +206,6 @@ describe('the matrix site × route × origin', () => {
       'https://evilapp.test',
       'https://sub.app.test',
       'HTTPS://APP.TEST',
-      'https://app.test, https://evil.test',
       '*',
     ]
     const { cookie } = await signInTwice(served.origin)
@@ -217,6 +217,10 @@ describe('the matrix site × route × origin', () => {
         assert.equal(answer.headers['access-control-allow-origin'], undefined)
       }
     }
+    const headers = { cookie, origin: 'https://app.test, https://evil.test' }
+    const two = await call(served.origin, 'POST /auth/refresh', { headers })
+    assertRefused(two, 400, 'ERR_REQUEST_INVALID')
+    assert.equal(two.headers['access-control-allow-origin'], undefined)
   })
 })
 

@@ -29,7 +29,7 @@ if (process.send) {
     },
   })
   time.offset = Number(ahead)
-  const web = createNodeAuth(auth, { authenticate })
+  const web = createNodeAuth(auth, { authenticate, cookie: { name: 'daypass' } })
   const { origin } = await listen(async (req, res) => void (await web.handle(req, res)))
   process.send(origin)
 }

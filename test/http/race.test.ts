@@ -127,7 +127,7 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
 
     test('with every kind of key at once, cookies and bodies mixed: 200 and 409 alone', async (t) => {
       const { store, rows } = makeStore(t)
-      const { origin, events } = await serve(t, { store })
+      const { origin, events } = await serve(t, { store }, { cookie: { name: 'daypass' } })
       const { json } = await signInBody(origin)
       const cookie = `daypass=${json.refreshToken}`
       const shared = newKey()

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingHttpHeaders, type RequestListener, request } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type RequestListener, request, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -23,6 +23,7 @@ export const password = 'correct horse battery staple'
 export interface Running {
   origin: string
   port: number
+  server: Server
   /** Resolves when the server has noticed that everybody has hung up. */
   deserted(): Promise<void>
   close(): Promise<void>
@@ -36,6 +37,7 @@ export async function listen(listener: RequestListener): Promise<Running> {
   return {
     origin: `http://127.0.0.1:${port}`,
     port,
+    server,
     async deserted() {
       while ((await promisify(server.getConnections.bind(server))()) > 0) await delay(1)
     },
