@@ -31,6 +31,8 @@ export interface Answer {
   ok?: boolean
   /** Whether the session is over. This alone ends it: a bare 401 may come from any proxy on the way. */
   isOver?: boolean
+  /** Whether the tokens are those of the other transport. */
+  isOther?: boolean
   /** Where tokens came, all of them. */
   access?: Access
   /** Body transport only. */
@@ -39,7 +41,9 @@ export interface Answer {
 
 /** Reads an answer. */
 export async function read(response: Response, isBody: boolean): Promise<Answer> {
-  const { status, headers } = response
+  const { headers } = response
+  // A page is not told the status of a redirect that was not followed.
+  const status = response.status || 302
   // Half a body, a proxy's HTML, nothing at all: no JSON, so no verdict.
   const { refreshToken, ...access } = Object(await response.json().catch(() => {}))
   const { accessToken, ...body } = access
@@ -48,6 +52,7 @@ export async function read(response: Response, isBody: boolean): Promise<Answer>
   return {
     told,
     ok: response.ok,
+    isOther: accessToken && isBody !== Boolean(refreshToken),
     isOver: status === 401 && body.error === 'invalid_grant',
     access: accessToken && body.expiresIn > 0 && (!isBody || refreshToken) && access,
     refreshToken: isBody ? refreshToken : undefined,

@@ -5,6 +5,7 @@
 import { type Access, type Answer, failed, read } from './answer.ts'
 import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
+import { hint } from './hints.ts'
 import { createLock } from './lock.ts'
 import { originOf } from './origin.ts'
 import { createWebStorage, type Memory } from './storage.ts'
@@ -138,21 +139,23 @@ export function createClient(options: ClientOptions): DaypassClient {
   const longestRefresh = 15_000
 
   /** A question about tokens. A redirect fails it: credentials follow none. */
-  async function post(path: string, body: object, headers?: Record<string, string>): Promise<Answer> {
+  async function post(path: string, body: object, headers?: Record<string, string>, isNew?: boolean): Promise<Answer> {
     request = abortAfter(timeout)
+    const url = path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path
     const answer = await orAbort(
-      send(path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path, {
+      send(url, {
         credentials: isBody ? 'omit' : 'include',
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
-        redirect: 'error',
+        redirect: 'manual',
         // The page may close now.
         keepalive: path === logoutPath,
         signal: request.signal,
       }).then((response) => read(response, isBody)),
       request,
     ).catch(failed)
+    if (path !== logoutPath) hint(url, transport, answer, isNew)
     debug?.(path, answer.told.status!, answer.told.reason!)
     return answer
   }
@@ -176,10 +179,10 @@ export function createClient(options: ClientOptions): DaypassClient {
 
       // A visitor's first question is no renewal: there is nothing yet to renew.
       if (snapshot.expiresAt) show('refreshing')
-      const { token: refreshToken, last, key = random(16).join('.') } = sent
-      await remember({ token: refreshToken, last, key })
+      const { token: refreshToken, last, key = random(16).join('.'), isNew } = sent
+      await remember({ token: refreshToken, last, key, isNew })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
-      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys })
+      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, isNew)
       const { access, refreshToken: child } = answer
       if (!access && !answer.isOver) return answer
 
@@ -280,7 +283,7 @@ export function createClient(options: ClientOptions): DaypassClient {
       request.abort()
       return lock(async () => {
         const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
-        if (access) await remember({ token: refreshToken })
+        if (access) await remember({ token: refreshToken, isNew: !isBody })
         own.signal.throwIfAborted()
         if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
         tell({ access, begins: true })

@@ -17,6 +17,8 @@ export interface Memory {
   key?: string
   /** The key of the last refresh whose answer is stored. */
   last?: string
+  /** Signed in, and not refreshed yet; cookie transport only. The cookie should come along with the next refresh. */
+  isNew?: boolean | undefined
   /** Nobody is signed in: spares a visitor the asking at every page load. */
   out?: boolean
 }

@@ -23,7 +23,11 @@ const { now } = Date
  */
 export async function startDaypass(
   t: { after(work: () => unknown): unknown },
-  { files = {}, reuseInterval = 0 }: { files?: Record<string, string>; reuseInterval?: number } = {},
+  {
+    files = {},
+    reuseInterval = 0,
+    origins = [],
+  }: { files?: Record<string, string>; reuseInterval?: number; origins?: string[] } = {},
 ) {
   const seen: Seen[] = []
   const events: DaypassEvent[] = []
@@ -38,6 +42,7 @@ export async function startDaypass(
     onEvent: (event) => events.push(event),
   })
   const web = createFetchAuth(auth, {
+    origins,
     authenticate: ({ password }) => (password === 'right' ? { subject: 'ada' } : null),
   })
 
@@ -52,11 +57,11 @@ export async function startDaypass(
     const { pathname: path } = new URL(incoming.url!, self.url)
     const one = { method: incoming.method!, path, headers: incoming.headers, body: Buffer.concat(chunks) }
     seen.push(one)
-    const commit = async () => (await web.handle(toRequest(incoming, one, self.url)))!
+    const commit = async () => (await web.handle(toRequest(incoming, one)))!
     const fault = path === '/auth/refresh' ? self.faults.shift() : undefined
     if (fault) await fault(response, commit, one)
     else if (path.startsWith('/auth/')) await send(response, await commit())
-    else if (path.startsWith('/api')) await send(response, await self.api(toRequest(incoming, one, self.url), one))
+    else if (path.startsWith('/api')) await send(response, await self.api(toRequest(incoming, one), one))
     else if (path in files) response.writeHead(200, { 'content-type': typeOf(path) }).end(files[path])
     else response.writeHead(404).end()
   })
@@ -116,9 +121,9 @@ export async function startDaypass(
   return self
 }
 
-function toRequest({ url, headers }: IncomingMessage, { method, body }: Seen, origin: string): Request {
+function toRequest({ url, headers }: IncomingMessage, { method, body }: Seen): Request {
   const hasBody = !['GET', 'HEAD'].includes(method)
-  return new Request(new URL(url!, origin), {
+  return new Request(new URL(url!, `http://${headers.host}`), {
     method,
     headers: headers as Record<string, string>,
     ...(hasBody && { body: new Uint8Array(body) }),

@@ -1,0 +1,88 @@
+// Does the console say what to change where only the browser knows that it will never work?
+
+import assert from 'node:assert/strict'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { startDaypass } from '../client/daypass-server.ts'
+import { launchBrowser } from './browser.ts'
+import { buildClientPage, openContext } from './open-client.ts'
+
+let browser: Browser
+let script: string
+
+before(async () => {
+  script = await buildClientPage()
+  browser = await launchBrowser({ args: ['--host-resolver-rules=MAP *.test 127.0.0.1'] })
+})
+after(() => browser?.close())
+
+/** A page at `pageUrl`, whose client asks `baseUrl` to sign in, and after a reload who is there. Returns its warnings. */
+async function signIn(
+  t: TestContext,
+  pageUrl: (url: string) => string,
+  baseUrl: (url: string) => string,
+  origins?: string,
+) {
+  const { server, context } = await openContext(t, browser, script)
+  const api = await startDaypass(t, { origins: origins ? [new URL(pageUrl(server.url)).origin] : [] })
+  const page = await context.newPage()
+  const lines: string[] = []
+  page.on('console', (message) => {
+    if (message.text().startsWith('daypass: ')) lines.push(message.text())
+  })
+  const url = baseUrl(origins === undefined ? server.url : api.url)
+  for (let i = 0; i < 2; i++) {
+    await page.goto(pageUrl(server.url))
+    await page.evaluate(
+      async ([url, i]) => {
+        const client = globalThis.page.createClient({ baseUrl: url })
+        const call = i === 0 ? client.signIn({ password: 'right' }) : client.getAccessToken()
+        await call.catch(() => {})
+      },
+      [url, i] as const,
+    )
+  }
+  for (const end = performance.now() + 5000; lines.length === 0 && performance.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return { lines, page }
+}
+
+describe('hints in a real Chromium', { timeout: 120_000 }, () => {
+  test('http on an address of the network: the cookie does not come back', async (t) => {
+    const lan = (url: string) => url.replace('localhost', 'lan.test')
+    const { lines } = await signIn(t, lan, () => '/auth')
+    assert.equal(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0]!, /The cookie of the sign-in did not come back: use https/)
+  })
+
+  test('a page of another site, though its origin is listed: the cookie does not come back', async (t) => {
+    const { lines } = await signIn(
+      t,
+      (url) => url.replace('localhost', 'other.test'),
+      (url) => `${url}/auth`,
+      'listed',
+    )
+    assert.equal(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0]!, /The cookie of the sign-in did not come back: .*one site/)
+  })
+
+  test('a page whose origin is not listed', async (t) => {
+    const { lines } = await signIn(
+      t,
+      (url) => url,
+      (url) => `${url}/auth`,
+      '',
+    )
+    assert.match(lines[0]!, /\/auth\/login refuses pages of http:\/\/localhost:\d+: list that in the server's origins/)
+  })
+
+  test('on localhost, signed in and reloaded: nothing to say', async (t) => {
+    const { lines } = await signIn(
+      t,
+      (url) => url,
+      () => '/auth',
+    )
+    assert.deepEqual(lines, [])
+  })
+})
