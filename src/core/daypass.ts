@@ -71,6 +71,13 @@ export interface IssueOptions<C = Claims> {
   /** How they did (RFC 8176), such as `['pwd']`. */
   amr?: string[]
   device?: Device
+  /**
+   * Refresh tokens that the same browser or device still holds. Once the new session is there, theirs are ended
+   * (`revoked`, reason `replaced`), whoever they belong to. What is no token of this server is passed over.
+   */
+  replaces?: readonly string[]
+  /** Called where a session of `replaces` could not be ended. The sign-in goes on; that session lives until it idles out. */
+  onReplaceFailed?: (error: unknown) => void
 }
 
 /** The second argument of `issue`: optional unless the claims' type has members that must be there. */
@@ -256,10 +263,21 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     const accessToken = await sign(session, now, newTokenId())
     await store.create(session)
     emit(session, { type: 'issued' }, session.device)
+    // After the new one is written: a sign-in that fails leaves the old one. Before the surplus is counted: the session
+    // that is replaced must not push out one of another device.
+    await Promise.all((given.replaces ?? []).map((token) => endReplaced(token, session, given.onReplaceFailed)))
     // The session is there: a store that fails now must not lose its tokens. The next sign-in ends what is left over.
     await endSurplus(subject, now).catch(() => {})
     pruner.maybe()
     return tokens(session, accessToken, random(8), now)
+  }
+
+  async function endReplaced(token: string, { device }: Session, onFailed?: (error: unknown) => void): Promise<void> {
+    try {
+      await revokeToken(token, { reason: 'replaced', request: device })
+    } catch (error) {
+      onFailed?.(error)
+    }
   }
 
   /** Created first and counted after: whoever signs in at the same time counts the same rows and ends the same ones. */
@@ -405,6 +423,17 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     return true
   }
 
+  async function revokeToken(text: string, { reason = 'sign-out', request }: RevokeOptions = {}): Promise<boolean> {
+    const token = parseRefreshToken(text, proofKeys)
+    if (token === null) {
+      const old = adoption ? await adoption.read(text) : null
+      return old !== null && adoption!.revoke(old, reason, request)
+    }
+    const session = await store.find(token.sessionId)
+    if (session === null || !isTagged(token, session)) return false
+    return end(session.id, reason, request)
+  }
+
   function accessTokenFor(session: Session, now: number, early: string | undefined): string | Promise<string> {
     return early ?? sign(session, now, newTokenId())
   }
@@ -436,16 +465,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false
       return end(sessionId, reason, request)
     },
-    async revokeToken(text, { reason = 'sign-out', request } = {}) {
-      const token = parseRefreshToken(text, proofKeys)
-      if (token === null) {
-        const old = adoption ? await adoption.read(text) : null
-        return old !== null && adoption!.revoke(old, reason, request)
-      }
-      const session = await store.find(token.sessionId)
-      if (session === null || !isTagged(token, session)) return false
-      return end(session.id, reason, request)
-    },
+    revokeToken,
     async revokeSubject(subject, { reason = 'sign-out', request, except } = {}) {
       const now = clock()
       const ended = await store.revokeSubject(subject, now, reason, except)

@@ -139,9 +139,22 @@ export function createHandler<C = Claims>(
     if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
     JSON.stringify(user)
     const { ip, userAgent } = request
+    const chosen = transport ?? defaultTransport
     const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
-    const tokens = await (auth as Daypass<any>).issue(subject, { ...given, device })
-    return tokensAnswer(request, tokens, transport ?? defaultTransport, { user })
+    // The new cookie takes the place of the one that is there, whose session nobody could sign out of any more.
+    const replaces = [...(given.replaces ?? []), ...(chosen === 'cookie' ? readHeldTokens(request) : [])]
+    const onReplaceFailed = (error: unknown) => tellOperator(onError, error)
+    const tokens = await (auth as Daypass<any>).issue(subject, { onReplaceFailed, ...given, device, replaces })
+    return tokensAnswer(request, tokens, chosen, { user })
+  }
+
+  /** The refresh tokens in a browser's cookies; none where they cannot be told apart, which fails no sign-in. */
+  function readHeldTokens(request: HttpRequest): string[] {
+    try {
+      return [cookie.read(request), cookie.readOld(request)].filter((token) => token !== undefined)
+    } catch {
+      return []
+    }
   }
 
   async function refresh(request: HttpRequest): Promise<HttpAnswer> {

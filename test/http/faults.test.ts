@@ -107,9 +107,10 @@ describe('the store away', () => {
     const store = createMemoryStore()
     const fault = { call: '', when: 'before' }
     const proxy = new Proxy(store, {
-      get:
-        (target, name: keyof Store) =>
-        async (...given: never[]) => {
+      get: (target, name: keyof Store) =>
+        // What a store need not have stays away.
+        target[name] &&
+        (async (...given: never[]) => {
           const fail = () => {
             throw new DaypassError('ERR_STORE_UNAVAILABLE', 'connect ECONNREFUSED db.internal:5432', {
               cause: new Error('connect ECONNREFUSED db.internal:5432'),
@@ -119,7 +120,7 @@ describe('the store away', () => {
           const result = await (target[name] as (...given: never[]) => Promise<unknown>)(...given)
           if (fault.call === name && fault.when === 'after') fail()
           return result
-        },
+        }),
     })
     return { store: proxy, fault }
   }
