@@ -84,7 +84,7 @@ export const errorKinds = {
   ERR_STORE_LOCKED: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The database file is locked by another process.',
+    message: 'The database file is locked, by another process or by a transaction of the app’s own.',
   },
   ERR_STORE_READ_ONLY: {
     status: 503,

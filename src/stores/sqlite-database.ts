@@ -1,21 +1,232 @@
-// How is a SQLite database opened and written, and what do its errors mean?
+// How is a SQLite database opened, read and written, and what do its errors mean?
 
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError, type ErrorCode } from '../core/errors.ts'
+import { createGroupCommit, type Settled } from './group-commit.ts'
+import {
+  checkSchema,
+  checkVersion,
+  readPrefix,
+  type SchemaModule,
+  type SchemaRecord,
+  schemaVersions,
+} from './schema.ts'
 
-/** Opens a file, making the folders above it; what goes wrong is told in Daypass's words. */
+/** How long a call waits for another process's lock, or for a transaction of the app's own, in milliseconds. */
+const patience = 1000
+
+/** The files that Daypass opened itself. How any other is set up is the app's to say. */
+const opened = new WeakSet<DatabaseSync>()
+
+/**
+ * Opens a file, making it and the folders above it. What is made can be read by its owner alone.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_STORE_…`.
+ */
 export function openSqlite(path: string): DatabaseSync {
+  // SQLite itself takes an address, where nobody can see which file it names.
+  if (path === '' || /^file:/i.test(path)) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'Give the path of the database file, or a DatabaseSync.')
+  }
   return guard(() => {
-    if (path !== ':memory:') mkdirSync(dirname(resolve(path)), { recursive: true })
-    // Another process may hold the write lock for a moment; the event loop stands still as long, so: a short moment.
-    return new DatabaseSync(path, { timeout: 1000 })
+    if (path !== ':memory:') createPrivately(path)
+    // The event loop stands still while SQLite itself waits for a lock, so it waits for an instant and `whenFree` longer.
+    const db = new DatabaseSync(path, { timeout: 20 })
+    opened.add(db)
+    return db
   }, path)
 }
 
-/** Runs a body in one write transaction; the lock is taken first, so that it never fails half-way for want of it. */
-export function transaction<T>(db: DatabaseSync, body: () => T): T {
+function createPrivately(path: string): void {
+  mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 })
+  try {
+    // SQLite gives the files beside it (WAL, SHM, journal) the permissions that this one has.
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error
+  }
+}
+
+/** The tables of one module in a SQLite database. */
+export interface Sqlite {
+  /**
+   * Makes the module's tables where they are not there, and claims them for an issuer.
+   *
+   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; nothing was written then.
+   */
+  open(issuer: string | null): Promise<void>
+  /** A table's full name, so that no temporary table or attached database of the app's stands before it. */
+  table(name: string): string
+  /** Prepares a statement. Its rows and parameters are the same, whatever the app's database is set to. */
+  prepare(sql: string): StatementSync
+  /** Runs a body that reads. */
+  read<T>(body: () => T): Promise<T>
+  /** Runs a body in a transaction that it shares with others that came at the same time. */
+  write<T>(body: () => T): Promise<T>
+  /** Writes what needs a page of its own, and takes it back. */
+  check(): Promise<void>
+  /** Resolves when nothing is under way. */
+  drain(): Promise<void>
+}
+
+/**
+ * @param schema The statements that make the module's tables.
+ * @throws DaypassError `ERR_OPTION_INVALID`.
+ */
+export function createSqlite(
+  db: DatabaseSync,
+  module: SchemaModule,
+  prefix: string | undefined,
+  schema: (prefix: string) => string,
+): Sqlite {
+  const name = readPrefix(prefix)
+  const record = `main.${name}_schema`
+
+  function prepare(sql: string): StatementSync {
+    const statement = db.prepare(sql)
+    statement.setReadBigInts(false)
+    statement.setReturnArrays(false)
+    statement.setAllowBareNamedParameters(true)
+    return statement
+  }
+
+  /** Whether the tables are there, and may be used by this program and for this issuer. */
+  function isReady(issuer: string | null): boolean {
+    const exists = prepare("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?").get(`${name}_schema`)
+    if (exists === undefined) return false
+    const found = prepare(
+      `SELECT version AS version, usable_from AS "usableFrom", issuer AS issuer FROM ${record} WHERE module = ?`,
+    ).get(module)
+    if (found === undefined) return false
+    checkSchema(module, found as unknown as SchemaRecord, issuer)
+    return true
+  }
+
+  function make(issuer: string | null): void {
+    db.exec(`CREATE TABLE IF NOT EXISTS ${record} (
+      module TEXT PRIMARY KEY, version INTEGER NOT NULL, usable_from INTEGER NOT NULL, issuer TEXT
+    ) STRICT, WITHOUT ROWID; ${schema(name)}`)
+    const version = schemaVersions[module]
+    prepare(`INSERT INTO ${record} VALUES (?, ?, ?, ?)`).run(module, version, version, issuer)
+  }
+
+  let usableFrom: StatementSync | undefined
+  /** A newer program may have changed the tables while this one runs. */
+  function checkUsable(): void {
+    usableFrom ??= prepare(`SELECT usable_from AS "usableFrom" FROM ${record} WHERE module = ?`)
+    checkVersion(module, usableFrom.get(module)?.usableFrom as number)
+  }
+
+  /** One transaction for all; an error of one call is that call's alone. */
+  function commitTogether<T>(calls: (() => T)[]): Promise<Settled<T>[]> {
+    return whenFree(db, () =>
+      transaction(db, () => {
+        checkUsable()
+        return calls.map((call): Settled<T> => {
+          try {
+            return { value: call() }
+          } catch (error) {
+            // Most errors undo their own statement alone. Those that undo all of it leave no transaction.
+            if (!db.isTransaction) throw error
+            return { error: asStoreError(error) }
+          }
+        })
+      }),
+    )
+  }
+
+  /** A transaction for each, where the one for all was undone: one call may have been the reason. */
+  async function commitEach<T>(calls: (() => T)[]): Promise<Settled<T>[]> {
+    const results: Settled<T>[] = []
+    let locked: DaypassError | undefined
+    for (const call of calls) {
+      try {
+        if (locked !== undefined) throw locked
+        results.push(...(await commitTogether([call])))
+      } catch (error) {
+        // A lock is not waited for once more by each of them.
+        if (error instanceof DaypassError && error.code === 'ERR_STORE_LOCKED') locked = error
+        results.push({ error })
+      }
+    }
+    return results
+  }
+
+  const writes = createGroupCommit<() => unknown, unknown>((calls) =>
+    commitTogether(calls).catch((error: DaypassError) => {
+      if (calls.length === 1 || error.code === 'ERR_STORE_LOCKED') throw error
+      return commitEach(calls)
+    }),
+  )
+  const write = <T>(body: () => T) => writes.run(body) as Promise<T>
+
+  return {
+    open: (issuer) =>
+      whenFree(db, () => {
+        // Looked at before anything is written, and again in the transaction: several processes may start at once.
+        const isMade = isReady(issuer)
+        makeDurable(db)
+        if (isMade) return
+        transaction(db, () => {
+          if (!isReady(issuer)) make(issuer)
+        })
+      }),
+    table: (suffix) => `main.${name}_${suffix}`,
+    prepare,
+    read: (body) =>
+      whenFree(db, () => {
+        const result = body()
+        // After it: where the tables are still ours to use now, they were when they were read.
+        checkUsable()
+        return result
+      }),
+    write,
+    check: () =>
+      write(() => {
+        prepare(`INSERT INTO ${record} VALUES ('check', 0, 0, printf('%10000s', ''))`).run()
+        prepare(`DELETE FROM ${record} WHERE module = 'check'`).run()
+      }),
+    drain: writes.drain,
+  }
+}
+
+/** An answered call must survive a power cut: a journal that can undo, and commits that wait for the disk. */
+function makeDurable(db: DatabaseSync): void {
+  if (opened.has(db)) db.exec('PRAGMA journal_mode = WAL')
+  const mode = String(Object.values(db.prepare('PRAGMA main.journal_mode').get() as object)[0])
+  if (mode === 'off') {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'The DatabaseSync has `journal_mode = OFF`, so nothing could be undone; use another journal mode.',
+    )
+  }
+  // EXTRA also writes the folder, which the deletion of a rollback journal needs. A WAL is not deleted.
+  db.exec(`PRAGMA main.synchronous = ${mode === 'wal' ? 'FULL' : 'EXTRA'}`)
+}
+
+/**
+ * Runs a body when the database can take it. The locks of other processes are waited for, and a transaction of the app's
+ * own on the same connection: what was written in it would be undone with it. The event loop goes on meanwhile.
+ */
+async function whenFree<T>(db: DatabaseSync, body: () => T): Promise<T> {
+  for (const until = performance.now() + patience; ; await delay(5)) {
+    const isLate = performance.now() > until
+    try {
+      if (!db.isTransaction) return body()
+      const cause = 'a transaction of the app’s own is open on this DatabaseSync; give Daypass a path instead'
+      throw new DaypassError('ERR_STORE_LOCKED', undefined, { cause })
+    } catch (error) {
+      const told = asStoreError(error)
+      if (isLate || told.code !== 'ERR_STORE_LOCKED') throw told
+    }
+  }
+}
+
+/** Runs a body in one write transaction. The lock is taken first, so that a body never fails half-way for want of it. */
+function transaction<T>(db: DatabaseSync, body: () => T): T {
   db.exec('BEGIN IMMEDIATE')
   try {
     const result = body()
@@ -36,18 +247,21 @@ const errorCodes: Record<number, ErrorCode> = {
   13: 'ERR_STORE_FULL',
   26: 'ERR_STORE_CORRUPT',
 }
+// Of the extended codes of SQLITE_IOERR: the file beside the WAL could not be made longer.
+const shmSize = 4874
 
-export function asStoreError(cause: unknown, path?: string): DaypassError {
+function asStoreError(cause: unknown, path?: string): DaypassError {
   if (cause instanceof DaypassError) return cause
   const { errcode, code } = cause as { errcode?: number; code?: string }
-  const known = errcode === undefined ? undefined : errorCodes[errcode & 0xff]
+  const known = errcode === shmSize ? 'ERR_STORE_FULL' : errorCodes[(errcode ?? 0) & 0xff]
   if (known !== undefined) return new DaypassError(known, undefined, { cause })
   if (code === 'EACCES' || code === 'EROFS') return new DaypassError('ERR_STORE_READ_ONLY', undefined, { cause })
+  if (code === 'ENOSPC') return new DaypassError('ERR_STORE_FULL', undefined, { cause })
   const where = path === undefined ? undefined : `The database file cannot be opened: ${path}`
   return new DaypassError('ERR_STORE_UNAVAILABLE', where, { cause })
 }
 
-export function guard<T>(call: () => T, path?: string): T {
+function guard<T>(call: () => T, path?: string): T {
   try {
     return call()
   } catch (error) {

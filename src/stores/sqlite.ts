@@ -2,35 +2,46 @@
 
 import { Buffer } from 'node:buffer'
 import type { DatabaseSync } from 'node:sqlite'
-import { DaypassError } from '../core/errors.ts'
 import type { Advance, Advanced, RevokedReason, Session, Store } from '../core/types.ts'
-import { createGroupCommit, type Settled } from './group-commit.ts'
-import { asStoreError, guard, openSqlite, transaction } from './sqlite-database.ts'
+import { readPrefix } from './schema.ts'
+import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 
-/** Each entry brings the schema one version further; entries are only ever added. */
-const migrations = [
-  `CREATE TABLE daypass_session (
-     id BLOB PRIMARY KEY, subject TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL, claims TEXT NOT NULL,
-     generation INTEGER NOT NULL, secret BLOB NOT NULL, parent_salt BLOB, parent_key BLOB,
-     burst_at INTEGER NOT NULL, burst_generation INTEGER NOT NULL, rotated_at INTEGER NOT NULL,
-     created_at INTEGER NOT NULL, auth_time INTEGER NOT NULL, amr TEXT NOT NULL,
-     idle_expires_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, jkt TEXT,
-     user_agent TEXT, ip TEXT, label TEXT, revoked_at INTEGER, revoked_reason TEXT
-   ) STRICT, WITHOUT ROWID;
-   CREATE INDEX daypass_session_subject ON daypass_session (subject);
-   CREATE INDEX daypass_session_idle ON daypass_session (idle_expires_at);
-   CREATE INDEX daypass_session_revoked ON daypass_session (revoked_at) WHERE revoked_at IS NOT NULL;`,
-  'ALTER TABLE daypass_session ADD COLUMN prev_burst_generation INTEGER NOT NULL DEFAULT 0',
-]
+/** Options of {@link createSqliteStore}. */
+export interface SqliteStoreOptions {
+  /** What the names of all tables begin with: lower-case letters, digits and underscores. Default "daypass". */
+  prefix?: string
+}
+
+const schema = (prefix: string) => `
+  CREATE TABLE main.${prefix}_session (
+    id BLOB PRIMARY KEY, subject TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL, claims TEXT NOT NULL,
+    generation INTEGER NOT NULL, secret BLOB NOT NULL, parent_salt BLOB, parent_key BLOB,
+    burst_at INTEGER NOT NULL, burst_generation INTEGER NOT NULL, prev_burst_generation INTEGER NOT NULL,
+    rotated_at INTEGER NOT NULL, created_at INTEGER NOT NULL, auth_time INTEGER NOT NULL, amr TEXT NOT NULL,
+    idle_expires_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, jkt TEXT,
+    user_agent TEXT, ip TEXT, label TEXT, revoked_at INTEGER, revoked_reason TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX main.${prefix}_session_subject ON ${prefix}_session (subject);
+  CREATE INDEX main.${prefix}_session_idle ON ${prefix}_session (idle_expires_at);
+  CREATE INDEX main.${prefix}_session_revoked ON ${prefix}_session (revoked_at) WHERE revoked_at IS NOT NULL;`
+
+/** Named one by one: a newer version may add a column while this one runs. */
+const columns = `id, subject, client_id, scope, claims, generation, secret, parent_salt, parent_key, burst_at,
+  burst_generation, prev_burst_generation, rotated_at, created_at, auth_time, amr, idle_expires_at, expires_at, jkt,
+  user_agent, ip, label, revoked_at, revoked_reason`
+/** Each under its own name, however the app's database is set to name columns. */
+const asNamed = columns.replaceAll(/\w+/g, '$& AS $&')
 
 /**
- * A store in a SQLite file (`daypass/sqlite`). An answered refresh survives a power cut: WAL, `synchronous = FULL`, and
- * refreshes in flight together share one transaction. Tables are made and brought up to date by themselves and begin
- * with `daypass_`, so the file may be the app's own.
+ * A store in a SQLite file (`daypass/sqlite`). An answered refresh survives a power cut, and refreshes in flight together
+ * share one transaction. Its tables are made at the first call and begin with `daypass_`, so the file may be the app's
+ * own (docs/sqlite.md).
  *
- * @param database A path (folders are made; `:memory:` works), or a `DatabaseSync` of the app's, which the app closes.
- * @throws DaypassError `ERR_STORE_READ_ONLY`, `ERR_STORE_FULL`, `ERR_STORE_LOCKED`, `ERR_STORE_CORRUPT`,
- *   `ERR_STORE_SCHEMA`, `ERR_STORE_UNAVAILABLE`.
+ * @param database A path (`:memory:` works), or a `DatabaseSync` of the app's, which the app closes. A file and folders
+ *   that are not there are made, for their owner alone.
+ * @throws DaypassError `ERR_OPTION_INVALID`, and where the file cannot be opened `ERR_STORE_READ_ONLY`, `ERR_STORE_FULL`,
+ *   `ERR_STORE_UNAVAILABLE`. Its calls throw these, `ERR_STORE_LOCKED`, `ERR_STORE_CORRUPT`, and as every store's
+ *   `ERR_STORE_SCHEMA` and `ERR_STORE_ISSUER`.
  * @example
  * ```ts
  * import { createDaypass } from 'daypass'
@@ -40,52 +51,67 @@ const migrations = [
  * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store })
  * ```
  */
-export function createSqliteStore(database: string | DatabaseSync): Store {
-  const db = typeof database === 'string' ? openSqlite(database) : database
-  return guard(() => {
-    prepareSqlite(db)
-    migrate(db)
-    return createStore(db, typeof database === 'string')
-  })
+export function createSqliteStore(database: string | DatabaseSync, options: SqliteStoreOptions = {}): Store {
+  const prefix = readPrefix(options.prefix)
+  const isOwn = typeof database === 'string'
+  const db = isOwn ? openSqlite(database) : database
+  const sqlite = createSqlite(db, 'session', prefix, schema)
+  const { read, write } = sqlite
+  let prepared: ReturnType<typeof prepareAll> | undefined
+  /** At the first call, not before: until then there may be no tables. */
+  const statements = () => {
+    prepared ??= prepareAll(sqlite)
+    return prepared
+  }
+
+  return {
+    async open(issuer) {
+      await sqlite.open(issuer)
+      await read(statements)
+    },
+    create: (session) => write(() => void statements().insert.run(...toRow(session))),
+    find: (id) => read(() => toSession(statements().select.get(toId(id)))),
+    advance: (step) =>
+      write((): Advanced | null => {
+        const parameters = { ...toParameters(step) }
+        const session = toSession(statements().advanceEqual.get(parameters))
+        if (session !== null) return { session, healed: false }
+        const healed = toSession(statements().advanceBehind.get(parameters))
+        return healed === null ? null : { session: healed, healed: true }
+      }),
+    revoke: (id, now, reason) => write(() => toSession(statements().revokeOne.get({ id: toId(id), now, reason }))),
+    revokeSubject: (subject, now, reason, exceptId) =>
+      write(() => {
+        const parameters = { subject, now, reason, exceptId: exceptId === undefined ? null : toId(exceptId) }
+        return toSessions(statements().revokeAll.all(parameters))
+      }),
+    list: (subject, now, limit) => read(() => toSessions(statements().listLive.all({ subject, now, limit }))),
+    revokedSince: (since) =>
+      read(() =>
+        statements()
+          .selectRevoked.all(since)
+          .map(({ id, revoked_at }) => ({ id: toText(id), revokedAt: revoked_at as number })),
+      ),
+    prune: (before, limit) =>
+      write(() => {
+        const expired = Number(statements().pruneExpired.run(before, limit).changes)
+        return expired + Number(statements().pruneRevoked.run(before, limit - expired).changes)
+      }),
+    check: sqlite.check,
+    async close() {
+      await sqlite.drain()
+      if (isOwn && db.isOpen) db.close()
+    },
+  }
 }
 
-function prepareSqlite(db: DatabaseSync): void {
-  // Named before anything else: a file that is no database says so at its first read.
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000')
-}
-
-function migrate(db: DatabaseSync): void {
-  const known = readVersion(db)
-  if (known > migrations.length) throw new DaypassError('ERR_STORE_SCHEMA')
-  if (known === migrations.length) return
-  // Several processes may start at once: the write lock decides who migrates, and the others find it done.
-  transaction(db, () => {
-    db.exec('CREATE TABLE IF NOT EXISTS daypass_schema (version INTEGER NOT NULL) STRICT')
-    for (let next = readVersion(db); next < migrations.length; next++) {
-      db.exec(migrations[next]!)
-      db.prepare('INSERT INTO daypass_schema (version) VALUES (?)').run(next + 1)
-    }
-  })
-}
-
-function readVersion(db: DatabaseSync): number {
-  const exists = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'daypass_schema'").get()
-  if (exists === undefined) return 0
-  return (db.prepare('SELECT max(version) AS version FROM daypass_schema').get()?.version as number | null) ?? 0
-}
-
-const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :now'
-
-function createStore(db: DatabaseSync, own: boolean): Store {
-  const columns = `id, subject, client_id, scope, claims, generation, secret, parent_salt, parent_key, burst_at,
-    burst_generation, rotated_at, created_at, auth_time, amr, idle_expires_at, expires_at, jkt, user_agent, ip, label,
-    revoked_at, revoked_reason, prev_burst_generation`
-  const insert = db.prepare(`INSERT INTO daypass_session (${columns}) VALUES (${columns.replaceAll(/\w+/g, '?')})`)
-  const select = db.prepare('SELECT * FROM daypass_session WHERE id = ?')
+function prepareAll({ prepare, table }: Sqlite) {
+  const sessions = table('session')
+  const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :now'
   // Every expression reads the row as it was: the order of these lines does not matter.
   const advanceWhere = (condition: string) =>
-    db.prepare(
-      `UPDATE daypass_session SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
+    prepare(
+      `UPDATE ${sessions} SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
          idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
          burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
          burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, generation - 1),
@@ -93,78 +119,29 @@ function createStore(db: DatabaseSync, own: boolean): Store {
            WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
            WHEN :now - rotated_at < :reuseInterval THEN burst_generation
            ELSE generation - 1 END
-       WHERE id = :id AND ${condition} AND ${live} RETURNING *`,
+       WHERE id = :id AND ${condition} AND ${live} RETURNING ${asNamed}`,
     )
-  const advanceEqual = advanceWhere('generation = :generation')
-  const advanceBehind = advanceWhere('generation < :generation')
-  const revokeOne = db.prepare(
-    `UPDATE daypass_session SET revoked_at = :now, revoked_reason = :reason
-     WHERE id = :id AND revoked_at IS NULL RETURNING *`,
-  )
-  const revokeAll = db.prepare(
-    `UPDATE daypass_session SET revoked_at = :now, revoked_reason = :reason
-     WHERE subject = :subject AND revoked_at IS NULL AND id IS NOT :exceptId RETURNING *`,
-  )
-  const listLive = db.prepare(
-    `SELECT * FROM daypass_session WHERE subject = :subject AND ${live} ORDER BY created_at DESC`,
-  )
-  const selectRevoked = db.prepare('SELECT id, revoked_at FROM daypass_session WHERE revoked_at >= ?')
-  const pruneOne = (column: string) =>
-    db.prepare(`DELETE FROM daypass_session WHERE id IN (SELECT id FROM daypass_session WHERE ${column} < ? LIMIT ?)`)
-  // A row's idle expiry is never after its absolute one, so it tells for both.
-  const pruneExpired = pruneOne('idle_expires_at')
-  const pruneRevoked = pruneOne('revoked_at')
-
-  const writes = createGroupCommit<() => unknown, unknown>((calls) =>
-    guard(() =>
-      transaction(db, () =>
-        calls.map((call): Settled<unknown> => {
-          try {
-            return { value: call() }
-          } catch (error) {
-            // Most failures undo their own statement alone; those that undo all of it leave no transaction.
-            if (!db.isTransaction) throw error
-            return { error: asStoreError(error) }
-          }
-        }),
-      ),
-    ),
-  )
-  const write = <T>(call: () => T) => writes.run(call) as Promise<T>
-  const read = async <T>(call: () => T) => guard(call)
-
+  const revokeWhere = (condition: string) =>
+    prepare(
+      `UPDATE ${sessions} SET revoked_at = :now, revoked_reason = :reason
+       WHERE ${condition} AND revoked_at IS NULL RETURNING ${asNamed}`,
+    )
+  const pruneBy = (column: string) =>
+    prepare(`DELETE FROM ${sessions} WHERE id IN (SELECT id FROM ${sessions} WHERE ${column} < ? LIMIT ?)`)
   return {
-    async open() {},
-    create: (session) => write(() => void insert.run(...toRow(session))),
-    find: (id) => read(() => toSession(select.get(toId(id)))),
-    advance: (step) =>
-      write((): Advanced | null => {
-        const parameters = { ...toParameters(step) }
-        const session = toSession(advanceEqual.get(parameters))
-        if (session !== null) return { session, healed: false }
-        const healed = toSession(advanceBehind.get(parameters))
-        return healed === null ? null : { session: healed, healed: true }
-      }),
-    revoke: (id, now, reason) => write(() => toSession(revokeOne.get({ id: toId(id), now, reason }))),
-    revokeSubject: (subject, now, reason, exceptId) =>
-      write(() => {
-        const parameters = { subject, now, reason, exceptId: exceptId === undefined ? null : toId(exceptId) }
-        return revokeAll.all(parameters).map((row) => toSession(row)!)
-      }),
-    list: (subject, now) => read(() => listLive.all({ subject, now }).map((row) => toSession(row)!)),
-    revokedSince: (since) =>
-      read(() => selectRevoked.all(since).map((row) => ({ id: toText(row.id), revokedAt: row.revoked_at as number }))),
-    prune: (before, limit) =>
-      write(() => {
-        const expired = Number(pruneExpired.run(before, limit).changes)
-        return expired + Number(pruneRevoked.run(before, limit - expired).changes)
-      }),
-    // A write, for a disk that is full or a file that became read-only; it changes nothing.
-    check: () => write(() => void db.exec('UPDATE daypass_schema SET version = version')),
-    async close() {
-      await writes.drain()
-      if (own && db.isOpen) db.close()
-    },
+    insert: prepare(`INSERT INTO ${sessions} (${columns}) VALUES (${columns.replaceAll(/\w+/g, '?')})`),
+    select: prepare(`SELECT ${asNamed} FROM ${sessions} WHERE id = ?`),
+    advanceEqual: advanceWhere('generation = :generation'),
+    advanceBehind: advanceWhere('generation < :generation'),
+    revokeOne: revokeWhere('id = :id'),
+    revokeAll: revokeWhere('subject = :subject AND id IS NOT :exceptId'),
+    listLive: prepare(
+      `SELECT ${asNamed} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
+    ),
+    selectRevoked: prepare(`SELECT id AS id, revoked_at AS revoked_at FROM ${sessions} WHERE revoked_at >= ?`),
+    // A row's idle expiry is never after its absolute one, so it tells for both.
+    pruneExpired: pruneBy('idle_expires_at'),
+    pruneRevoked: pruneBy('revoked_at'),
   }
 }
 
@@ -196,6 +173,7 @@ function toRow(session: Session) {
     session.parentKey,
     session.burstAt,
     session.burstGeneration,
+    session.prevBurstGeneration,
     session.rotatedAt,
     session.createdAt,
     session.authTime,
@@ -208,9 +186,10 @@ function toRow(session: Session) {
     device.label ?? null,
     session.revokedAt,
     session.revokedReason,
-    session.prevBurstGeneration,
   ]
 }
+
+const toSessions = (rows: Record<string, unknown>[]) => rows.map((row) => toSession(row)!)
 
 function toSession(row: Record<string, unknown> | undefined): Session | null {
   if (row === undefined) return null

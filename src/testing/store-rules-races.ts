@@ -3,7 +3,18 @@
 import assert from 'node:assert/strict'
 import { advance as pureAdvance } from '../core/rotation.ts'
 import type { Advanced, Session } from '../core/types.ts'
-import { bytes, findRow, freshId, makeSession, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
+import {
+  bytes,
+  findRow,
+  freshId,
+  issuer,
+  makeSession,
+  plain,
+  rule,
+  type StoreRule,
+  sameRow,
+  second,
+} from './store-harness.ts'
 
 const times = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, index) => make(index))
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -171,6 +182,7 @@ export const raceRules: readonly StoreRule[] = [
       assert.ok((await flying)[0])
       // On a store of its own: the rule's is closed by the rule.
       const other = await harness.open()
+      await other.open(issuer)
       const born = makeSession(t0)
       const created = other.create(born)
       await other.close()

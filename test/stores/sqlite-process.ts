@@ -2,12 +2,13 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
-import { makeSession } from '../../src/testing/store-harness.ts'
+import { issuer, makeSession } from '../../src/testing/store-harness.ts'
 
 const [what, path, ...rest] = process.argv.slice(2) as [string, string, ...string[]]
 
 if (what === 'create') {
   const store = createSqliteStore(path)
+  await store.open(issuer)
   const sessions = Array.from({ length: Number(rest[0]) }, () => makeSession(Date.now(), { subject: 'shared' }))
   await Promise.all(sessions.map((session) => store.create(session)))
   await store.close()
