@@ -144,12 +144,12 @@ test('a program names the token that it held, in a login of the app’s own', as
 
 test('an old token of the cookie before ours is ended with it', async (t) => {
   const adopt = {
-    find: async (token: string) => (token === 'old-token' ? { subject: 'ada' } : null),
+    find: async (token: string) => (token === 'an-old-token-0123456789' ? { subject: 'ada' } : null),
     forget: async () => {},
   }
   const { origin } = await serve(t, { adopt }, { cookie: { oldName: 'jwt' } })
-  await signInCookie(origin, 'ada', { cookie: 'jwt=old-token' })
-  assertRefused(await refreshBody(origin, 'old-token'), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
+  await signInCookie(origin, 'ada', { cookie: 'jwt=an-old-token-0123456789' })
+  assertRefused(await refreshBody(origin, 'an-old-token-0123456789'), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
 })
 
 for (const [name, start] of Object.entries({
