@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createFileStorage } from '../../src/client/file-storage.ts'
 import { createClient } from '../../src/client/index.ts'
-import { startDaypass } from './daypass-server.ts'
+import { send, startDaypass } from './daypass-server.ts'
 import { credentials, startServer } from './scripted-server.ts'
 
 async function makeFolder(t: TestContext): Promise<string> {
@@ -177,4 +177,45 @@ test('several programs refresh one session from one file, a third of the answers
   t.diagnostic(`${refreshes} refreshes, ${server.rotations()} rotations`)
   assert.ok(refreshes > 6)
   assert.ok(!server.happened('reused', 'revoked'))
+})
+
+test('a program whose request arrives after another program refreshed twice is not a thief', {
+  timeout: 60_000,
+}, async (t) => {
+  const server = await startDaypass(t, { reuseInterval: 30 })
+  const path = join(await makeFolder(t), 'session.json')
+  const create = () => createClient({ baseUrl: `${server.url}/auth`, storage: createFileStorage(path) })
+  const client = create()
+  await client.signIn({ password: 'right' })
+  let arrive = () => {}
+  const late = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  let isSent = () => {}
+  const sent = new Promise<void>((resolve) => {
+    isSent = resolve
+  })
+  // Held on its way to the server: the program has written its key down, and the server has seen nothing.
+  server.faults.push(async (response, commit) => {
+    isSent()
+    await late
+    await send(response, await commit())
+  })
+  const worker = fork(new URL('./file-session-worker.ts', import.meta.url), [path, server.url], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  t.after(() => worker.kill('SIGKILL'))
+  const told = new Promise<any>((resolve) => worker.once('message', resolve))
+  worker.send('go')
+  await sent
+  // The other program's key is in the file, so the first of these is the same question; the second is the next one.
+  await client.getAccessToken({ forceFresh: true })
+  await client.getAccessToken({ forceFresh: true })
+  assert.equal(server.rotations(), 2)
+  arrive()
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  worker.send('stop')
+  assert.equal((await told).over, undefined)
+  assert.ok(!server.happened('reused', 'revoked'))
+  await create().getAccessToken({ forceFresh: true })
 })
