@@ -123,7 +123,10 @@ export interface Store {
   revokeSubject(subject: string, now: number, reason: RevokedReason, exceptId?: string): Promise<Session[]>
   /** The subject's sessions that are neither revoked nor expired, newest sign-in first, at most `limit` of them. */
   list(subject: string, now: number, limit: number): Promise<Session[]>
-  /** The sessions revoked at or after `since`, in any order. */
+  /**
+   * The sessions revoked at or after `since`, in any order. A session that was ended before may be among them, where its
+   * end was asked for again since: the first end may have become visible late.
+   */
   revokedSince(since: number): Promise<{ id: string; revokedAt: number }[]>
   /**
    * Deletes rows that expired or were revoked before `before`, at most `limit`; how many went. Called again while the

@@ -1,100 +1,97 @@
-// How is one statement sent to PostgreSQL, through whichever driver, in bounded time?
+// How is one statement sent to PostgreSQL in bounded time, and what is said of its failure?
 
-import { DaypassError, type ErrorCode } from '../core/errors.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
 import { withDeadline } from './deadline.ts'
+import { createSend, type PgPool, type PostgresJs, sqlState } from './postgres-driver.ts'
 
-/** A row as the driver gives it. */
-export type Row = Record<string, any>
-
-/** What is used of `pg`'s Pool (or Client). */
-export interface PgPool {
-  query(text: string, values?: any[]): Promise<{ rows: Row[]; rowCount: number | null }>
-}
-
-/** What is used of the `postgres` package's `sql`. */
-export interface PostgresJs {
-  unsafe(text: string, values?: any[]): PromiseLike<Row[] & { count: number }>
-}
-
-/** Runs one statement; the rows it gives, and how many it touched. */
-export type Query = (text: string, values?: unknown[]) => Promise<{ rows: Row[]; count: number }>
+export type { PgPool, PostgresJs } from './postgres-driver.ts'
 
 /**
- * One statement at a time, within a deadline, told in Daypass's words; the tables are made before the first one.
- * The deadline is kept here and not by `SET statement_timeout`, which PgBouncer in transaction mode would hand to others.
+ * Runs one statement. Its parameters are texts (`$1::text::int8`), its answer is one column of JSON text.
+ *
+ * @param until When nobody waits any more, milliseconds since the epoch. Default: a whole time-out from now.
+ * @throws DaypassError `ERR_STORE_…`; {@link refusalOf} tells what the server said.
  */
-export function createQuery(client: PgPool | PostgresJs, migrations: readonly string[], timeout = 5000): Query {
-  const send = async (text: string, values: unknown[] = []) => {
-    if ('unsafe' in client) {
-      const rows = await client.unsafe(text, values)
-      return { rows: [...rows], count: rows.count }
-    }
-    const { rows, rowCount } = await client.query(text, values)
-    return { rows, count: rowCount ?? 0 }
-  }
-  const guarded: Query = async (text, values) => {
+export type Query = (text: string, values?: (string | null)[], until?: number) => Promise<any[]>
+
+/**
+ * Makes a {@link Query}. The deadline is kept here and not by `SET statement_timeout`, which PgBouncer in transaction
+ * mode would hand to others.
+ *
+ * @param timeout Milliseconds.
+ */
+export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: () => number = Date.now): Query {
+  const send = createSend(client)
+
+  async function once(text: string, values: (string | null)[], milliseconds: number): Promise<any[]> {
+    const { texts, cancel } = send(text, values)
     try {
-      return await withDeadline(send(text, values), timeout)
+      return (await withDeadline(texts, milliseconds)).map(parse)
     } catch (error) {
-      throw asStoreError(error)
-    }
-  }
-  let ready: Promise<void> | undefined
-  /** Where all is there, one read tells: DDL asks for locks that a long transaction of somebody else's would hold up. */
-  async function migrate(): Promise<void> {
-    for (let version = await readVersion(); version < migrations.length; version++) {
-      await define('CREATE TABLE IF NOT EXISTS daypass_schema (version int4 PRIMARY KEY)')
-      await define(migrations[version]!)
-      await guarded('INSERT INTO daypass_schema (version) VALUES ($1) ON CONFLICT DO NOTHING', [version + 1])
-    }
-  }
-  async function readVersion(): Promise<number> {
-    try {
-      const { rows } = await guarded('SELECT max(version) AS version FROM daypass_schema')
-      return Number(rows[0]!.version)
-    } catch (error) {
-      if (codeOf(error) === undefinedTable) return 0
+      if (isDaypassError(error, 'ERR_STORE_UNAVAILABLE')) cancel()
       throw error
     }
   }
-  async function define(statement: string): Promise<void> {
-    for (let tries = 0; ; tries++) {
+
+  return async (text, values = [], until = clock() + timeout) => {
+    for (let pause = 1; ; pause = Math.min(2 * pause, 100)) {
       try {
-        await guarded(statement)
-        return
+        return await once(text, values, Math.max(until - clock(), 0))
       } catch (error) {
-        // IF NOT EXISTS looks and then makes: of two instances at once, one may find the other's there after all.
-        if (tries === 5 || !alreadyThere.has(codeOf(error))) throw error
+        if (!conflicts.has(sqlState(error)) || clock() + pause >= until) throw asStoreError(error)
       }
+      await delay(pause)
     }
-  }
-  return async (text, values) => {
-    ready ??= migrate()
-    try {
-      await ready
-    } catch (error) {
-      // Away at the first call: the next one tries again.
-      ready = undefined
-      throw error
-    }
-    return guarded(text, values)
   }
 }
 
-const codeOf = (error: unknown) => ((error as DaypassError).cause as { code?: string } | undefined)?.code ?? ''
+/**
+ * Whether texts go through the client as they are. Its other types do not matter: everything goes as text.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID`.
+ */
+export async function checkTexts(query: Query): Promise<void> {
+  const text = ' Ünïcode_and "quotes" '
+  const [answer] = await query('SELECT json_build_array($1::text, length($1::text))::text', [text])
+  if (answer?.[0] !== text || answer[1] !== text.length) throw wrongTexts()
+}
+
+function parse(json: string | null): unknown {
+  try {
+    return JSON.parse(json!)
+  } catch {
+    throw wrongTexts()
+  }
+}
+
+const wrongTexts = () =>
+  new DaypassError(
+    'ERR_OPTION_INVALID',
+    'The PostgreSQL client changes texts. Take out what does so: a parser or `types` entry for text (25), ' +
+      '`transform.row`, or a `client_encoding` other than UTF8.',
+  )
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
-const undefinedTable = '42P01'
-/** duplicate_table, duplicate_object, unique_violation (of the catalogue), serialization_failure. */
-const alreadyThere = new Set(['42P07', '42710', '23505', '40001'])
+/** serialization_failure, deadlock_detected: nothing was changed, and the same statement may be sent again. */
+const conflicts = new Set(['40001', '40P01'])
 
 const errorCodes: Record<string, ErrorCode> = {
   25006: 'ERR_STORE_READ_ONLY',
   53100: 'ERR_STORE_FULL',
 }
 
-function asStoreError(cause: unknown): DaypassError {
-  if (cause instanceof DaypassError) return cause
-  const { code = '' } = (cause ?? {}) as { code?: string }
-  return new DaypassError(errorCodes[code] ?? 'ERR_STORE_UNAVAILABLE', undefined, { cause })
+/** The code of what the server said (SQLSTATE), or nothing. */
+export const refusalOf = (error: unknown) =>
+  /^[0-9A-Z]{5}(?=: )/.exec(String((error as DaypassError | undefined)?.cause))?.[0] ?? ''
+
+/** The text alone goes on: drivers put statements, parameters and passwords into their errors. */
+function asStoreError(error: unknown): DaypassError {
+  if (error instanceof DaypassError) return error
+  const state = sqlState(error)
+  const { message, code } = (error ?? {}) as { message?: string; code?: string }
+  // What the server says of a value quotes it.
+  const text = state.startsWith('22') ? 'a value that PostgreSQL cannot hold' : message || code
+  const cause = state ? `${state}: ${text}` : text
+  return new DaypassError(errorCodes[state] ?? 'ERR_STORE_UNAVAILABLE', undefined, { cause })
 }

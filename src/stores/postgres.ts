@@ -1,229 +1,254 @@
 // Sessions in PostgreSQL, through the app's own `pg` Pool or `postgres` client.
 
 import { Buffer } from 'node:buffer'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DaypassError } from '../core/errors.ts'
 import type { Advance, Advanced, RevokedReason, Session, Store } from '../core/types.ts'
+import { withDeadline } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
-import { createQuery, type PgPool, type PostgresJs, type Row } from './postgres-query.ts'
+import { checkTexts, createQuery, type PgPool, type PostgresJs, refusalOf } from './postgres-query.ts'
+import { openModule } from './postgres-schema.ts'
+import { createStatements } from './postgres-statements.ts'
+import { readPrefix } from './schema.ts'
 
 export type { PgPool, PostgresJs } from './postgres-query.ts'
 
 /** Options of {@link createPostgresStore}. */
 export interface PostgresStoreOptions {
-  /** Milliseconds that a statement may take before the answer is 503. Default 5,000. */
+  /** What the names of all tables begin with: lower-case letters, digits and underscores. Default "daypass". */
+  prefix?: string
+  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
   timeout?: number
+  /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
+  clock?: () => number
 }
 
-/**
- * Each brings the schema one version further; entries are only ever added. Each is safe to run twice and by several
- * instances at once, and none needs a session of its own, so that PgBouncer in transaction mode may be in between.
- * Nothing here is PostgreSQL's alone that CockroachDB or YugabyteDB lack.
- */
-const migrations = [
-  // What a refresh changes is in no index (idle_hour moves once an hour at most), so nearly every update is HOT.
-  `CREATE TABLE IF NOT EXISTS daypass_session (
-     id uuid PRIMARY KEY, subject text NOT NULL, client_id text NOT NULL, scope text NOT NULL, claims text NOT NULL,
-     generation int8 NOT NULL, secret bytea NOT NULL, parent_salt bytea, parent_key bytea,
-     burst_at int8 NOT NULL, burst_generation int8 NOT NULL, prev_burst_generation int8 NOT NULL, rotated_at int8 NOT NULL,
-     created_at int8 NOT NULL, auth_time int8 NOT NULL, amr text NOT NULL,
-     idle_expires_at int8 NOT NULL, idle_hour int4 NOT NULL, expires_at int8 NOT NULL, jkt text,
-     user_agent text, ip text, label text, revoked_at int8, revoked_reason text
-   ) WITH (fillfactor = 80)`,
-  'CREATE INDEX IF NOT EXISTS daypass_session_subject ON daypass_session (subject)',
-  'CREATE INDEX IF NOT EXISTS daypass_session_idle ON daypass_session (idle_hour)',
-  'CREATE INDEX IF NOT EXISTS daypass_session_revoked ON daypass_session (revoked_at) WHERE revoked_at IS NOT NULL',
-]
+/** One refresh that waits for its batch, and until when its caller waits. */
+interface Call {
+  step: Advance
+  until: number
+}
 
-const hour = 3_600_000
-const columns = [
-  'id',
-  'subject',
-  'client_id',
-  'scope',
-  'claims',
-  'generation',
-  'secret',
-  'parent_salt',
-  'parent_key',
-  'burst_at',
-  'burst_generation',
-  'prev_burst_generation',
-  'rotated_at',
-  'created_at',
-  'auth_time',
-  'amr',
-  'idle_expires_at',
-  'idle_hour',
-  'expires_at',
-  'jkt',
-  'user_agent',
-  'ip',
-  'label',
-  'revoked_at',
-  'revoked_reason',
-]
+/** What became of a call. `again`: another transaction holds the row, or the statement came too late. */
+type Outcome = Advanced | null | 'again'
 
 /**
- * All refreshes that are in flight together, in one statement. The rows are locked in the order of their ids, so that
- * two instances' statements never wait for one another in a circle; what is checked is checked on the locked row.
- */
-const advanceAll = `
-  WITH step AS (
-    SELECT * FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::text[])
-      AS t (id, generation, salt, key, now, idle_expires_at, reuse_interval, ip)
-  ), locked AS (
-    SELECT s.id, s.generation AS was FROM daypass_session s JOIN step ON step.id = s.id
-    WHERE s.generation <= step.generation AND s.revoked_at IS NULL
-      AND s.idle_expires_at > step.now AND s.expires_at > step.now
-    ORDER BY s.id FOR UPDATE OF s
-  )
-  UPDATE daypass_session s SET
-    generation = step.generation + 1, parent_salt = decode(step.salt, 'hex'), parent_key = decode(step.key, 'hex'),
-    idle_expires_at = least(step.idle_expires_at, s.expires_at),
-    idle_hour = least(step.idle_expires_at, s.expires_at) / ${hour},
-    ip = coalesce(step.ip, s.ip), rotated_at = step.now,
-    burst_at = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_at ELSE step.now END,
-    burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_generation
-      ELSE s.generation - 1 END,
-    prev_burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.prev_burst_generation
-      WHEN step.now - s.rotated_at < step.reuse_interval THEN s.burst_generation ELSE s.generation - 1 END
-  FROM locked JOIN step ON step.id = locked.id
-  WHERE s.id = locked.id
-  RETURNING s.*, locked.was < step.generation AS healed`
-
-/**
- * A store in PostgreSQL (`daypass/postgres`). Tables are made and brought up to date by themselves at the first call;
- * they begin with `daypass_`. One round trip a refresh, and refreshes in flight together go in one statement.
+ * A store in PostgreSQL (`daypass/postgres`). The tables are made by themselves at the first call. One round trip a
+ * refresh; refreshes in flight together go in one statement, and none waits for a row that somebody else has locked. What
+ * a client may be set up with is in docs/postgres.md.
  *
- * @param client A `pg` Pool, or what `postgres()` gives; the app closes it. Give `postgres()` `fetch_types: false` (where
- *   its own look at the types meets an engine that is starting up, the error is one that nobody can catch), and behind
- *   PgBouncer in transaction mode `prepare: false`.
+ * @param client A `pg` Pool (or Client), or what `postgres()` gives; the app closes it. Behind PgBouncer in transaction
+ *   mode give `postgres()` `prepare: false`.
  * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
+ * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
  * ```ts
  * import { createDaypass } from 'daypass'
  * import { createPostgresStore } from 'daypass/postgres'
  * import pg from 'pg'
  *
- * const store = createPostgresStore(new pg.Pool({ connectionString: process.env.DATABASE_URL }))
+ * const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+ * pool.on('error', console.error)
+ * const store = createPostgresStore(pool)
  * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store })
  * ```
  */
 export function createPostgresStore(client: PgPool | PostgresJs, options: PostgresStoreOptions = {}): Store {
-  const query = createQuery(client, migrations, options.timeout)
+  const { prefix, timeout, clock } = readOptions(options)
+  const sql = createStatements(prefix)
+  const query = createQuery(client, timeout, clock)
+  const inFlight = new Set<Promise<unknown>>()
+  /** How far the engine's clock was seen to be ahead of ours, in milliseconds; negative where it is behind. */
+  let ahead = 0
 
-  const advances = createGroupCommit<Advance, Advanced | null>(async (steps) => {
-    const results: Settled<Advanced | null>[] = []
+  /** Every method goes through here: bounded in time, waited for by `close`. */
+  function within<T>(body: (until: number) => Promise<T>): Promise<T> {
+    const call = withDeadline(body(clock() + timeout), timeout)
+    inFlight.add(call)
+    const done = () => inFlight.delete(call)
+    call.then(done, done)
+    return call
+  }
+
+  /**
+   * Runs a statement that changes rows; it begins with the engine's clock. Without a clock the tables are a newer
+   * version's, which this one may not change.
+   */
+  async function change(text: string, values: (string | null)[], until: number): Promise<{ now: number; rows: any[] }> {
+    const [first, ...rows] = await query(text, values, until)
+    if (first === undefined) throw new DaypassError('ERR_STORE_SCHEMA')
+    // The answer was on its way for a while, so the engine is further ahead than this, never less: a deadline made by it
+    // is early rather than late.
+    ahead = first.now - clock()
+    return { now: first.now, rows }
+  }
+
+  /** The instant of ours, by the engine's clock. */
+  const toEngine = (instant: number) => Math.floor(instant + ahead)
+
+  /** Runs a statement that refuses itself after its deadline: who asked was told 503, and asked again. */
+  async function changeInTime(text: string, values: (string | null)[], until: number): Promise<any[]> {
+    do {
+      const deadline = toEngine(until)
+      const { now, rows } = await change(text, [String(deadline), ...values], until)
+      if (now <= deadline) return rows
+      // Where there is time left by our clock, the engine's had moved.
+    } while (clock() < until)
+    throw unavailable('too late')
+  }
+
+  /** Asks again while others hold a row. No statement waits for one, so none holds a connection meanwhile. */
+  async function untilFree<T>(until: number, attempt: () => Promise<T | 'again'>): Promise<T> {
+    for (let pause = 4; ; pause = Math.min(2 * pause, 250)) {
+      const outcome = await attempt()
+      if (outcome !== 'again') return outcome
+      if (clock() + pause >= until) throw unavailable('the row is locked by another transaction')
+      await delay(pause)
+    }
+  }
+
+  const advances = createGroupCommit<Call, Outcome>(async (calls) => {
+    const results: Settled<Outcome>[] = []
     // Several refreshes of one session in a batch: the highest goes first, and the others are judged by what it left.
-    let waiting = steps.map((step, index) => ({ step, index }))
+    let waiting = calls.map((call, index) => ({ call, index }))
     while (waiting.length > 0) {
       const first = new Map<string, (typeof waiting)[number]>()
       for (const entry of waiting) {
-        const best = first.get(entry.step.id)
-        if (best === undefined || entry.step.generation > best.step.generation) first.set(entry.step.id, entry)
+        const best = first.get(entry.call.step.id)
+        if (best === undefined || entry.call.step.generation > best.call.step.generation) {
+          first.set(entry.call.step.id, entry)
+        }
       }
-      const advanced = await advanceBatch([...first.values()].map(({ step }) => step))
-      for (const { step, index } of first.values()) results[index] = { value: advanced.get(step.id) ?? null }
-      waiting = waiting.filter(({ step, index }) => {
-        if (first.get(step.id)!.index === index) return false
-        // The row is past them now; where the first did not match, they are asked by themselves.
-        if (!advanced.has(step.id)) return true
-        results[index] = { value: null }
+      const settled = await advanceAll([...first.values()].map(({ call }) => call))
+      waiting = waiting.filter(({ call, index }) => {
+        const result = settled.get(call.step.id)!
+        const isFirst = first.get(call.step.id)!.index === index
+        // Where the first matched nothing, the others are asked by themselves.
+        if (!isFirst && ('error' in result || result.value === null)) return true
+        const isPast = !isFirst && 'value' in result && result.value !== 'again'
+        results[index] = isPast ? { value: null } : result
         return false
       })
     }
     return results
   })
 
-  async function advanceBatch(steps: Advance[]): Promise<Map<string, Advanced>> {
-    const { rows } = await query(advanceAll, [
-      steps.map(({ id }) => toUuid(id)),
-      steps.map(({ generation }) => generation),
-      // As text: one of the drivers takes a list of bytes for the bytes of a list.
-      steps.map(({ salt }) => toBuffer(salt).toString('hex')),
-      steps.map(({ key }) => key && toBuffer(key).toString('hex')),
-      steps.map(({ now }) => now),
-      steps.map(({ idleExpiresAt }) => idleExpiresAt),
-      steps.map(({ reuseInterval }) => reuseInterval),
-      steps.map(({ ip }) => ip ?? null),
-    ])
-    return new Map(
-      rows.map((row) => {
-        const session = toSession(row)
-        return [session.id, { session, healed: row.healed }]
-      }),
-    )
+  /** What became of each session's step. A value that the engine refuses fails by itself: halves are asked again. */
+  async function advanceAll(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
+    try {
+      return await advanceTogether(calls)
+    } catch (error) {
+      if (calls.length === 1 || !/^(22|23|54|P0)/.test(refusalOf(error))) {
+        return new Map(calls.map(({ step }) => [step.id, { error }]))
+      }
+      const middle = calls.length >> 1
+      const halves = [await advanceAll(calls.slice(0, middle)), await advanceAll(calls.slice(middle))]
+      return new Map(halves.flatMap((half) => [...half]))
+    }
+  }
+
+  async function advanceTogether(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
+    const settled = new Map<string, Settled<Outcome>>()
+    const steps = calls.map(({ step, until }) => ({ ...toRecord(step), deadline: toEngine(until) }))
+    const last = Math.max(...calls.map(({ until }) => until))
+    const { now, rows } = await change(sql.advance, [JSON.stringify(steps)], last)
+    for (const [index, { step }] of calls.entries()) {
+      settled.set(step.id, { value: now > steps[index]!.deadline ? 'again' : null })
+    }
+    for (const { row, healed, busy } of rows) {
+      if (busy !== undefined) settled.set(fromUuid(busy), { value: 'again' })
+      else settled.set(fromUuid(row.id), { value: { session: toSession(row), healed } })
+    }
+    return settled
+  }
+
+  /** Ends sessions; those that this call ended. Sessions that were ended before are announced again. */
+  async function end(
+    text: string,
+    key: string | null,
+    now: number,
+    reason: RevokedReason,
+    more: (string | null)[] = [],
+  ) {
+    return within(async (until) => {
+      const ended: Session[] = []
+      await untilFree(until, async () => {
+        const rows = await changeInTime(text, [key, String(now), reason, ...more], until)
+        for (const { row } of rows) if (row !== undefined) ended.push(toSession(row))
+        return rows.some(({ busy }) => busy !== undefined) ? 'again' : true
+      })
+      return ended
+    })
   }
 
   return {
-    async open() {},
-    async create(session) {
-      const values = toValues(session)
-      await query(
-        `INSERT INTO daypass_session (${columns.join(', ')}) VALUES (${values.map((_, index) => `$${index + 1}`).join(', ')})`,
-        values,
-      )
-    },
-    async find(id) {
-      const { rows } = await query('SELECT * FROM daypass_session WHERE id = $1', [toUuid(id)])
-      return rows[0] === undefined ? null : toSession(rows[0])
-    },
-    advance: (step) => advances.run(step),
-    async revoke(id, now, reason) {
-      const { rows } = await query(
-        `UPDATE daypass_session SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL
-         RETURNING *`,
-        [toUuid(id), now, reason],
-      )
-      return rows[0] === undefined ? null : toSession(rows[0])
-    },
-    async revokeSubject(subject, now, reason, exceptId) {
-      const { rows } = await query(
-        `UPDATE daypass_session SET revoked_at = $2, revoked_reason = $3
-         WHERE subject = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $4::uuid RETURNING *`,
-        [subject, now, reason, exceptId === undefined ? null : toUuid(exceptId)],
-      )
-      return rows.map(toSession)
-    },
-    async list(subject, now) {
-      const { rows } = await query(
-        `SELECT * FROM daypass_session
-         WHERE subject = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2
-         ORDER BY created_at DESC`,
-        [subject, now],
-      )
-      return rows.map(toSession)
-    },
-    async revokedSince(since) {
-      const { rows } = await query('SELECT id, revoked_at FROM daypass_session WHERE revoked_at >= $1', [
+    open: (issuer) =>
+      within(async () => {
+        await checkTexts(query)
+        await openModule(query, prefix, 'session', sql.tables, issuer)
+      }),
+    create: (session) =>
+      within(async (until) => {
+        await changeInTime(sql.create, [JSON.stringify(toRow(session))], until)
+      }),
+    find: (id) =>
+      within(async (until) => {
+        const [row] = await query(sql.find, [toUuid(id)], until)
+        return row === undefined ? null : toSession(row)
+      }),
+    advance: (step) => within((until) => untilFree(until, () => advances.run({ step, until }))),
+    revoke: async (id, now, reason) => (await end(sql.revoke, toUuid(id), now, reason))[0] ?? null,
+    revokeSubject: (subject, now, reason, exceptId) =>
+      end(sql.revokeSubject, subject, now, reason, [exceptId === undefined ? null : toUuid(exceptId)]),
+    list: (subject, now, limit) =>
+      within(async (until) => (await query(sql.list, [subject, String(now), String(limit)], until)).map(toSession)),
+    revokedSince: (since) =>
+      within(async (until) => {
         // int8 knows no infinity.
-        Math.min(Math.max(0, Math.ceil(since)), Number.MAX_SAFE_INTEGER),
-      ])
-      return rows.map(({ id, revoked_at }) => ({ id: fromUuid(id), revokedAt: Number(revoked_at) }))
+        const instant = Math.min(Math.max(0, Math.ceil(since)), Number.MAX_SAFE_INTEGER)
+        const rows = await query(sql.revokedSince, [String(instant)], until)
+        return rows.map(({ id, revokedAt }) => ({ id: fromUuid(id), revokedAt }))
+      }),
+    prune: (before, limit) =>
+      within(async (until) => {
+        const expired = await change(sql.pruneExpired, [String(before), String(limit)], until)
+        const left = limit - expired.rows[0]
+        if (left === 0) return limit
+        const revoked = await change(sql.pruneRevoked, [String(before), String(left)], until)
+        return expired.rows[0] + revoked.rows[0]
+      }),
+    check: () =>
+      within(async (until) => {
+        await query(sql.check, [], until)
+      }),
+    now: () =>
+      within(async (until) => {
+        const [now] = await query(sql.now, [], until)
+        ahead = now - clock()
+        return now
+      }),
+    async close() {
+      while (inFlight.size > 0) await Promise.allSettled(inFlight)
     },
-    async prune(before, limit) {
-      // Rows that another instance is pruning are passed over, and rows in use are waited for by nobody.
-      const deleteWhere = async (condition: string, most: number) => {
-        if (most === 0) return 0
-        const { count } = await query(
-          `DELETE FROM daypass_session WHERE id IN (
-             SELECT id FROM daypass_session WHERE ${condition} LIMIT $2 FOR UPDATE SKIP LOCKED)`,
-          [before, most],
-        )
-        return count
-      }
-      // The hour is what the index knows; the instant decides.
-      const expired = await deleteWhere(`idle_hour <= $1::int8 / ${hour} AND idle_expires_at < $1::int8`, limit)
-      return expired + (await deleteWhere('revoked_at < $1', limit - expired))
-    },
-    async check() {
-      // A statement that a standby refuses and that changes nothing.
-      await query('DELETE FROM daypass_session WHERE id = $1', ['00000000-0000-0000-0000-000000000000'])
-    },
-    close: () => advances.drain(),
   }
 }
 
-const toBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const unavailable = (cause: string) => new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
+
+function readOptions({ prefix, timeout = 5000, clock = Date.now }: PostgresStoreOptions) {
+  // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
+  if (!(timeout >= 1 && timeout <= 10_000)) {
+    throw new DaypassError('ERR_OPTION_INVALID', '`timeout` must be 1 to 10,000 milliseconds.')
+  }
+  return { prefix: readPrefix(prefix), timeout, clock }
+}
+
+/** Bytes as JSON brings them to a bytea. */
+function toHex(bytes: Uint8Array | null): string | null {
+  return bytes && `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`
+}
+const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
+
 /** Null, which equals nothing, for what is no id as `issue` makes them. */
 const toUuid = (id: string) => {
   const bytes = Buffer.from(id, 'base64url')
@@ -231,65 +256,80 @@ const toUuid = (id: string) => {
 }
 const fromUuid = (uuid: string) => Buffer.from(uuid.replaceAll('-', ''), 'hex').toString('base64url')
 
-function toValues(session: Session): unknown[] {
+const toRecord = ({ id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance) => ({
+  id: toUuid(id),
+  generation,
+  salt: toHex(salt),
+  key: toHex(key),
+  now,
+  idle_expires_at: idleExpiresAt,
+  reuse_interval: reuseInterval,
+  ip: ip ?? null,
+})
+
+const hour = 3_600_000
+
+/** A row by its columns' names, as {@link createStatements} takes it. */
+function toRow(session: Session) {
   const { device } = session
-  return [
-    toUuid(session.id),
-    session.subject,
-    session.clientId,
-    session.scope,
-    JSON.stringify(session.claims),
-    session.generation,
-    toBuffer(session.secret),
-    session.parentSalt && toBuffer(session.parentSalt),
-    session.parentKey && toBuffer(session.parentKey),
-    session.burstAt,
-    session.burstGeneration,
-    session.prevBurstGeneration,
-    session.rotatedAt,
-    session.createdAt,
-    session.authTime,
-    JSON.stringify(session.amr),
-    session.idleExpiresAt,
-    Math.floor(session.idleExpiresAt / hour),
-    session.expiresAt,
-    session.jkt,
-    device.userAgent ?? null,
-    device.ip ?? null,
-    device.label ?? null,
-    session.revokedAt,
-    session.revokedReason,
-  ]
+  return {
+    id: toUuid(session.id),
+    subject: session.subject,
+    client_id: session.clientId,
+    scope: session.scope,
+    claims: JSON.stringify(session.claims),
+    generation: session.generation,
+    secret: toHex(session.secret),
+    parent_salt: toHex(session.parentSalt),
+    parent_key: toHex(session.parentKey),
+    burst_at: session.burstAt,
+    burst_generation: session.burstGeneration,
+    prev_burst_generation: session.prevBurstGeneration,
+    rotated_at: session.rotatedAt,
+    created_at: session.createdAt,
+    auth_time: session.authTime,
+    amr: JSON.stringify(session.amr),
+    idle_expires_at: session.idleExpiresAt,
+    idle_hour: Math.floor(session.idleExpiresAt / hour),
+    expires_at: session.expiresAt,
+    jkt: session.jkt,
+    user_agent: device.userAgent ?? null,
+    ip: device.ip ?? null,
+    label: device.label ?? null,
+    revoked_at: session.revokedAt,
+    revoked_reason: session.revokedReason,
+    announced_at: session.revokedAt,
+  }
 }
 
-function toSession(row: Row): Session {
+/** Numbers are numbers in JSON, bytes are hexadecimal. */
+function toSession(row: any): Session {
   return {
     id: fromUuid(row.id),
     subject: row.subject,
     clientId: row.client_id,
     scope: row.scope,
     claims: JSON.parse(row.claims),
-    // Both drivers give int8 as text.
-    generation: Number(row.generation),
-    secret: row.secret,
-    parentSalt: row.parent_salt,
-    parentKey: row.parent_key,
-    burstAt: Number(row.burst_at),
-    burstGeneration: Number(row.burst_generation),
-    prevBurstGeneration: Number(row.prev_burst_generation),
-    rotatedAt: Number(row.rotated_at),
-    createdAt: Number(row.created_at),
-    authTime: Number(row.auth_time),
+    generation: row.generation,
+    secret: fromHex(row.secret),
+    parentSalt: row.parent_salt === null ? null : fromHex(row.parent_salt),
+    parentKey: row.parent_key === null ? null : fromHex(row.parent_key),
+    burstAt: row.burst_at,
+    burstGeneration: row.burst_generation,
+    prevBurstGeneration: row.prev_burst_generation,
+    rotatedAt: row.rotated_at,
+    createdAt: row.created_at,
+    authTime: row.auth_time,
     amr: JSON.parse(row.amr),
-    idleExpiresAt: Number(row.idle_expires_at),
-    expiresAt: Number(row.expires_at),
+    idleExpiresAt: row.idle_expires_at,
+    expiresAt: row.expires_at,
     jkt: row.jkt,
     device: {
       ...(row.user_agent !== null && { userAgent: row.user_agent }),
       ...(row.ip !== null && { ip: row.ip }),
       ...(row.label !== null && { label: row.label }),
     },
-    revokedAt: row.revoked_at === null ? null : Number(row.revoked_at),
-    revokedReason: row.revoked_reason as RevokedReason | null,
+    revokedAt: row.revoked_at,
+    revokedReason: row.revoked_reason,
   }
 }

@@ -1,0 +1,180 @@
+// How does each driver of PostgreSQL send one statement, and take it back when nobody waits for it any more?
+
+import { Buffer } from 'node:buffer'
+import { connect } from 'node:net'
+
+/** One statement for `pg`: rows come as lists, and each value as the text that the server sent. */
+export interface PgStatement {
+  text: string
+  values: (string | null)[]
+  rowMode: 'array'
+  types: { getTypeParser(): (value: any) => any }
+}
+
+/** What is used of `pg`'s Pool or Client. */
+export interface PgPool {
+  query(statement: PgStatement): Promise<{ rows: any[] }>
+}
+
+/** What is used of the `postgres` package's `sql`. */
+export interface PostgresJs {
+  unsafe(text: string, values: any[], options: { prepare: boolean }): PostgresJsQuery
+}
+
+interface PostgresJsQuery {
+  raw(): PromiseLike<any[]> & { cancel(): unknown }
+}
+
+/** One statement on its way. */
+interface Sent {
+  /** The first column of each row. */
+  texts: Promise<(string | null)[]>
+  /** Nobody waits for it any more: it is not sent, or cancelled, where the driver can do so. */
+  cancel(): void
+}
+
+/**
+ * Sends one statement. Parameters are texts, and the answer is one column of text: types, parsers and transforms that
+ * the owner of the client has set up change neither.
+ */
+export type Send = (text: string, values: (string | null)[]) => Sent
+
+/** How statements go through this client. */
+export function createSend(client: PgPool | PostgresJs): Send {
+  if ('unsafe' in client) return (text, values) => sendPostgresJs(client, text, values)
+  if (isPool(client)) {
+    keepProcess(client)
+    return (text, values) => sendPool(client, text, values)
+  }
+  // A pool that somebody has wrapped sends by itself.
+  return 'escapeIdentifier' in client
+    ? createClientSend(client)
+    : (text, values) => ({ texts: client.query(toStatement(text, values)).then(firstColumn), cancel() {} })
+}
+
+const toStatement = (text: string, values: (string | null)[]): PgStatement => ({
+  text,
+  values,
+  rowMode: 'array',
+  types: { getTypeParser: () => (value) => value },
+})
+
+const firstColumn = ({ rows }: { rows: any[] }): (string | null)[] => rows.map((row) => row?.[0])
+
+function sendPostgresJs(client: PostgresJs, text: string, values: (string | null)[]): Sent {
+  // Prepared where the owner lets the driver prepare; else the driver asks for the types first, a round trip more.
+  const query = client.unsafe(text, values, { prepare: values.length > 0 }).raw()
+  return {
+    texts: Promise.resolve(query).then((rows) => Array.from(rows, (row) => row?.[0] && String(row[0]))),
+    cancel() {
+      Promise.resolve(query.cancel()).catch(() => {})
+    },
+  }
+}
+
+/** A connection that a pool lends. */
+interface PoolClient extends PgPool {
+  on(event: 'error', listener: () => void): unknown
+  removeListener(event: 'error', listener: () => void): unknown
+  release(destroy?: boolean): void
+  host?: string
+  port?: number
+  processID?: number | null
+  secretKey?: number | null
+}
+
+interface Pool extends PgPool {
+  connect(): Promise<PoolClient>
+  on(event: 'error', listener: () => void): unknown
+}
+
+const isPool = (client: PgPool): client is Pool => 'totalCount' in client && 'connect' in client
+
+const keptPools = new WeakSet<PgPool>()
+
+/** The pool replaces a connection that breaks while nobody uses it. Without a listener, Node would end the process. */
+function keepProcess(pool: Pool): void {
+  if (keptPools.has(pool)) return
+  keptPools.add(pool)
+  pool.on('error', () => {})
+}
+
+/** As `pool.query` does it, but for a connection that is known, so that its statement can be cancelled. */
+function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
+  let client: PoolClient | undefined
+  let isCancelled = false
+  const ignore = () => {}
+
+  function release(destroy: boolean): void {
+    client!.removeListener('error', ignore)
+    client!.release(destroy)
+    client = undefined
+  }
+
+  async function run(): Promise<(string | null)[]> {
+    const lent = await pool.connect()
+    if (isCancelled) {
+      lent.release()
+      return []
+    }
+    client = lent
+    // The statement itself tells that the connection broke.
+    lent.on('error', ignore)
+    let isBroken = false
+    try {
+      return firstColumn(await lent.query(toStatement(text, values)))
+    } catch (error) {
+      // An error that the server tells leaves the connection as good as it was.
+      isBroken = sqlState(error) === ''
+      throw error
+    } finally {
+      if (!isCancelled) release(isBroken)
+    }
+  }
+
+  return {
+    texts: run(),
+    cancel() {
+      isCancelled = true
+      // The connection goes: a cancel that comes too late must not meet the next statement on it.
+      if (client !== undefined) requestCancel(client).then(() => release(true))
+    },
+  }
+}
+
+/** What asks a server to cancel: a connection of its own, with the key of the one that hangs. */
+function requestCancel({ host, port, processID, secretKey }: PoolClient): Promise<void> {
+  if (!host || !port || typeof processID !== 'number' || typeof secretKey !== 'number') return Promise.resolve()
+  const request = Buffer.alloc(16)
+  // https://www.postgresql.org/docs/current/protocol-message-formats.html: CancelRequest
+  for (const [index, value] of [16, 80_877_102, processID, secretKey].entries()) request.writeInt32BE(value, 4 * index)
+  return new Promise((resolve) => {
+    const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
+    // The server closes the connection once it has passed the request on.
+    socket.on('error', () => {}).on('close', () => resolve())
+    socket.setTimeout(1000, () => socket.destroy())
+    socket.resume().write(request)
+  })
+}
+
+/** A single connection takes one statement at a time. */
+function createClientSend(client: PgPool): Send {
+  let last: Promise<unknown> = Promise.resolve()
+  return (text, values) => {
+    let isCancelled = false
+    const texts = last.then(async () => (isCancelled ? [] : firstColumn(await client.query(toStatement(text, values)))))
+    last = texts.catch(() => {})
+    return {
+      texts,
+      cancel() {
+        isCancelled = true
+      },
+    }
+  }
+}
+
+/** The code of an error that the server told, or nothing. */
+export function sqlState(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : ''
+}

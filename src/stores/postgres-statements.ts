@@ -1,0 +1,181 @@
+// Which statements does the PostgreSQL store send?
+//
+// Each parameter is a text, each row of an answer one JSON text: nothing depends on how the driver is set up.
+// A statement that changes rows begins its answer with the engine's clock (`gate`), refuses itself after its deadline, and
+// never waits for a row: what another transaction has locked it names as `busy` (SKIP LOCKED). So nothing waits in a
+// circle, and nothing holds a connection while it waits.
+
+import { schemaVersions } from './schema.ts'
+
+const columns = {
+  id: 'uuid PRIMARY KEY',
+  subject: 'text NOT NULL',
+  client_id: 'text NOT NULL',
+  scope: 'text NOT NULL',
+  claims: 'text NOT NULL',
+  generation: 'int8 NOT NULL',
+  secret: 'bytea NOT NULL',
+  parent_salt: 'bytea',
+  parent_key: 'bytea',
+  burst_at: 'int8 NOT NULL',
+  burst_generation: 'int8 NOT NULL',
+  prev_burst_generation: 'int8 NOT NULL',
+  rotated_at: 'int8 NOT NULL',
+  created_at: 'int8 NOT NULL',
+  auth_time: 'int8 NOT NULL',
+  amr: 'text NOT NULL',
+  idle_expires_at: 'int8 NOT NULL',
+  /** What pruning looks for. It moves once an hour at most, so that nearly every refresh changes no index (HOT). */
+  idle_hour: 'int4 NOT NULL',
+  expires_at: 'int8 NOT NULL',
+  jkt: 'text',
+  user_agent: 'text',
+  ip: 'text',
+  label: 'text',
+  revoked_at: 'int8',
+  revoked_reason: 'text',
+  /** When the end was told last to those who follow `revokedSince`: `revoked_at`, or when the session was ended again. */
+  announced_at: 'int8',
+}
+
+const names = Object.keys(columns)
+const typeOf = (definition: string) => definition.split(' ')[0]!
+const hour = 3_600_000
+
+/** An end that is asked for again is announced again, once in so many milliseconds. */
+const announceEvery = 1000
+
+/** The row of `s` as JSON. */
+const row = `json_build_object(${Object.entries(columns)
+  .map(
+    ([name, definition]) => `'${name}', ${typeOf(definition) === 'bytea' ? `encode(s.${name}, 'hex')` : `s.${name}`}`,
+  )
+  .join(', ')})`
+
+const engineNow = '(extract(epoch FROM clock_timestamp()) * 1000)::int8'
+
+/** The statements on the tables of one prefix. */
+export function createStatements(prefix: string) {
+  const session = `${prefix}_session`
+  /** The clock is told after every wait for the table. No row: the tables are a newer version's. */
+  const gate = `gate AS MATERIALIZED (
+    SELECT ${engineNow} AS now FROM ${prefix}_schema
+    WHERE module = 'session' AND usable_from <= ${schemaVersions.session})`
+  const answer = `SELECT json_build_object('now', now)::text FROM gate`
+
+  const live = `s.generation <= step.generation AND s.revoked_at IS NULL
+    AND s.idle_expires_at > step.now AND s.expires_at > step.now`
+
+  /** `$1` the deadline, `$2` whose, `$3` the instant, `$4` the reason. */
+  const end = (which: string) => {
+    const due = `${which} AND gate.now <= $1::text::int8
+      AND (s.revoked_at IS NULL OR s.announced_at < $3::text::int8 - ${announceEvery})`
+    return `
+      WITH ${gate}, due AS MATERIALIZED (
+        SELECT s.id FROM ${session} s, gate WHERE ${due}
+      ), locked AS MATERIALIZED (
+        SELECT s.id, s.revoked_at IS NULL AS is_live FROM ${session} s, gate WHERE ${due} FOR UPDATE OF s SKIP LOCKED
+      ), ended AS (
+        UPDATE ${session} s SET
+          revoked_at = coalesce(s.revoked_at, $3::text::int8), revoked_reason = coalesce(s.revoked_reason, $4::text),
+          announced_at = greatest(s.announced_at, $3::text::int8)
+        FROM locked WHERE s.id = locked.id
+        RETURNING s.id, locked.is_live, ${row} AS row
+      )
+      ${answer}
+      UNION ALL SELECT json_build_object('row', row)::text FROM ended WHERE is_live
+      UNION ALL SELECT json_build_object('busy', id)::text FROM due WHERE id NOT IN (SELECT id FROM ended)`
+  }
+
+  /** `$1` the instant, `$2` how many at most. Rows that somebody else has locked are passed over. */
+  const prune = (condition: string) => `
+    WITH ${gate}, gone AS (
+      DELETE FROM ${session} WHERE id IN (
+        SELECT s.id FROM ${session} s, gate WHERE ${condition} LIMIT $2::text::int8 FOR UPDATE OF s SKIP LOCKED)
+      RETURNING 1
+    )
+    ${answer} UNION ALL SELECT count(*)::text FROM gone`
+
+  return {
+    tables: [
+      `CREATE TABLE IF NOT EXISTS ${session} (
+        ${Object.entries(columns)
+          .map(([name, definition]) => `${name} ${definition}`)
+          .join(', ')}
+      ) WITH (fillfactor = 80)`,
+      `CREATE INDEX IF NOT EXISTS ${session}_subject ON ${session} (subject)`,
+      `CREATE INDEX IF NOT EXISTS ${session}_idle ON ${session} (idle_hour)`,
+      `CREATE INDEX IF NOT EXISTS ${session}_revoked ON ${session} (revoked_at) WHERE revoked_at IS NOT NULL`,
+      `CREATE INDEX IF NOT EXISTS ${session}_announced ON ${session} (announced_at) WHERE announced_at IS NOT NULL`,
+    ],
+
+    /** `$1` the deadline, `$2` the row as JSON. */
+    create: `
+      WITH ${gate}, added AS (
+        INSERT INTO ${session} (${names.join(', ')})
+        SELECT ${names.map((name) => `r.${name}`).join(', ')} FROM gate, json_to_record($2::text::json) AS r (
+          ${Object.entries(columns)
+            .map(([name, definition]) => `${name} ${typeOf(definition)}`)
+            .join(', ')})
+        WHERE gate.now <= $1::text::int8
+      )
+      ${answer}`,
+
+    find: `SELECT ${row}::text FROM ${session} s WHERE s.id = $1::text::uuid`,
+
+    /** All refreshes that are in flight together; what is checked is checked on the locked row. `$1` a list as JSON. */
+    advance: `
+      WITH ${gate}, step AS MATERIALIZED (
+        SELECT r.* FROM gate, json_to_recordset($1::text::json) AS r (
+          id uuid, generation int8, salt bytea, key bytea, now int8, idle_expires_at int8, reuse_interval int8, ip text,
+          deadline int8)
+        WHERE gate.now <= r.deadline
+      ), due AS MATERIALIZED (
+        SELECT s.id FROM ${session} s JOIN step ON step.id = s.id WHERE ${live}
+      ), locked AS MATERIALIZED (
+        SELECT s.id, s.generation AS was FROM ${session} s JOIN step ON step.id = s.id WHERE ${live}
+        FOR UPDATE OF s SKIP LOCKED
+      ), advanced AS (
+        UPDATE ${session} s SET
+          generation = step.generation + 1, parent_salt = step.salt, parent_key = step.key,
+          idle_expires_at = least(step.idle_expires_at, s.expires_at),
+          idle_hour = least(step.idle_expires_at, s.expires_at) / ${hour},
+          ip = coalesce(step.ip, s.ip), rotated_at = step.now,
+          burst_at = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_at ELSE step.now END,
+          burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_generation
+            ELSE s.generation - 1 END,
+          prev_burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.prev_burst_generation
+            WHEN step.now - s.rotated_at < step.reuse_interval THEN s.burst_generation ELSE s.generation - 1 END
+        FROM locked JOIN step ON step.id = locked.id
+        WHERE s.id = locked.id
+        RETURNING s.id, locked.was < step.generation AS healed, ${row} AS row
+      )
+      ${answer}
+      UNION ALL SELECT json_build_object('row', row, 'healed', healed)::text FROM advanced
+      UNION ALL SELECT json_build_object('busy', id)::text FROM due WHERE id NOT IN (SELECT id FROM advanced)`,
+
+    revoke: end('s.id = $2::text::uuid'),
+    revokeSubject: end('s.subject = $2::text AND s.id IS DISTINCT FROM $5::text::uuid'),
+
+    list: `
+      SELECT ${row}::text FROM ${session} s
+      WHERE s.subject = $1::text AND s.revoked_at IS NULL
+        AND s.idle_expires_at > $2::text::int8 AND s.expires_at > $2::text::int8
+      ORDER BY s.created_at DESC LIMIT $3::text::int8`,
+
+    revokedSince: `
+      SELECT json_build_object('id', id, 'revokedAt', revoked_at)::text FROM ${session}
+      WHERE announced_at >= $1::text::int8`,
+
+    // The hour is what the index knows; the instant decides.
+    pruneExpired: prune(`s.idle_hour <= $1::text::int8 / ${hour} AND s.idle_expires_at < $1::text::int8`),
+    pruneRevoked: prune('s.revoked_at < $1::text::int8'),
+
+    // A write, for a server that is full or became a replica. Where the row is locked, another instance is writing it.
+    check: `
+      UPDATE ${prefix}_schema SET checked_at = clock_timestamp() WHERE module IN (
+        SELECT module FROM ${prefix}_schema WHERE module = 'session' FOR UPDATE SKIP LOCKED)`,
+
+    now: `SELECT ${engineNow}::text`,
+  }
+}
