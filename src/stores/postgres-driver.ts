@@ -65,7 +65,8 @@ function sendPostgresJs(client: PostgresJs, text: string, values: (string | null
   // Prepared where the owner lets the driver prepare; else the driver asks for the types first, a round trip more.
   const query = client.unsafe(text, values, { prepare: values.length > 0 }).raw()
   return {
-    texts: Promise.resolve(query).then((rows) => Array.from(rows, (row) => row?.[0] && String(row[0]))),
+    // After a connection that broke between rows, the driver begins its next list with holes.
+    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(([bytes]) => bytes && String(bytes))),
     cancel() {
       Promise.resolve(query.cancel()).catch(() => {})
     },
