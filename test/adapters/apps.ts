@@ -99,7 +99,8 @@ export function overFetch(app: (request: Request, ip?: string) => Promise<Respon
     const gone = new AbortController()
     res.once('close', () => gone.abort())
     const hasBody = req.method !== 'GET' && req.method !== 'HEAD'
-    const request = new Request(`http://${req.headers.host}${req.url}`, {
+    const url = req.url!.startsWith('/') ? `http://${req.headers.host}${req.url}` : req.url!
+    const request = new Request(url, {
       method: req.method!,
       headers,
       signal: gone.signal,

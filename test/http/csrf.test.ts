@@ -178,6 +178,44 @@ describe('the matrix site × route × origin', () => {
     }
   })
 
+  test('pages that are not http are let in where they are listed, to the letter', async (t) => {
+    const pages = [
+      'https://localhost',
+      'http://tauri.localhost',
+      'https://tauri.localhost',
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'app://bundle',
+      'app://bundle:8080',
+      'chrome-extension://abcdefghijklmnopabcdefghijklmnop',
+      'moz-extension://8b0f6d8c-7c0a-4b6e-9d7d-2f1f6d4c9e11',
+      'safari-web-extension://8B0F6D8C-7C0A-4B6E-9D7D-2F1F6D4C9E11',
+    ]
+    const served = await serve(t, {}, { origins: pages, cookie: { sameSite: 'none' } })
+    const other = await serve(t)
+    const login = (origin: string, page: string, site: string, transport: string) =>
+      call(origin, 'POST /auth/login', {
+        json: { name: 'ada', password, transport },
+        headers: { origin: page, 'sec-fetch-site': site },
+      })
+    for (const page of pages) {
+      for (const site of ['cross-site', 'none']) {
+        for (const transport of ['body', 'cookie']) {
+          const answer = await login(served.origin, page, site, transport)
+          assert.equal(answer.status, 200, page)
+          assert.equal(answer.headers['access-control-allow-origin'], page)
+          assertRefused(await login(other.origin, page, site, transport), 403, 'ERR_ORIGIN_REFUSED')
+          for (const near of [`${page}x`, `${page}/`, page.replace('://', '://x.'), page.replace(':', 'x:')]) {
+            assertRefused(await login(served.origin, near, site, transport), 403, 'ERR_ORIGIN_REFUSED')
+          }
+        }
+      }
+      const headers = { origin: page, 'access-control-request-method': 'POST' }
+      assert.equal((await call(served.origin, 'OPTIONS /auth/refresh', { headers })).status, 204)
+    }
+  })
+
   test('the own origin is scheme, host and port: none of its neighbours is taken for it', async () => {
     const { port } = served
     const neighbours = [
@@ -384,7 +422,24 @@ describe('CORS', () => {
       'https://*.test',
       'HTTPS://app.test',
     ]
-    for (const origin of [...wrong, 'https://app.test:443', '', 'https://ada@app.test', 'file:///x']) {
+    const foreign = [
+      'file://',
+      'capacitor://',
+      'capacitor:localhost',
+      'app://bundle/',
+      'app://ada@bundle',
+      'APP://bundle',
+    ]
+    const spelled = [
+      'app://bundle?x',
+      'app://bundle#x',
+      'chrome-extension://*',
+      'data:x',
+      'about:blank',
+      'blob:https://a.test',
+    ]
+    const others = ['https://app.test:443', '', 'https://ada@app.test', 'file:///x']
+    for (const origin of [...wrong, ...foreign, ...spelled, ...others]) {
       assert.throws(() => createFetchAuth(auth, { origins: [origin] }), { code: 'ERR_OPTION_INVALID' }, origin)
     }
   })
