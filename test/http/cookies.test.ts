@@ -223,6 +223,56 @@ describe('the cookie', () => {
   })
 })
 
+describe('two apps in one browser', () => {
+  /** One browser's cookies of one host: of every port and, with `Path=/`, of every path. */
+  function openBrowser(headers: Record<string, string> = {}) {
+    const jar = new Map<string, string>()
+    return async (origin: string, path: string, json?: object) => {
+      const cookie = [...jar].map((pair) => pair.join('=')).join('; ')
+      const sent = { ...ownPage, ...headers, ...(cookie && { cookie }) }
+      const answer = await call(origin, `POST ${path}`, { headers: sent, ...(json && { json }) })
+      if (answer.setCookie) {
+        const { name, value } = readSetCookie(answer)
+        if (value === '') jar.delete(name)
+        else jar.set(name, value)
+      }
+      return answer
+    }
+  }
+  const person = { name: 'ada', password }
+
+  test('on two ports of this machine: neither signs the other out', async (t) => {
+    const [one, two] = [await serve(t), await serve(t, { secret: 'the secret of another app, long enough for it' })]
+    const post = openBrowser()
+    for (const { origin } of [one, two]) assert.equal((await post(origin, '/auth/login', person)).status, 200)
+    for (const { origin } of [one, two, one, two]) assert.equal((await post(origin, '/auth/refresh')).status, 200)
+    assert.equal((await post(one.origin, '/auth/logout')).status, 204)
+    assert.equal((await post(one.origin, '/auth/refresh')).status, 401)
+    assert.equal((await post(two.origin, '/auth/refresh')).status, 200)
+  })
+
+  test('on one origin, under two base paths: neither signs the other out', async (t) => {
+    const [one, two] = [
+      await serve(t, {}, { basePath: '/shop/auth' }),
+      await serve(t, { secret: 'the secret of another app, long enough for it' }, { basePath: '/blog/auth' }),
+    ]
+    const post = openBrowser({ host: 'app.test' })
+    const first = await post(one.origin, '/shop/auth/login', person)
+    assert.equal(readSetCookie(first).name, '__Host-daypass-shop-auth')
+    assert.equal((await post(two.origin, '/blog/auth/login', person)).status, 200)
+    for (let turn = 0; turn < 2; turn++) {
+      assert.equal((await post(one.origin, '/shop/auth/refresh')).status, 200)
+      assert.equal((await post(two.origin, '/blog/auth/refresh')).status, 200)
+    }
+  })
+
+  test('a name that is given is taken as it is, under development too', async (t) => {
+    const { origin } = await serve(t, {}, { cookie: { name: 'shop' }, basePath: '/shop/auth' })
+    const login = await openBrowser()(origin, '/shop/auth/login', person)
+    assert.equal(readSetCookie(login).name, 'shop')
+  })
+})
+
 describe('behind a proxy that ends TLS', () => {
   const trusted = { trustedProxies: ['127.0.0.0/8', '10.0.0.0/8', '2001:db8:1::/48'] }
   const stranger = { trustedProxies: ['10.0.0.0/8'] }
