@@ -12,6 +12,7 @@ import type { AccessToken } from '../verify/index.ts'
 
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 export type { HttpOptions, ServerTypes, SignIn, SignInRequest, Transport } from '../http/handler.ts'
+export type { NodeRequestLike, NodeResponseLike } from '../http/node.ts'
 
 /** Options of the Node door. */
 export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown>

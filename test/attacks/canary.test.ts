@@ -102,6 +102,11 @@ test('the standalone server: no secret of anybody’s is in its log, refusals, m
 
   // What does not: wrong, foreign, garbled, stolen.
   const wrong = keep('a wrong password', canary('wrong'))
+  // First, while the access token is good on a slow machine too.
+  await send('POST /auth/password', {
+    json: { current: wrong, next: password },
+    headers: bearer(next.json.accessToken),
+  })
   await send('POST /auth/login', { json: { ...body, password: wrong } })
   await send('POST /auth/register', { json: { ...body, password: wrong } })
   await send('POST /auth/login', { json: { ...body, password: [password] } })
@@ -109,10 +114,6 @@ test('the standalone server: no secret of anybody’s is in its log, refusals, m
   await send('POST /auth/login', { body: `password=${password}`, headers: { 'content-type': 'text/plain' } })
   await send('POST /auth/login', { json: { ...body, transport: password } })
   await send('POST /admin/sessions', { json: { subject: 'bob' }, headers: bearer(`${apiKey}x`) })
-  await send('POST /auth/password', {
-    json: { current: wrong, next: password },
-    headers: bearer(next.json.accessToken),
-  })
   await refresh(`${next.json.refreshToken.slice(0, -8)}AAAAAAAA`)
   await refresh(next.json.accessToken)
   await refresh([next.json.refreshToken])
@@ -121,7 +122,7 @@ test('the standalone server: no secret of anybody’s is in its log, refusals, m
   await send('POST /auth/refresh', { headers: { ...ownPage, cookie: `${cookie}; ${cookie}` } })
   await send('GET /auth/me', { headers: bearer(next.json.refreshToken) })
   await send('GET /auth/me', { headers: bearer(`${next.json.accessToken.slice(0, -8)}AAAAAAAA`) })
-  assert.deepEqual(statuses.splice(0), [401, 401, 400, 400, 415, 400, 401, 400, 401, 401, 400, 400, 403, 400, 401, 401])
+  assert.deepEqual(statuses.splice(0), [400, 401, 401, 400, 400, 415, 400, 401, 401, 401, 400, 400, 403, 400, 401, 401])
   // A secret in the address is the caller's own fault, and still is not written down.
   assert.equal((await send(`GET /auth/me?access_token=${next.json.accessToken}`)).status, 401)
   assert.equal((await send(`POST /auth/${next.json.refreshToken}`)).status, 404)
