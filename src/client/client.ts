@@ -7,7 +7,7 @@ import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
 import { hint } from './hints.ts'
 import { createLock } from './lock.ts'
-import { originOf } from './origin.ts'
+import { hrefOf, originOf } from './origin.ts'
 import { createWebStorage, type Memory } from './storage.ts'
 import { joinTabs, type TabMessage } from './tabs.ts'
 import type {
@@ -19,12 +19,14 @@ import type {
   SessionStatus,
   UserOf,
 } from './types.ts'
-import { abortAfter, backOff, later, orAbort } from './wait.ts'
+import { abortAfter, backOff, createClock, later, maybe, orAbort } from './wait.ts'
 
 /** What belongs to one session: what was begun in its name fails when it aborts. */
 interface Fence extends AbortController {
   /** The refresh that all calls of this session share. */
   flight?: Promise<void> | undefined
+  /** Whether it asks the server also where nobody is known to be signed in. */
+  isForced?: boolean | undefined
 }
 
 /**
@@ -47,7 +49,7 @@ export function createClient<Server = unknown>(
   options: ClientOptions,
 ): DaypassClient<ClaimsOf<Server>, CredentialsOf<Server>, UserOf<Server>>
 export function createClient(options: ClientOptions): DaypassClient {
-  const inPage = globalThis.document
+  const inPage = maybe(() => document)
   const {
     baseUrl,
     transport = inPage ? 'cookie' : 'body',
@@ -57,32 +59,67 @@ export function createClient(options: ClientOptions): DaypassClient {
     origins = [baseUrl],
     refreshTimeout: timeout = 10_000,
     debug,
-    clock = () => performance.now(),
+    clock = createClock(),
     sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
     random = (size) => crypto.getRandomValues(new Uint8Array(size)),
   } = options
   const isBody = transport === 'body'
-  const isShared = inPage && !isBody && !options.storage
+  const isShared = !!inPage && !isBody && !options.storage
   const { storage = isShared ? createWebStorage() : new Map<string, string>(), tabs = isShared } = options
   const send: typeof fetch = (...call) => (options.fetch ?? fetch)(...call)
+  const urlOf = (path: string) => {
+    const url = path.includes('://') ? path : baseUrl.replace(/\/+$/, '') + path
+    return hrefOf(url) ?? url
+  }
 
-  const name = `daypass:${baseUrl}${refreshPath}`
+  // The same for each spelling of the same server.
+  const name = `daypass:${urlOf(refreshPath)}`
   const lock = createLock(timeout, tabs && name)
   const tell = joinTabs(tabs && name, hear)
-  // A text that is not ours to read counts as none.
-  const recall = async (): Promise<Memory> => Object(await new Response(await storage.get(name)).json().catch(() => {}))
-  const remember = (memory: Memory) => storage.set(name, JSON.stringify(memory))
+
+  // When things happened, so that all tabs agree on what was last. Milliseconds since the epoch, but each later than all
+  // that this tab knows of, whatever the clock says.
+
+  let latest = 0
+  const stamp = () => (latest = Math.max(Date.now(), latest + 1))
+  const learn = ({ at = 0, out = 0 }: TabMessage | Memory) => {
+    latest = Math.max(latest, at, out)
+  }
+
+  // What is remembered.
+
+  /** What was last read or written: it stands in for a storage that was cleared, or is locked for now. */
+  let known: Memory = {}
+  /** Bounds the wait for a storage that never answers. */
+  const within = (given: unknown) => (given instanceof Promise ? orAbort(given, abortAfter(timeout)) : given)
+  async function recall(): Promise<Memory> {
+    const text = await within(storage.get(name))
+    // A text that is not ours to read counts as none.
+    known = (text && maybe(() => Object(JSON.parse(text as string)))) || known
+    learn(known)
+    return known
+  }
+  const remember = async (memory: Memory) => {
+    await within(storage.set(name, JSON.stringify(memory)))
+    known = memory
+  }
 
   // What is known of the session. The access token is here and nowhere else.
 
   let snapshot: SessionSnapshot = { status: 'unknown' }
   const listeners = new Set<() => void>()
-  /** The access token, unless a server refused it. */
   let token: string | undefined
+  /** The last access token that a server refused: one refusal is no verdict on it, but it is to be renewed. */
+  let refused: string | undefined
+  /** The session, whatever is shown of it. */
+  let current: Access['session'] | true
+  /** When it began, and when this tab last knew of a session's end. */
+  let began = 0
+  let ended = -1
   /** Aborts when the session is over or another one begins: its calls fail, and what comes late for it is dropped. */
   let fence: Fence = new AbortController()
-  /** Aborts the one request about tokens that is under way. */
-  let request = new AbortController()
+  /** Aborts the one refresh that is under way. */
+  let asking = new AbortController()
   /** How often the server failed to answer since it last did, the last failure, and until when to leave it alone. */
   let failures = 0
   let failure: ClientErrorDetails
@@ -93,7 +130,9 @@ export function createClient(options: ClientOptions): DaypassClient {
   /** Milliseconds for which the access token is still good; 0 = there is none, or a dead one. */
   const left = () => (token ? until(snapshot.expiresAt!) : 0)
   /** Milliseconds until it is to be renewed: somewhat ahead of its end, so that no call has to wait. */
-  const due = () => Math.max(left() && left() - Math.min(10_000, snapshot.expiresIn! * 100), until(notBefore))
+  const due = () =>
+    Math.max(token === refused ? 0 : left() - Math.min(10_000, snapshot.expiresIn! * 100), until(notBefore))
+  const isGood = () => token !== refused && left() > 0
 
   function show(status: SessionStatus, reason?: string) {
     snapshot = { ...snapshot, status, reason }
@@ -102,32 +141,45 @@ export function createClient(options: ClientOptions): DaypassClient {
     for (const listener of listeners) queueMicrotask(listener)
   }
 
-  /** What this tab or another one got. A mere refresh does not bring a signed-out tab back. */
-  function hear({ access, begins, reason }: TabMessage) {
-    if (!access) end(reason!)
-    else if (begins || snapshot.status !== 'signed-out') begin(access)
+  /** What this tab or another one got. */
+  function hear(message: TabMessage) {
+    const { access, at = 0, out = 0, reason } = message
+    learn(message)
+    if (access) {
+      if (at <= ended || at < began) return
+      began = at
+      begin(access)
+    } else if (reason) {
+      ended = Math.max(ended, out)
+      if (out >= began) end(reason)
+    }
+    // No late answer to a refresh is to meddle with the new session's cookie, and nobody waits for it. Its key is kept.
+    else asking.abort()
   }
 
   /** Takes up what the server gave. Another session than before is another person for all we know. */
   function begin({ accessToken, expiresIn, session }: Access) {
-    if (session?.id !== snapshot.session?.id) drop('sign-in')
+    if (session?.id !== (current as typeof session)?.id) drop('sign-in')
+    current = session ?? true
     token = accessToken
     failures = 0
-    snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + expiresIn * 1000 }
+    notBefore = -Infinity
+    // No token is so short that it is renewed without a pause.
+    snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + Math.max(expiresIn, 1) * 1000 }
     show('signed-in')
   }
 
   /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
   function end(reason: string): undefined {
     drop(reason)
-    show('signed-out', reason)
+    if (snapshot.status !== 'signed-out' || snapshot.reason !== reason) show('signed-out', reason)
   }
 
   function drop(reason: string) {
-    if (reason !== 'sign-out' && !snapshot.expiresAt) return
-    token = undefined
+    if (reason !== 'sign-out' && !current) return
+    token = current = undefined
     snapshot = { status: 'unknown' }
-    request.abort()
+    asking.abort()
     fence.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
     fence = new AbortController()
   }
@@ -139,94 +191,158 @@ export function createClient(options: ClientOptions): DaypassClient {
   const longestRefresh = 15_000
 
   /** A question about tokens. A redirect fails it: credentials follow none. */
-  async function post(path: string, body: object, headers?: Record<string, string>, isNew?: boolean): Promise<Answer> {
-    request = abortAfter(timeout)
-    const url = path.includes('://') ? path : baseUrl.replace(/\/$/, '') + path
-    const answer = await orAbort(
-      send(url, {
-        credentials: isBody ? 'omit' : 'include',
-        method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
-        body: JSON.stringify(body),
-        redirect: 'manual',
-        // The page may close now.
-        keepalive: path === logoutPath,
-        signal: request.signal,
-      }).then((response) => read(response, isBody)),
-      request,
-    ).catch(failed)
+  async function post(
+    path: string,
+    body: object,
+    headers?: Record<string, string>,
+    request = abortAfter(timeout),
+    isNew?: boolean,
+  ): Promise<Answer> {
+    const url = urlOf(path)
+    const asked = async () =>
+      read(
+        await send(url, {
+          credentials: isBody ? 'omit' : 'include',
+          method: 'POST',
+          headers: { 'content-type': 'application/json', ...headers },
+          body: JSON.stringify(body),
+          redirect: 'manual',
+          // The page may close now.
+          keepalive: path === logoutPath,
+          signal: request.signal,
+        }),
+        isBody,
+      )
+    const answer = await orAbort(asked(), request).catch(failed)
     if (path !== logoutPath) hint(url, transport, answer, isNew)
     debug?.(path, answer.told.status!, answer.told.reason!)
     return answer
   }
 
   /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with ERR_SIGNED_OUT as the fence. */
-  function refresh(own: Fence, isForced?: boolean): Promise<void> {
-    /** The key of the refresh that was the last one when this one began. */
-    let seen: string | undefined
+  async function refresh(own: Fence, isForced?: boolean): Promise<void> {
+    const before = token
+    if (isForced && own.flight && !own.isForced) {
+      // That one may ask nobody.
+      await orAbort(own.flight, own)
+      if (token && token !== before) return
+    }
+    if (!own.flight) {
+      own.isForced = isForced
+      own.flight = ask(own, isForced).finally(() => {
+        own.flight = undefined
+      })
+    }
+    return orAbort(own.flight, own)
+  }
+
+  async function ask(own: Fence, isForced?: boolean): Promise<void> {
     const deadline = clock() + longestRefresh
     const before = token
-    // Over, or a newer token came by another way. (One that was refused meanwhile is no newer token.)
+    /** When a session begins that is found where none is remembered. */
+    const since = stamp()
+    // Over, or a newer token came by another way.
     const isSettled = () => own.signal.aborted || (token && token !== before)
+    /** The key of the refresh that was the last one when this one began. */
+    const { last: seen } = await recall().catch(() => known)
 
     /** One question to the server, its key written down before and its answer after. Returns what was no verdict. */
     async function attempt(): Promise<Answer | undefined> {
       const sent = await recall()
+      if (sent.untold) retell()
       // Another tab finished while this one waited for its turn: what it got is on its way here.
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
-      if (isBody ? !sent.token : !isForced && sent.out) return end('no-session')
+      const isOut = sent.out !== undefined
+      if (isBody ? !sent.token : !isForced && isOut) return end('no-session')
 
       // A visitor's first question is no renewal: there is nothing yet to renew.
       if (snapshot.expiresAt) show('refreshing')
-      const { token: refreshToken, last, key = random(16).join('.'), isNew } = sent
-      await remember({ token: refreshToken, last, key, isNew })
+      const { token: refreshToken, last, key = random(16).join('.'), at = isOut ? since : 0, isNew } = sent
+      await remember({ ...sent, key })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
-      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, isNew)
-      const { access, refreshToken: child } = answer
-      if (!access && !answer.isOver) return answer
+      asking = abortAfter(timeout)
+      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, asking, isNew)
+      const { access, refreshToken: child, isOver } = answer
+      if (!access && !isOver) return answer
 
       const now = await recall()
-      if (now.out) return end('sign-out')
+      if (own.signal.aborted) return
+      const session = access?.session?.id
+      if (now.out! >= at || sent.untold?.includes(session!)) return end('sign-out')
+      // Whoever is there now is nobody that was signed out namelessly.
+      const untold = now.untold?.filter(Boolean)
       // Another's newer state is not ours to overwrite. Which token the jar held is not to be seen; whose key was sent is.
-      if (isBody ? [refreshToken, child].includes(now.token) : now.key === key)
-        await remember(access ? { token: child, last: key, key: now.key === key ? undefined : now.key } : { out: true })
-      else if (isBody || !access) return answer
-      if (!isSettled()) tell({ access, begins: isForced, reason: answer.told.reason })
+      if (isBody ? [refreshToken, child].includes(now.token) : now.key === key) {
+        const next = now.key === key ? undefined : now.key
+        await remember(access ? { token: child, last: key, key: next, at, session, untold } : { out: at, untold })
+      } else if (isBody || !access) return answer
+      if (!isSettled()) tell(access ? { access, at } : { out: at, reason: answer.told.reason })
     }
 
-    async function run() {
-      seen = (await recall()).last
-      for (let tries = 0; !isSettled(); tries++) {
-        const wait = until(notBefore)
-        // A call whose token is still good does not wait for a second try; a later call makes it.
-        const isEnough = tries && (failures >= mostTries || (!isForced && left()))
-        if (isEnough || clock() + wait > deadline) {
-          show(left() ? 'signed-in' : 'offline', failure.reason)
-          throw new DaypassClientError('ERR_OFFLINE', failure)
-        }
-        if (wait) await sleep(wait)
-        const answer = await lock(attempt).catch(failed)
-        if (!answer) return
-        failures++
-        failure = answer.told
-        const pause = backOff(failures, 300, 3000, random(1)[0]! / 256, failure.retryAfter! * 1000 || 0)
-        failure.retryAfter = pause / 1000
-        notBefore = clock() + pause
+    for (let tries = 0; !isSettled(); tries++) {
+      const wait = until(notBefore)
+      // A call whose token is still good does not wait for a second try; a later call makes it.
+      const isEnough = tries && (failures >= mostTries || (!isForced && isGood()))
+      if (isEnough || clock() + wait > deadline) {
+        show(isGood() ? 'signed-in' : 'offline', failure.reason)
+        throw new DaypassClientError('ERR_OFFLINE', failure)
       }
+      if (wait) await sleep(wait)
+      const answer = await lock(attempt).catch(failed)
+      if (!answer) return
+      failures++
+      failure = answer.told
+      const chance = maybe(() => random(1)[0]! / 256) ?? 0
+      const pause = backOff(failures, 300, 3000, chance, failure.retryAfter! * 1000 || 0)
+      failure.retryAfter = pause / 1000
+      notBefore = clock() + pause
     }
+  }
 
-    own.flight ??= run().finally(() => {
-      own.flight = undefined
-    })
-    return orAbort(own.flight, own)
+  // How the server learns of sign-outs, also of those it did not hear of at once.
+
+  /** What names a remembered session in a sign-out. */
+  const handleOf = (memory: Memory) => (isBody ? memory.token : (memory.session ?? ''))
+
+  /**
+   * In one's turn: tells the server of these sign-outs, but for those it is being told of, and remembers which it did not
+   * hear of. Returns such an answer.
+   */
+  async function leave(
+    handles: Iterable<string>,
+    told: Record<string, Promise<Answer>> = {},
+  ): Promise<Answer | undefined> {
+    const untold = new Set(handles)
+    let unheard: Answer | undefined
+    const leaveOne = async (handle: string) => {
+      // By its id, lest a session that began meanwhile by other means is ended.
+      const body = isBody ? { refreshToken: handle } : { session: handle || undefined }
+      const answer = await (told[handle] ?? post(logoutPath, body))
+      if (answer.ok || answer.isOver) untold.delete(handle)
+      else unheard = answer
+    }
+    await Promise.all([...untold].map(leaveOne))
+    const now = await recall().catch(() => known)
+    if (now.untold || untold.size) await remember({ ...now, untold: toList(untold) }).catch(() => {})
+    return unheard
+  }
+  const toList = (untold: Set<string>) => (untold.size ? [...untold].slice(-9) : undefined)
+
+  let isRetold = false
+  /** Once a start. */
+  function retell() {
+    if (!isRetold) lock(async () => leave((await recall().catch(() => known)).untold ?? []))
+    isRetold = true
   }
 
   /** A token good for a call in the session of `own`; undefined with nobody signed in. */
-  async function tokenFor(own: Fence, isForced?: boolean): Promise<string | undefined> {
+  async function tokenFor(own: Fence, isForced?: boolean, isRefused?: boolean): Promise<string | undefined> {
+    // Nothing was stored: it may be found later, by an app that had to unlock its storage first.
+    const mayAsk = snapshot.status !== 'signed-out' || (isBody && snapshot.reason === 'no-session')
+    if (isForced || isRefused || (!left() && mayAsk)) await refresh(own, isForced)
     // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
-    if (!isForced && left() && !due()) await orAbort(refresh(own), abortAfter(left() / 2)).catch(() => {})
-    if (isForced || (!left() && snapshot.status !== 'signed-out')) await refresh(own, isForced)
+    else if (left() && !due()) await orAbort(refresh(own), abortAfter(Math.min(left() / 2, 3000))).catch(() => {})
     own.signal.throwIfAborted()
     return token
   }
@@ -234,16 +350,31 @@ export function createClient(options: ClientOptions): DaypassClient {
   // The one timer: as long as somebody subscribes and looks, the token is renewed without being asked for.
 
   let timer: ReturnType<typeof setTimeout> | undefined
-  /** Sets the timer anew, for every change and every event of the page; timers may be late by hours. */
+  /** Sets the timer anew, for every change and every event of the page. */
   function plan(event?: unknown) {
     clearTimeout(timer)
-    if (!listeners.size || globalThis.document?.hidden) return
+    if (!listeners.size || inPage?.hidden) return
     // A server that fails is asked less and less often, but at once when somebody comes, or the network.
-    const wait = event ? Math.min(1e9, due()) : Math.max(100, Math.min(1e9, due() * (failures || 1)))
-    // A timer may be early, too: by its rounding, or because no timer is that long.
-    timer = later(wait, () => (due() ? plan() : tokenFor(fence).catch(() => {})))
+    const at = clock() + (event ? due() : Math.max(100, due() * (failures || 1)))
+    // Timers may be early by their rounding, and late by hours: they stand still while a machine sleeps.
+    const look = () => {
+      timer = later(Math.min(until(at), 60_000), () => (until(at) ? look() : tokenFor(fence).catch(() => {})))
+    }
+    look()
   }
-  for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) globalThis.addEventListener?.(type, plan)
+
+  function wake(event: Partial<PageTransitionEvent>) {
+    // Back from the browser's cache: who was signed in then is not shown before the server says so.
+    if (event.persisted) {
+      token = undefined
+      snapshot = { status: 'unknown' }
+      show('unknown')
+    }
+    plan(event)
+  }
+  const listen = (how: 'addEventListener' | 'removeEventListener') => {
+    for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) maybe(() => globalThis[how](type, wake))
+  }
 
   // What the app gets.
 
@@ -258,14 +389,15 @@ export function createClient(options: ClientOptions): DaypassClient {
       token: sent,
       renew(options) {
         // Unless there is a newer one already.
-        if (token === sent) token = undefined
-        return orAbort(tokenFor(own), options) as Promise<string>
+        if (token === sent) refused = sent
+        return orAbort(tokenFor(own, false, token === sent), options) as Promise<string>
       },
     }
   }
 
-  /** The refresh token of a sign-out that the server does not know of yet. */
-  let untold: string | undefined
+  const offline = (error: unknown) => {
+    throw error instanceof DaypassClientError ? error : new DaypassClientError('ERR_OFFLINE', failed(error).told)
+  }
 
   return {
     fetch: createFetch(send, trusts, authorize),
@@ -278,37 +410,84 @@ export function createClient(options: ClientOptions): DaypassClient {
     },
 
     async signIn(credentials: object, options?: { path?: string }) {
-      const own = fence
-      // No late answer to a refresh is to meddle with the new session's cookie; its key is kept.
-      request.abort()
+      let since = stamp()
+      tell({})
+      const before = recall().catch(() => known)
       return lock(async () => {
+        // The clock was set back.
+        if ((await before).out! >= since) since = stamp()
+        const isVoid = async () => Math.max((await recall()).out ?? -1, ended) >= since
+        const signedOut = () => new DaypassClientError('ERR_SIGNED_OUT', { reason: 'sign-out' })
+        if (await isVoid()) throw signedOut()
+        // What cannot be written down is not asked for.
+        if (isBody) await remember(known)
         const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
-        if (access) await remember({ token: refreshToken, isNew: !isBody })
-        own.signal.throwIfAborted()
         if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
-        tell({ access, begins: true })
+        const isTooLate = await isVoid()
+        const { at: previous = 0, untold } = known
+        const at = Math.max(since, previous + 1)
+        const session = access.session?.id
+        const memory = { token: refreshToken, at, session, untold: isBody ? untold : undefined, isNew: !isBody }
+        if (isTooLate) {
+          await leave([...(untold ?? []), handleOf(memory)!])
+          throw signedOut()
+        }
+        try {
+          await remember(memory)
+        } catch (error) {
+          // The cookie is there all the same.
+          if (isBody) {
+            await post(logoutPath, { refreshToken })
+            throw error
+          }
+        }
+        tell({ access, at })
+        if (memory.untold) retell()
         return told.body!
-      })
+      }).catch(offline)
     },
 
     async signOut() {
-      tell({ reason: 'sign-out' })
+      let out = stamp()
+      tell({ out, reason: 'sign-out' })
+      // Sent before anything is waited for: the page may close now.
+      const handle = handleOf(known)
+      const told = handle === undefined ? {} : { [handle]: post(logoutPath, { refreshToken: known.token }) }
+      const untold = new Set(Object.keys(told))
+      const forget = (memory: Memory) => {
+        for (const one of [...(memory.untold ?? []), handleOf(memory)]) if (one !== undefined) untold.add(one)
+        return remember({ out, untold: toList(untold) }).catch(() => {})
+      }
+      const written = recall()
+        .catch(() => known)
+        .then((before) => {
+          // The clock was set back.
+          if (before.at! >= out) {
+            out = stamp()
+            tell({ out, reason: 'sign-out' })
+          }
+          return forget(before)
+        })
       return lock(async () => {
-        untold = (await recall()).token ?? untold
-        await remember({ out: true })
-        if (isBody && !untold) return
-        const answer = await post(logoutPath, { refreshToken: untold })
-        if (!answer.ok && !answer.isOver) throw new DaypassClientError('ERR_OFFLINE', answer.told)
-        untold = undefined
+        await written
+        const now = await recall().catch(() => known)
+        // Another person's, by now.
+        if (now.at! > out) untold.delete('')
+        // A tab that had not heard of it remembered something else meanwhile.
+        else await forget(now)
+        const unheard = await leave(untold, told)
+        if (unheard) throw new DaypassClientError('ERR_OFFLINE', unheard.told)
       })
     },
 
     getSession: () => snapshot,
     subscribe(listener) {
+      if (!listeners.size) listen('addEventListener')
       listeners.add(listener)
       plan(listener)
       return () => {
         listeners.delete(listener)
+        if (!listeners.size) listen('removeEventListener')
         plan()
       }
     },

@@ -1,6 +1,6 @@
 // Who may ask for tokens now?
 
-import { abortAfter } from './wait.ts'
+import { abortAfter, maybe, orAbort } from './wait.ts'
 
 /** Runs `work` when its turn comes. */
 export type Lock = <T>(work: () => Promise<T>) => Promise<T>
@@ -11,16 +11,20 @@ export type Lock = <T>(work: () => Promise<T>) => Promise<T>
  * waited for the other tabs for `patience` milliseconds, or may not use locks, goes ahead. `work` must bound its own time.
  */
 export function createLock(patience: number, name: string | false): Lock {
-  let tail: Promise<any> = Promise.resolve()
-  return (work) => {
-    const turn = tail.then(async () => {
-      let begun: ReturnType<typeof work> | undefined
-      const begin = () => (begun ??= work())
+  let tail: Promise<unknown> = Promise.resolve()
+  return async <T>(work: () => Promise<T>) => {
+    let begun: Promise<T> | undefined
+    const begin = () => {
+      if (!begun) tail = begun = tail.then(work, work)
+      return begun
+    }
+    // Asked for at once, not in this client's turn: among all tabs, turns come in the order of the calls.
+    if (name) {
       // A controller is options enough: its signal is read.
-      if (name) await globalThis.navigator?.locks?.request(name, abortAfter(patience), begin).catch(() => {})
-      return begin()
-    })
-    tail = turn.catch(() => {})
-    return turn
+      const patient = abortAfter(patience)
+      const held = Promise.resolve(maybe(() => navigator.locks.request(name, patient, begin)))
+      await orAbort<unknown>(held, patient).catch(() => {})
+    }
+    return begin()
   }
 }

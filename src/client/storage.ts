@@ -12,15 +12,20 @@ export interface ClientStorage {
 /** What is remembered, as one text, so that it is written whole or not at all. */
 export interface Memory {
   /** The refresh token; body transport only. */
-  token?: string
+  token?: string | undefined
   /** The Idempotency-Key of a refresh whose answer is not stored yet. */
-  key?: string
+  key?: string | undefined
   /** The key of the last refresh whose answer is stored. */
-  last?: string
+  last?: string | undefined
+  /** When the session began, and its id. */
+  at?: number | undefined
+  session?: string | undefined
   /** Signed in, and not refreshed yet; cookie transport only. The cookie should come along with the next refresh. */
   isNew?: boolean | undefined
-  /** Nobody is signed in: spares a visitor the asking at every page load. */
-  out?: boolean
+  /** Nobody is signed in since then: spares a visitor the asking at every page load. */
+  out?: number | undefined
+  /** Sign-outs that the server has not heard of: refresh tokens in the body transport, else sessions' ids. */
+  untold?: string[] | undefined
 }
 
 /** Remembers in localStorage; what it will not take (forbidden, full) as long as the page lives. */

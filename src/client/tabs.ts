@@ -1,13 +1,19 @@
 // What do the tabs of one browser tell each other?
 
 import type { Access } from './answer.ts'
+import { maybe } from './wait.ts'
 
-/** A session that goes on or begins, or why it ended. Nothing of it is stored; the refresh token never goes. */
+/**
+ * A session that begins or goes on (`access`), one that ended (`reason`), or, with neither, a sign-in that is about to be
+ * sent. Nothing of it is stored; the refresh token never goes.
+ */
 export interface TabMessage {
   access?: Access
-  /** Brings a signed-out tab back. A mere refresh does not: its answer may have been under way when that tab signed out. */
-  begins?: boolean
-  reason?: string
+  /** When the session began. A tab that has signed out since then does not take it up. */
+  at?: number
+  /** When a session ended: only those end that began no later. */
+  out?: number
+  reason?: string | undefined
 }
 
 export type Tell = (message: TabMessage) => void
@@ -17,13 +23,14 @@ export type Tell = (message: TabMessage) => void
  * them hears, the teller first.
  */
 export function joinTabs(name: string | false, hear: Tell): Tell {
-  const channel = name && globalThis.BroadcastChannel && new BroadcastChannel(name)
+  // Firefox forbids it where cookies are blocked.
+  const channel = maybe(() => name && new BroadcastChannel(name))
   if (!channel) return hear
   channel.onmessage = ({ data }) => hear(data)
   // In Node an open channel would keep the process alive.
   ;(channel as { unref?(): void }).unref?.()
   return (message) => {
     hear(message)
-    channel.postMessage(message)
+    maybe(() => channel.postMessage(message))
   }
 }

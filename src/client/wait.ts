@@ -39,3 +39,29 @@ export function abortAfter(milliseconds: number): AbortController {
   later(milliseconds, () => controller.abort({ name: 'TimeoutError' }))
   return controller
 }
+
+/** The outcome of `work`, or undefined where it throws: for parts of the platform that may be missing or forbidden. */
+export function maybe<T>(work: () => T): T | undefined {
+  try {
+    return work()
+  } catch {}
+}
+
+/**
+ * Milliseconds since some instant, on whichever clock says that more time has passed: the steady one stands still while a
+ * machine sleeps, and the other one may be set back.
+ */
+export function createClock(): () => number {
+  const steady = () => maybe(() => performance.now()) ?? Date.now()
+  let apart = Date.now() - steady()
+  let slept = 0
+  return () => {
+    const gain = Date.now() - steady() - apart
+    // Less than a second is rounding, or a clock that is being corrected.
+    if (Math.abs(gain) > 1000) {
+      apart += gain
+      slept += Math.max(0, gain)
+    }
+    return steady() + slept
+  }
+}

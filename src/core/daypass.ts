@@ -143,6 +143,8 @@ export interface Daypass<C = Claims> {
 
 /** How a session is ended. */
 export interface RevokeOptions {
+  /** `revokeToken`: only if the token is of the session with this id. */
+  sessionId?: string | undefined
   /** Kept in the row and told in the event. Default "sign-out". */
   reason?: RevokedReason
   request?: RequestOrigin
@@ -423,12 +425,16 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     return true
   }
 
-  async function revokeToken(text: string, { reason = 'sign-out', request }: RevokeOptions = {}): Promise<boolean> {
+  async function revokeToken(
+    text: string,
+    { reason = 'sign-out', request, sessionId }: RevokeOptions = {},
+  ): Promise<boolean> {
     const token = parseRefreshToken(text, proofKeys)
     if (token === null) {
       const old = adoption ? await adoption.read(text) : null
       return old !== null && adoption!.revoke(old, reason, request)
     }
+    if (sessionId !== undefined && sessionId !== token.sessionId) return false
     const session = await store.find(token.sessionId)
     if (session === null || !isTagged(token, session)) return false
     return end(session.id, reason, request)

@@ -168,18 +168,18 @@ export function createHandler<C = Claims>(
   /** One transport a request: two tokens would leave open whose session is meant. */
   async function readRefreshToken(
     request: HttpRequest,
-  ): Promise<{ token?: string; old?: string; transport: Transport }> {
+  ): Promise<{ token?: string; old?: string; transport: Transport; session?: unknown }> {
     const fromCookie = cookie.read(request)
     const old = cookie.readOld(request)
     origins.check(request, fromCookie !== undefined || old !== undefined)
     const body = await readBodyBeside(request, fromCookie ?? old)
-    const { refreshToken } = body
+    const { refreshToken, session } = body
     if (refreshToken === undefined) {
       // Not "no token came", which ends the caller's session: something came, and it is not understood.
-      if ((fromCookie ?? old) === undefined && Object.keys(body).length > 0) {
+      if ((fromCookie ?? old) === undefined && session === undefined && Object.keys(body).length > 0) {
         throw new DaypassError('ERR_REQUEST_INVALID', 'The body has no `refreshToken`.')
       }
-      return { ...(fromCookie && { token: fromCookie }), ...(old && { old }), transport: 'cookie' }
+      return { ...(fromCookie && { token: fromCookie }), ...(old && { old }), transport: 'cookie', session }
     }
     if (typeof refreshToken !== 'string') {
       throw new DaypassError('ERR_REQUEST_INVALID', '`refreshToken` must be a string.')
@@ -201,8 +201,13 @@ export function createHandler<C = Claims>(
   }
 
   async function signOut(request: HttpRequest): Promise<HttpAnswer> {
-    const { token, old, transport } = await readRefreshToken(request)
+    const { token, old, transport, session } = await readRefreshToken(request)
     const revoke: RevokeOptions = { request: { ip: request.ip, userAgent: request.userAgent } }
+    // A sign-out that did not arrive, sent again later: it must not end the session of who has signed in since then.
+    if (typeof session === 'string') {
+      const isEnded = token !== undefined && (await auth.revokeToken(token, { ...revoke, sessionId: session }))
+      return { status: 204, headers: isEnded ? { 'set-cookie': cookie.clear(request) } : {} }
+    }
     // Both: the cookie before ours may hold a token that was never traded, and would sign in again.
     if (old !== undefined) await auth.revokeToken(old, revoke)
     if (token !== undefined) await auth.revokeToken(token, revoke)

@@ -159,7 +159,7 @@ describe('a fault at /refresh', { concurrency: 4 }, () => {
       assert.deepEqual([outcome, server.refreshes(), status()], expected[then])
 
       if (then === 'over') {
-        assert.deepEqual(storage.memory(), { out: true })
+        assert.deepEqual(Object.keys(storage.memory()), ['out'])
         assert.equal(await call(), 401)
         assert.equal(server.refreshes(), 1)
         return

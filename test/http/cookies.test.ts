@@ -560,6 +560,20 @@ describe('only sign-out takes the cookie away', () => {
     }
   })
 
+  test('a sign-out that names a session ends that session and no other', async (t) => {
+    const { origin, auth } = await serve(t)
+    const { cookie, json } = await signInCookie(origin)
+    const signOut = (session: string) =>
+      call(origin, 'POST /auth/logout', { json: { session }, headers: { ...ownPage, cookie: cookie! } })
+    const other = await signOut((await signInCookie(origin)).json.session.id)
+    assert.deepEqual([other.status, other.setCookie, (await auth.sessions('ada')).length], [204, undefined, 2])
+    const own = await signOut(json.session.id)
+    assert.deepEqual([own.status, (await auth.sessions('ada')).length], [204, 1])
+    assert.match(own.setCookie!, /Max-Age=0/)
+    // What is over already is no failure, and there is nothing to take away.
+    assert.equal((await signOut(json.session.id)).status, 204)
+  })
+
   test('sign-out takes it away with the attributes it was set with, also where the session is over already', async (t) => {
     const { origin, auth } = await serve(t)
     const { cookie, json } = await signInCookie(origin)
