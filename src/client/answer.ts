@@ -68,5 +68,7 @@ export function retryAfterOf(headers: Headers): number | undefined {
 
 /** A failure as an answer. Of the error only its code or name is kept: its message may quote what was sent. */
 export function failed(error: any): Answer {
-  return { told: { status: 0, reason: error?.cause?.code ?? error?.name } }
+  // A DOMException's code is a number.
+  const reason = [error?.cause?.code, error?.code, error?.name].find((word) => typeof word === 'string')
+  return { told: { status: 0, reason } }
 }

@@ -177,7 +177,7 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   function drop(reason: string) {
     if (reason !== 'sign-out' && !current) return
-    token = current = undefined
+    token = refused = current = undefined
     snapshot = { status: 'unknown' }
     asking.abort()
     fence.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
@@ -302,24 +302,22 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   // How the server learns of sign-outs, also of those it did not hear of at once.
 
-  /** What names a remembered session in a sign-out. */
-  const handleOf = (memory: Memory) => (isBody ? memory.token : (memory.session ?? ''))
+  /** What names the remembered session in a sign-out; empty where there is one that nothing is known of. */
+  const handleOf = ({ token, session = '', out }: Memory) => (isBody ? token : out === undefined ? session : undefined)
+  const isHeard = (answer: Answer) => answer.ok || answer.isOver
 
   /**
-   * In one's turn: tells the server of these sign-outs, but for those it is being told of, and remembers which it did not
-   * hear of. Returns such an answer.
+   * In one's turn: tells the server of these sign-outs, but for the one that it answered already, and remembers which it
+   * did not hear of. Returns such an answer.
    */
-  async function leave(
-    handles: Iterable<string>,
-    told: Record<string, Promise<Answer>> = {},
-  ): Promise<Answer | undefined> {
+  async function leave(handles: Iterable<string>, first?: string, answered?: Answer): Promise<Answer | undefined> {
     const untold = new Set(handles)
     let unheard: Answer | undefined
     const leaveOne = async (handle: string) => {
       // By its id, lest a session that began meanwhile by other means is ended.
       const body = isBody ? { refreshToken: handle } : { session: handle || undefined }
-      const answer = await (told[handle] ?? post(logoutPath, body))
-      if (answer.ok || answer.isOver) untold.delete(handle)
+      const answer = (handle === first && answered) || (await post(logoutPath, body))
+      if (isHeard(answer)) untold.delete(handle)
       else unheard = answer
     }
     await Promise.all([...untold].map(leaveOne))
@@ -366,7 +364,7 @@ export function createClient(options: ClientOptions): DaypassClient {
   function wake(event: Partial<PageTransitionEvent>) {
     // Back from the browser's cache: who was signed in then is not shown before the server says so.
     if (event.persisted) {
-      token = undefined
+      token = refused = undefined
       snapshot = { status: 'unknown' }
       show('unknown')
     }
@@ -452,10 +450,10 @@ export function createClient(options: ClientOptions): DaypassClient {
       tell({ out, reason: 'sign-out' })
       // Sent before anything is waited for: the page may close now.
       const handle = handleOf(known)
-      const told = handle === undefined ? {} : { [handle]: post(logoutPath, { refreshToken: known.token }) }
-      const untold = new Set(Object.keys(told))
+      const first = isBody && !handle ? undefined : post(logoutPath, { refreshToken: known.token })
+      const untold = new Set<string>()
       const forget = (memory: Memory) => {
-        for (const one of [...(memory.untold ?? []), handleOf(memory)]) if (one !== undefined) untold.add(one)
+        for (const one of [...(memory.untold ?? []), handle, handleOf(memory)]) if (one !== undefined) untold.add(one)
         return remember({ out, untold: toList(untold) }).catch(() => {})
       }
       const written = recall()
@@ -475,8 +473,9 @@ export function createClient(options: ClientOptions): DaypassClient {
         if (now.at! > out) untold.delete('')
         // A tab that had not heard of it remembered something else meanwhile.
         else await forget(now)
-        const unheard = await leave(untold, told)
-        if (unheard) throw new DaypassClientError('ERR_OFFLINE', unheard.told)
+        const answer = await first
+        const unheard = (await leave(untold, handle, answer)) ?? answer
+        if (unheard && !isHeard(unheard)) throw new DaypassClientError('ERR_OFFLINE', unheard.told)
       })
     },
 

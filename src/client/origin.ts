@@ -3,7 +3,14 @@
 import { maybe } from './wait.ts'
 
 /** The whole URL, resolved as the page resolves it; undefined for what is none (a relative one where there is no page). */
-export const hrefOf = (url: string | URL) => maybe(() => new URL(url, globalThis.document?.baseURI).href)
+export const hrefOf = (url: string | URL) =>
+  maybe(
+    () =>
+      new URL(
+        url,
+        maybe(() => document.baseURI),
+      ).href,
+  )
 
 /**
  * The origin (scheme, host and port) that a request to `url` would go to. What is no URL is like nothing, not even like

@@ -279,3 +279,69 @@ test('states are told to subscribers, as values that stay the same until somethi
   await client.signIn(credentials)
   assert.equal(seen.length, 3)
 })
+
+test('forceFresh beside a call that asks nobody: it asks, after a sign-in by other means', async (t) => {
+  for (const order of ['fetch first', 'forceFresh first']) {
+    const server = await startServer(t)
+    const storage = createStorage()
+    const { fetch } = createJar()
+    const options = { baseUrl: `${server.url}/auth`, transport: 'cookie', storage, fetch } as const
+    await createClient(options).signOut()
+    const body = JSON.stringify({ ...credentials, transport: 'cookie' })
+    await fetch(`${server.url}/auth/login`, { method: 'POST', body, credentials: 'include' })
+    const page = createClient(options)
+    const calls = [() => page.fetch(`${server.url}/api`), () => page.getAccessToken({ forceFresh: true })]
+    if (order === 'forceFresh first') calls.reverse()
+    await Promise.all(calls.map((call) => call()))
+    assert.equal(page.getSession().status, 'signed-in', order)
+    assert.equal((await page.fetch(`${server.url}/api`)).status, 200)
+    assert.equal(server.refreshes(), 1)
+  }
+})
+
+test('forceFresh beside a refresh that brings a token: one refresh for both', async (t) => {
+  const { server, client, api, time } = await startSignedIn(t)
+  time.now += 900_000
+  const [response, token] = await Promise.all([client.fetch(api), client.getAccessToken({ forceFresh: true })])
+  assert.deepEqual([response.status, token, server.refreshes()], [200, 'access-2', 1])
+})
+
+test('an endpoint that always says 401, while refreshes fail: the others go on with their token', async (t) => {
+  const { server, client, api, time } = await startSignedIn(t)
+  const { api: answer } = server
+  server.api = (one) => (one.path === '/api/broken' ? refused(401, 'nope', 'ERR_X') : answer(one))
+  server.script.push(
+    ...Array.from(
+      { length: 50 },
+      () => (_: unknown, response: any) =>
+        reply(response, refused(503, 'temporarily_unavailable', 'ERR_OVERLOADED'), { 'retry-after': '60' }),
+    ),
+  )
+  for (let minute = 0; minute < 10; minute++) {
+    await assert.rejects(client.fetch(`${api}/broken`), isOffline)
+    const before = server.refreshes()
+    for (let call = 0; call < 5; call++) assert.equal((await client.fetch(api)).status, 200)
+    assert.equal(await client.getAccessToken(), 'access-1')
+    assert.equal(server.refreshes(), before, 'the server is left alone, as it asked')
+    time.now += 61_000
+  }
+  server.script.length = 0
+  assert.equal((await client.fetch(api)).status, 200)
+  assert.equal(await client.getAccessToken(), 'access-2')
+  assert.equal(client.getSession().status, 'signed-in')
+})
+
+test('a refused token whose refresh hangs: a call with it waits a little, and goes out', async (t) => {
+  const { server, client, api } = await startSignedIn(t)
+  const { api: answer } = server
+  server.api = (one) => (one.path === '/api/broken' ? refused(401, 'nope', 'ERR_X') : answer(one))
+  const asked = createGate()
+  server.script.push(() => asked.open())
+  const broken = client.fetch(`${api}/broken`).catch(() => {})
+  await asked.opened
+  // Not until the refresh ends, which would take ten seconds.
+  assert.equal((await client.fetch(api)).status, 200)
+  assert.equal(server.refreshes(), 1)
+  await client.signOut()
+  await broken
+})

@@ -63,7 +63,11 @@ async function start(t: TestContext, options: Partial<ClientOptions> & { page?: 
   const timers = fakeTimers(t)
   let now = 5000
   const events = new EventTarget()
-  const fakes = { document: { hidden: false }, addEventListener: events.addEventListener.bind(events) }
+  const fakes = {
+    document: { hidden: false },
+    addEventListener: events.addEventListener.bind(events),
+    removeEventListener: events.removeEventListener.bind(events),
+  }
   if (page) {
     Object.assign(globalThis, fakes)
     t.after(() => {
@@ -98,8 +102,8 @@ async function start(t: TestContext, options: Partial<ClientOptions> & { page?: 
     freeze: (seconds: number) => {
       now += seconds * 1000
     },
-    async tell(event: string) {
-      events.dispatchEvent(new Event(event))
+    async tell(event: string | Event) {
+      events.dispatchEvent(typeof event === 'string' ? new Event(event) : event)
       timers.tick(0)
       await settle()
     },
@@ -201,6 +205,32 @@ for (const event of ['visibilitychange', 'focus', 'online', 'pageshow']) {
     assert.equal(server.refreshes(), 1)
   })
 }
+
+test('pageshow from the back/forward cache: nobody is shown before the server was asked anew', async (t) => {
+  const { server, client, tell } = await start(t, { page: true })
+  const shown: [string, string | undefined][] = []
+  client.subscribe(() => {
+    const { status, session } = client.getSession()
+    shown.push([status, session?.subject])
+  })
+  const back = Object.assign(new Event('pageshow'), { persisted: true })
+  await tell(back)
+  await until(() => client.getSession().status === 'signed-in')
+  assert.deepEqual(shown, [
+    ['unknown', undefined],
+    ['signed-in', 'ada'],
+  ])
+  assert.equal(server.refreshes(), 1)
+
+  // Signed out elsewhere meanwhile.
+  server.endSession()
+  await tell(Object.assign(new Event('pageshow'), { persisted: true }))
+  await until(() => client.getSession().status === 'signed-out')
+  assert.deepEqual(shown.slice(2), [
+    ['unknown', undefined],
+    ['signed-out', undefined],
+  ])
+})
 
 test('a hidden page rests, and is up to date as soon as it is looked at', async (t) => {
   const { server, client, document, pass, tell } = await start(t, { page: true })
