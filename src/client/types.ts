@@ -40,7 +40,10 @@ export interface ClientOptions {
   debug?: (path: string, status: number, reason: string) => void
   /** The fetch underneath. Default: the global one, as it is at each call. */
   fetch?: typeof fetch
-  /** Milliseconds on a clock that nobody sets. Default `performance.now`. */
+  /**
+   * Milliseconds on a clock that nobody sets. Default: `performance.now()`, and what the machine slept meanwhile, as the wall
+   * clock shows.
+   */
   clock?: () => number
   /** Waits for so many milliseconds. Default `setTimeout`. */
   sleep?: (milliseconds: number) => Promise<unknown>
@@ -52,7 +55,8 @@ export interface ClientOptions {
  * - `unknown`: the server was not asked yet, or is being asked for the first time.
  * - `signed-in`: there is a session and, as far as the clock tells, a good access token.
  * - `refreshing`: a new access token is being asked for.
- * - `offline`: there is no good access token, and none could be had just now; the session is kept.
+ * - `offline`: there is no good access token, or a server refused it, and no new one could be had just now. The session is
+ *   kept, and calls go on with a token that is good as far as the clock tells.
  * - `signed-out`: there is no session; `reason` says why.
  */
 export type SessionStatus = 'unknown' | 'signed-in' | 'refreshing' | 'offline' | 'signed-out'
@@ -62,7 +66,7 @@ export interface SessionSnapshot<C = Record<string, unknown>> {
   status: SessionStatus
   /** The session, while there is one. */
   session?: ClientSession<C> | undefined
-  /** When the access token ends, in milliseconds of the client's `clock` (compare with `performance.now()`). */
+  /** When the access token ends, in milliseconds of the client's `clock` (`performance.now()` on a machine that never slept). */
   expiresAt?: number
   /** How long the access token was good for when it came, in seconds. */
   expiresIn?: number
@@ -97,16 +101,18 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    *
    * @returns What the server answered, without the tokens.
    * @throws DaypassClientError ERR_SIGN_IN_FAILED with `status`, `reason`, `retryAfter` and `body`: the server refused,
-   *   or sent no tokens. ERR_OFFLINE: it could not be asked; ERR_SIGNED_OUT: `signOut()` was called meanwhile.
+   *   or sent no tokens. ERR_OFFLINE: it could not be asked, or the storage failed. ERR_SIGNED_OUT: `signOut()` was called
+   *   meanwhile, here or in another tab.
    */
   signIn(credentials: Credentials): Promise<SignedIn<C, User>>
   signIn(credentials: object, options: { path?: string }): Promise<SignedIn<C, User>>
   /**
    * Signs out: here and in the other tabs at once, calls that wait for a token fail with ERR_SIGNED_OUT, and no late
-   * answer brings the session back. Then the server is told.
+   * answer brings the session back. The server is told before anything is waited for, so the page may be left right after
+   * the call. Sign-ins that were called before, in any tab, fail with ERR_SIGNED_OUT.
    *
-   * @throws DaypassClientError ERR_OFFLINE: the server could not be told, so there the session lives on until it
-   *   expires. Calling again tries again.
+   * @throws DaypassClientError ERR_OFFLINE: the server did not hear of it yet. It is told again at the next start (the first
+   *   call, or the first `subscribe`), and by calling again. Until then the session lives on there.
    */
   signOut(): Promise<void>
   /**
@@ -129,7 +135,8 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    * Calls `listener` after every change, and as long as anybody subscribes keeps the session up to date: where nothing is
    * known the server is asked, the access token is renewed shortly before it ends, and a server that could not be reached
    * is tried again, ever less often, at once when the page is looked at or the network is back. A hidden page rests, and a
-   * client that nobody subscribes to has no timer: it refreshes when a call needs it. In Node no timer keeps the process.
+   * client that nobody subscribes to has no timer and no listener: it refreshes when a call needs it. In Node no timer keeps
+   * the process. A page that comes back from the back/forward cache is `unknown` until the server was asked anew.
    *
    * @returns What ends that.
    */

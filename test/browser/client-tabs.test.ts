@@ -149,6 +149,32 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     assert.equal(server.refreshes(), asked)
   })
 
+  for (const [how, leave] of Object.entries({
+    'and the page is left at once': () => {
+      globalThis.page.client!.signOut().catch(() => {})
+      location.href = '/elsewhere'
+    },
+    'from `pagehide`': () => {
+      addEventListener('pagehide', () => void globalThis.page.client!.signOut().catch(() => {}))
+      location.href = '/elsewhere'
+    },
+  })) {
+    test(`sign-out ${how}: the server hears of it, and nobody is signed in afterwards`, async (t) => {
+      const { server, context, tabs } = await openTabs(t, 1)
+      const [{ page }] = tabs as [Tab]
+      await page.evaluate(leave).catch(() => {}) // the page goes while it answers
+      await page.waitForURL('**/elsewhere')
+      for (const end = Date.now() + 20_000; !server.happened('revoked'); ) {
+        assert.ok(Date.now() < end, 'the server never heard of it')
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      const asked = server.refreshes()
+      const next = await openPage(context, server)
+      assert.equal((await next.call(`${server.url}/api`)).status, 401)
+      assert.equal(server.refreshes(), asked, 'this browser remembers it')
+    })
+  }
+
   test('sign-out where tabs can neither talk to nor wait for each other: the late answer in another tab revives nothing', async (t) => {
     const { server, context } = await openContext(t, browser, script)
     await context.addInitScript('delete globalThis.BroadcastChannel; delete Navigator.prototype.locks')

@@ -74,7 +74,7 @@ for (const [what, parts] of Object.entries(table)) {
       transport: 'cookie',
       tabs: true,
       fetch,
-      refreshTimeout: 500,
+      refreshTimeout: 1500,
     })
     const unsubscribe = client.subscribe(() => {})
     await client.signIn(credentials)

@@ -36,12 +36,12 @@ function createNetwork() {
 }
 
 /** A person's app, signed in, and how it starts again with what it remembers. */
-async function start(t: TestContext, transport: 'cookie' | 'body') {
+async function start(t: TestContext, transport: 'cookie' | 'body', refreshTimeout = 10_000) {
   const server = await startDaypass(t)
   const network = createNetwork()
   const storage = createStorage()
   const open = () =>
-    createClient({ baseUrl: `${server.url}/auth`, transport, storage, fetch: network.fetch, refreshTimeout: 1000 })
+    createClient({ baseUrl: `${server.url}/auth`, transport, storage, fetch: network.fetch, refreshTimeout })
   const client = open()
   await client.signIn({ password: 'right' })
   const living = async () =>
@@ -62,7 +62,7 @@ const signOutOffline = async (client: DaypassClient) => {
 
 for (const transport of ['cookie', 'body'] as const) {
   test(`${transport}: a sign-out is sent before anything is waited for, and with keepalive`, async (t) => {
-    const { network, client, storage } = await start(t, transport)
+    const { network, client, storage } = await start(t, transport, 1500)
     await client.getAccessToken({ forceFresh: true })
     storage.get = () => new Promise(() => {})
     storage.set = () => new Promise(() => {})
