@@ -66,7 +66,11 @@ export function createDatabase(loop: Loop, chance: SeededRandom, onAway: () => v
         onWrite?.()
       }
       return {
-        open: (issuer) => call((memory) => memory.open(issuer)),
+        // At once, as `revokedSince`, which may be the first call.
+        async open(issuer) {
+          if (loop.now() < database.away.until) throw unavailable()
+          await memory.open(issuer)
+        },
         create: (session) =>
           call(async (memory) => {
             await memory.create(session)

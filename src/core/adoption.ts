@@ -51,6 +51,8 @@ export interface Adoption {
 }
 
 const ourPrefix = 'dpr_'
+/** For how long a token is remembered that never expires: a hundred years, in milliseconds. */
+const longest = 3_155_760_000_000
 
 export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>): Adoption {
   const { store, clock } = tools
@@ -107,7 +109,9 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
     const now = clock()
     const found = await find(token, now, request)
     if (found === null) return
-    await create(tools.blankSession(token.markId, `adopted ${token.markId}`, now, found.expiresAt ?? now))
+    // Rounded up, because rows hold whole milliseconds and the old token is good to its last fraction of a second.
+    const expiresAt = Math.ceil(Math.min(found.expiresAt ?? now, now + longest))
+    await create(tools.blankSession(token.markId, `adopted ${token.markId}`, now, expiresAt))
   }
 
   return {

@@ -24,6 +24,7 @@ import { createRevocations } from './revocations.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
 import { createStoreClock } from './store-clock.ts'
 import type { Advanced, Claims, Device, RevokedReason, Session } from './types.ts'
+import { createWarner } from './warn.ts'
 
 /** A session as its owner may see it: the row without what tokens are made of. Instants are epoch milliseconds. */
 export interface SessionInfo<C = Claims> {
@@ -114,9 +115,12 @@ export interface Daypass<C = Claims> {
    */
   refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C>>
   /**
-   * Checks an access token; no I/O but one look at the revoked sessions a second.
+   * Checks an access token; no I/O but one look at the revoked sessions a second. What others ended is known within a
+   * second. While the store is slow or away, what is known counts for 10 seconds; then `whenStoreIsAway` says what happens.
+   * It never waits longer than 2 seconds for the store.
    *
-   * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED`.
+   * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED`,
+   *   `ERR_STORE_UNAVAILABLE`.
    */
   verify(accessToken: string): Promise<AccessToken<C>>
   /** Ends one session, where `subject` is given only if it is theirs. True where this call ended it. */
@@ -172,9 +176,10 @@ export interface RevokeOptions {
  */
 export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
   const { random, isActive, ...settings } = readOptions(options)
-  const storeClock = createStoreClock(settings.store, Date.now)
+  const warn = createWarner(settings.onWarning, settings.clock)
+  const storeClock = createStoreClock(settings.store, settings.clock ?? Date.now, warn)
   const clock = settings.clock ?? storeClock
-  const store = openFirst(settings.store, settings.issuer, () => storeClock.measure())
+  const store = openFirst(settings.store, settings.issuer, async () => void (await storeClock.measure()))
   const { proofKeys, signer, verificationKeys, jwks } = createKeys(
     options.secret,
     settings.issuer,
@@ -184,13 +189,20 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   const { issuer, audience, accessTokenLifetime, reuseInterval } = settings
   const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
   const emit = createEmitter(settings.onEvent, clock)
-  const revocations = createRevocations(store, accessTokenLifetime * 1000, 1000)
-  const pruner = createPruner(store, clock, accessTokenLifetime * 1000, store.now && storeClock.measure)
+  const pruner = createPruner(store, clock, store.now && storeClock.measure)
+  const revocations = createRevocations({
+    store,
+    clock,
+    lifetime: accessTokenLifetime * 1000,
+    whenStoreIsAway: settings.whenStoreIsAway,
+    // A server that only checks tokens compares its clock now and then as well.
+    onHeard: pruner.maybe,
+  })
   const verifier = createVerifier<C>({
     issuer,
     audience,
     jwks: { keys: verificationKeys },
-    isRevoked: revocations.has,
+    isRevoked: revocations.isRevoked,
     clock: settings.clock ?? Date.now,
   })
 
@@ -254,8 +266,11 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     const claims = await readClaims(given.claims, settings.claims)
     const session = blankSession(id, subject, now, now + settings.absoluteTimeout)
     const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
+    if (!Number.isFinite(authTime))
+      throw new DaypassError('ERR_OPTION_INVALID', '`authTime` must be epoch milliseconds.')
     const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
-    return { ...session, clientId, scope, claims, authTime, amr, device, idleExpiresAt }
+    // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).
+    return { ...session, clientId, scope, claims, authTime: Math.floor(authTime), amr, device, idleExpiresAt }
   }
 
   async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
@@ -461,11 +476,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     audience,
     issue: (subject, ...[given]) => issue(subject, given),
     refresh,
-    verify(accessToken) {
-      const now = clock()
-      if (revocations.isFresh(now)) return verifier.verify(accessToken)
-      return revocations.refresh(now).then(() => verifier.verify(accessToken))
-    },
+    verify: verifier.verify,
     async revoke(sessionId, { reason = 'sign-out', request, subject } = {}) {
       // A session's subject never changes, so there is no race between this look and the call below.
       if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false

@@ -6,6 +6,7 @@ import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
 import { randomBytes } from './random.ts'
 import type { Claims, Store } from './types.ts'
+import type { OnWarning } from './warn.ts'
 
 /** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
 export interface ClaimsSchema<C> {
@@ -40,7 +41,7 @@ export interface DaypassOptions<C = Claims> {
   algorithm?: 'EdDSA' | 'HS256'
   /** Signing keys of your own, ES256 and RS256 and external signers among them: the first signs, all are published. */
   signingKeys?: readonly SigningKey[]
-  /** How long an access token lives. Default 900 (15 minutes). */
+  /** How long an access token lives. Default 900 (15 minutes), at most 86,400 (a day). */
   accessTokenLifetime?: number
   /** After how long without a refresh a session ends. Default 604,800 (7 days). */
   idleTimeout?: number
@@ -71,8 +72,16 @@ export interface DaypassOptions<C = Claims> {
   adopt?: Adopter<C>
   /** Checks and types the app's own claims at `issue`: any Standard Schema. */
   claims?: ClaimsSchema<C>
+  /**
+   * What `verify` does while the store has not been heard for 10 seconds, so that nobody knows whose session was ended:
+   * `refuse` answers `ERR_STORE_UNAVAILABLE` (503), `accept` lets in whose token is good, also after a sign-out. Default
+   * `refuse`.
+   */
+  whenStoreIsAway?: 'refuse' | 'accept'
   /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
   onEvent?: (event: DaypassEvent) => void
+  /** Called with what works and will not for long, at most once a minute of each code. Default `console.warn`. */
+  onWarning?: OnWarning
   /**
    * Milliseconds since the epoch, as all servers on one store must see them. Default: the store's own clock where it has
    * one (PostgreSQL, Redis, MongoDB), else `Date.now`.
@@ -81,6 +90,9 @@ export interface DaypassOptions<C = Claims> {
   /** Random bytes. Default `crypto.randomBytes`. */
   random?: (size: number) => Uint8Array
 }
+
+/** Seconds. What was issued before a deploy with other settings lives no longer, so nothing is kept longer for it. */
+export const maxAccessTokenLifetime = 86_400
 
 /** Options as everything inside reads them: checked, with defaults, in milliseconds but for `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {
@@ -96,7 +108,13 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
     throw wrong('`algorithm` is EdDSA or HS256; for ES256 and RS256 give `signingKeys`.')
   }
-  const accessTokenLifetime = duration('accessTokenLifetime', options.accessTokenLifetime, 900, 1)
+  const accessTokenLifetime = duration(
+    'accessTokenLifetime',
+    options.accessTokenLifetime,
+    900,
+    1,
+    maxAccessTokenLifetime,
+  )
   const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const absoluteTimeout = duration('absoluteTimeout', options.absoluteTimeout, Math.max(2_592_000, idleTimeout), 1)
   const reuseInterval = duration('reuseInterval', options.reuseInterval, 30, 0)
@@ -104,6 +122,10 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
   if (accessTokenLifetime > absoluteTimeout) {
     throw wrong('`accessTokenLifetime` must not be longer than `absoluteTimeout`.')
+  }
+  const { clock, whenStoreIsAway = 'refuse' } = options
+  if (whenStoreIsAway !== 'refuse' && whenStoreIsAway !== 'accept') {
+    throw wrong("`whenStoreIsAway` is 'refuse' or 'accept'.")
   }
   const max = options.maxSessionsPerSubject ?? 100
   if (!(max >= 1)) throw wrong('`maxSessionsPerSubject` must be 1 or more.')
@@ -113,17 +135,20 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     audience,
     clientId,
     algorithm,
-    accessTokenLifetime,
-    idleTimeout: idleTimeout * 1000,
-    absoluteTimeout: absoluteTimeout * 1000,
-    reuseInterval: reuseInterval * 1000,
-    retryInterval: retryInterval * 1000,
+    accessTokenLifetime: Math.ceil(accessTokenLifetime),
+    idleTimeout: Math.round(idleTimeout * 1000),
+    absoluteTimeout: Math.round(absoluteTimeout * 1000),
+    reuseInterval: Math.round(reuseInterval * 1000),
+    retryInterval: Math.round(retryInterval * 1000),
     maxSessionsPerSubject: max,
     isActive: options.isActive,
     adopt: options.adopt,
     claims: options.claims,
+    whenStoreIsAway,
     onEvent: options.onEvent,
-    clock: options.clock,
+    onWarning: options.onWarning,
+    // Rows hold whole milliseconds, and `performance.timeOrigin + performance.now()` does not give them.
+    clock: clock && (() => Math.floor(clock())),
     random: options.random ?? randomBytes,
   }
 }
@@ -142,10 +167,16 @@ export const nist = {
   aal3: { absoluteTimeout: 43_200, idleTimeout: 900, accessTokenLifetime: 300 },
 } as const
 
-function duration(name: string, value: number | undefined, fallback: number, least: number): number {
+function duration(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  least: number,
+  most = 3_155_760_000,
+): number {
   const seconds = value ?? fallback
-  if (typeof seconds === 'number' && seconds >= least && seconds <= 3_155_760_000) return seconds
-  throw wrong(`\`${name}\` must be a number of seconds, ${least} or more.`)
+  if (typeof seconds === 'number' && seconds >= least && seconds <= most) return seconds
+  throw wrong(`\`${name}\` must be a number of seconds, ${least} to ${most}.`)
 }
 
 const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

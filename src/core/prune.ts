@@ -1,5 +1,6 @@
 // When do rows go that are long over?
 
+import { maxAccessTokenLifetime } from './options.ts'
 import type { Store } from './types.ts'
 
 /** Deletes old rows now and then, without a timer of its own. */
@@ -15,27 +16,25 @@ export interface Pruner {
 const every = 60_000
 const stepSize = 500
 
+/** A row stays as long as an access token of it may be good, whatever lifetime was set when it was made. */
+const retention = maxAccessTokenLifetime * 1000 + 120_000
+
 /**
- * A row stays as long as an access token of it may be about, and for an hour, so that what happened can be looked up.
+ * By a wrong clock, rows of live sessions would go. So the earliest of the clocks that there are decides, and a run in the
+ * background deletes only what was over at the run before it: a clock that is wrong for a moment deletes nothing.
  *
- * @param setClock Called before each run, where the store has a clock of its own: by a wrong clock, rows of live sessions
- *   would go.
+ * @param clock The clock of the rows.
+ * @param measure Compares the machine's clock with the store's, where it has one; gives the earlier of the two.
  */
-export function createPruner(
-  store: Store,
-  clock: () => number,
-  accessTokenLifetime: number,
-  setClock?: () => Promise<void>,
-): Pruner {
-  const retention = Math.max(accessTokenLifetime + 60_000, 3_600_000)
+export function createPruner(store: Store, clock: () => number, measure?: () => Promise<number>): Pruner {
   let lastRun = clock()
   let running: Promise<number> | undefined
   let stopped = false
 
-  async function steps(): Promise<number> {
+  async function steps(limit: number): Promise<number> {
     lastRun = clock()
-    if (setClock !== undefined) await setClock()
-    const before = clock() - retention
+    const measured = measure === undefined ? Number.POSITIVE_INFINITY : await measure()
+    const before = Math.min(limit, clock(), measured) - retention
     let total = 0
     while (!stopped) {
       const pruned = await store.prune(before, stepSize)
@@ -48,22 +47,24 @@ export function createPruner(
   }
 
   /** One run after another: one that is on looks at an earlier instant than whoever asks now. */
-  function run(): Promise<number> {
+  function run(limit = Number.POSITIVE_INFINITY): Promise<number> {
     const before = running?.catch(() => {}) ?? Promise.resolve()
-    const mine: Promise<number> = before.then(steps).finally(() => {
-      if (running === mine) running = undefined
-    })
+    const mine: Promise<number> = before
+      .then(() => steps(limit))
+      .finally(() => {
+        if (running === mine) running = undefined
+      })
     running = mine
     return mine
   }
 
   return {
     maybe() {
-      if (stopped || running !== undefined || clock() - lastRun < every) return
+      if (stopped || running !== undefined || Math.abs(clock() - lastRun) < every) return
       // Nobody waits for it; a store that is away is told to those who do wait for something.
-      run().catch(() => {})
+      run(lastRun).catch(() => {})
     },
-    run,
+    run: () => run(),
     async stop() {
       stopped = true
       await running?.catch(() => {})

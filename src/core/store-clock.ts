@@ -1,18 +1,21 @@
 // The clock of a session's instants: the store's own, where it has one.
 
 import type { Store } from './types.ts'
+import type { Warn } from './warn.ts'
 
 /** A clock, in milliseconds since the epoch. */
 export interface StoreClock {
   (): number
   /** How far it is ahead of this machine's clock, in milliseconds; 0 where they agree. */
   ahead(): number
-  /** Compares both clocks. Throws `ERR_STORE_…` where the store cannot tell. */
-  measure(): Promise<void>
+  /** Compares both clocks; gives the earlier. Throws `ERR_STORE_…` where the store cannot tell. */
+  measure(): Promise<number>
 }
 
 /** Clocks that differ by less are left alone: the way to the store and back is part of what is measured. */
 const tolerance = 1000
+/** Clocks that differ by more are worth a warning: access tokens are checked by this machine's clock. */
+const worthWarning = 30_000
 
 /**
  * Servers that share a store must agree on the time: one that is a minute ahead would take a lost race for a theft and
@@ -20,17 +23,26 @@ const tolerance = 1000
  *
  * @param own This machine's clock.
  */
-export function createStoreClock(store: Pick<Store, 'now'>, own: () => number): StoreClock {
+export function createStoreClock(store: Pick<Store, 'now'>, own: () => number, warn: Warn): StoreClock {
   let ahead = 0
 
-  async function measure(): Promise<void> {
-    if (store.now === undefined) return
+  async function measure(): Promise<number> {
+    if (store.now === undefined) return own()
     const before = own()
     const there = await store.now()
     const after = own()
     const difference = there - (before + after) / 2
     // The store answered at some instant in between; where that explains the difference, there is none.
-    ahead = Math.abs(difference) - (after - before) / 2 > tolerance ? Math.round(difference) : 0
+    const proved = Math.abs(difference) - (after - before) / 2
+    ahead = proved > tolerance ? Math.round(difference) : 0
+    if (proved > worthWarning) {
+      const which = difference > 0 ? 'behind' : 'ahead of'
+      warn(
+        'DAYPASS_CLOCK_SKEW',
+        `This server's clock is ${Math.round(Math.abs(difference) / 1000)} seconds ${which} its database's: let both be set by NTP.`,
+      )
+    }
+    return Math.min(after, there)
   }
 
   return Object.assign(() => own() + ahead, { ahead: () => ahead, measure })

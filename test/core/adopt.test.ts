@@ -5,7 +5,7 @@ import { generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from '
 import { describe, test } from 'node:test'
 import { SignJWT } from 'jose'
 import jwt from 'jsonwebtoken'
-import { type Adopter, adoptJwt, adoptMongoose } from '../../src/core/adopt.ts'
+import { type Adopted, type Adopter, adoptJwt, adoptMongoose } from '../../src/core/adopt.ts'
 import { createHandler, type HttpOptions } from '../../src/http/handler.ts'
 import type { HttpRequest } from '../../src/http/message.ts'
 import { createDaypass, DaypassError, type DaypassEvent, type DaypassOptions, type Store } from '../../src/index.ts'
@@ -545,6 +545,47 @@ describe('adoptJwt', () => {
     await assert.rejects(auth.refresh(old), isRefused('ERR_REFRESH_TOKEN_INVALID'))
   })
 
+  for (const [engine, createStore] of [
+    ['memory', createMemoryStore],
+    ['SQLite', () => createSqliteStore(':memory:')],
+  ] as const) {
+    test(`instants with a fraction, and ends that never come, are taken by every store: ${engine} (RFC 7519 §2)`, async () => {
+      const time = createFakeClock()
+      const now = time.now() / 1000
+      const cases: [string, object, Partial<Adopted>][] = [
+        ['exp', { exp: now + 3600.1234567 }, {}],
+        ['iat as authTime', { iat: now - 0.1234567, exp: now + 3600 }, { authTime: time.now() - 123.4567 }],
+        ['an end that never comes', { exp: now + 3600 }, { expiresAt: Number.POSITIVE_INFINITY }],
+        ['a far end', { exp: now + 3600 }, { expiresAt: Number.MAX_VALUE }],
+      ]
+      for (const [what, payload, more] of cases) {
+        const old = await new SignJWT({ sub: 'ada', ...payload })
+          .setProtectedHeader({ alg: 'HS256' })
+          .sign(Buffer.from(oldSecret))
+        const plain = adoptJwt({ secret: oldSecret })
+        const adopt: Adopter = {
+          ...plain,
+          find: async (token, context) => {
+            const found = await plain.find(token, context)
+            return found && { ...found, ...more }
+          },
+        }
+        const store = createStore()
+        const auth = createDaypass({ secret: randomBytes(48), issuer: 'x', store, adopt, clock: time.clock })
+        const idempotencyKey = newKey()
+        const outcomes: string[] = []
+        for (let i = 0; i < 3; i++) outcomes.push((await auth.refresh(old, { idempotencyKey })).outcome)
+        assert.deepEqual(outcomes, ['adopted', 'replayed', 'replayed'], what)
+        const [session] = await auth.sessions('ada')
+        assert.ok(Number.isInteger(session!.authTime), what)
+        await auth.revoke(session!.id)
+        time.advance(3599)
+        await assert.rejects(auth.refresh(old), isRefused('ERR_SESSION_REVOKED'), what)
+        time.advance(-3599)
+      }
+    })
+  }
+
   test('what is remembered of a token goes when the token is over', async () => {
     const { auth, time, rows, store } = start({ adopt: adoptJwt({ secret: oldSecret }), idleTimeout: day })
     const { refreshToken } = await auth.refresh(sign(time))
@@ -554,7 +595,7 @@ describe('adoptJwt', () => {
     time.advance(6 * day)
     await auth.prune()
     assert.equal((await Promise.all(rows.map((id) => store.find(id)))).filter(Boolean).length, 1)
-    time.advance(2 * day)
+    time.advance(3 * day)
     await auth.prune()
     assert.equal((await Promise.all(rows.map((id) => store.find(id)))).filter(Boolean).length, 0)
   })

@@ -32,6 +32,8 @@ test('options that make no sense are refused at the start, each with a text that
     ['accessTokenLifetime', { accessTokenLifetime: 0 }],
     ['accessTokenLifetime', { accessTokenLifetime: '900' }],
     ['accessTokenLifetime', { accessTokenLifetime: Number.POSITIVE_INFINITY }],
+    ['accessTokenLifetime', { accessTokenLifetime: 86_401 }],
+    ['whenStoreIsAway', { whenStoreIsAway: 'allow' }],
     ['idleTimeout', { idleTimeout: -1 }],
     ['idleTimeout', { idleTimeout: Number.NaN }],
     ['idleTimeout', { idleTimeout: 100, absoluteTimeout: 50 }],
@@ -58,6 +60,7 @@ test('the outermost values that are allowed are allowed', () => {
   const allowed: Partial<DaypassOptions>[] = [
     { accessTokenLifetime: 60, idleTimeout: 60, absoluteTimeout: 60 },
     { accessTokenLifetime: 1, idleTimeout: 1, absoluteTimeout: 1, reuseInterval: 0 },
+    { accessTokenLifetime: 86_400 },
     { absoluteTimeout: century, idleTimeout: century },
     { maxSessionsPerSubject: 1 },
   ]

@@ -6,11 +6,13 @@ import { test } from 'node:test'
 import { createDaypass } from '../../src/core/daypass.ts'
 import { createStoreClock } from '../../src/core/store-clock.ts'
 import type { Store } from '../../src/core/types.ts'
+import type { Warning } from '../../src/core/warn.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
-import { newKey, refused } from './setup.ts'
+import { day, newKey, refused } from './setup.ts'
 
 const minute = 60
+const noWarning = () => assert.fail('a warning')
 
 /** A store with a clock of its own, as an engine on another machine has. */
 function createRemoteStore() {
@@ -28,7 +30,11 @@ test('a clock that is off is corrected by the store’s, and one that is close i
     [60_000, -60_000],
     [-86_400_000, 86_400_000],
   ] as const) {
-    const clock = createStoreClock(store, () => time.clock() + off)
+    const clock = createStoreClock(
+      store,
+      () => time.clock() + off,
+      () => {},
+    )
     await clock.measure()
     assert.equal(clock.ahead(), ahead)
     assert.equal(clock(), time.clock() + off + ahead)
@@ -43,15 +49,102 @@ test('a difference that the way to the store explains is none', async () => {
       return 9_000
     },
   }
-  const clock = createStoreClock(slow, () => own)
+  const clock = createStoreClock(slow, () => own, noWarning)
   await clock.measure()
   assert.equal(clock.ahead(), 0)
 })
 
 test('a store without a clock leaves this machine’s', async () => {
-  const clock = createStoreClock(createMemoryStore(), () => 42)
+  const clock = createStoreClock(createMemoryStore(), () => 42, noWarning)
   await clock.measure()
   assert.deepEqual([clock(), clock.ahead()], [42, 0])
+})
+
+test('a clock that is more than half a minute off is told, whichever way, with both clocks and what to do', async () => {
+  const { store, time } = createRemoteStore()
+  for (const [off, told] of [
+    [-29_000, undefined],
+    [29_000, undefined],
+    [-45_000, /45 seconds behind its database/],
+    [45_000, /45 seconds ahead of its database.*NTP/],
+  ] as const) {
+    const warnings: [string, string][] = []
+    await createStoreClock(
+      store,
+      () => time.clock() + off,
+      (...given) => warnings.push(given),
+    ).measure()
+    if (told === undefined) assert.deepEqual(warnings, [])
+    else {
+      assert.equal(warnings.length, 1)
+      assert.equal(warnings[0]![0], 'DAYPASS_CLOCK_SKEW')
+      assert.match(warnings[0]![1], told)
+    }
+  }
+})
+
+test('a server with a wrong clock warns its operator when it starts, and once a minute after that, also if it only verifies', async () => {
+  const { store, time } = createRemoteStore()
+  const warnings: Warning[] = []
+  const secret = randomBytes(48)
+  const exact = createDaypass({ secret, issuer: 'https://id.example', store, clock: time.clock })
+  const wrong = createDaypass({
+    secret,
+    issuer: 'https://id.example',
+    store,
+    clock: () => time.clock() + 45_000,
+    onWarning: (warning) => warnings.push(warning),
+  })
+  const { accessToken } = await exact.issue('ada')
+  await wrong.verify(accessToken)
+  for (let minutes = 1; minutes <= 3; minutes++) {
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      Array(minutes).fill('DAYPASS_CLOCK_SKEW'),
+    )
+    for (let i = 0; i < 6; i++) {
+      time.advance(10)
+      await wrong.verify(accessToken)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+})
+
+test('a prune by a wrong clock deletes nobody’s session: the earlier of the server’s clock and the store’s decides', async () => {
+  for (const [server, database] of [
+    [40 * day, 0],
+    [0, 40 * day],
+  ] as const) {
+    const time = createFakeClock()
+    const store: Store = { ...createMemoryStore(), now: async () => time.clock() + database * 1000 }
+    const create = (off: number) =>
+      createDaypass({ secret, issuer: 'x', store, clock: () => time.clock() + off * 1000, onWarning: () => {} })
+    const secret = randomBytes(48)
+    const { refreshToken } = await create(0).issue('ada')
+    const wrong = create(server)
+    assert.equal(await wrong.prune(), 0)
+    assert.equal((await create(0).refresh(refreshToken)).outcome, 'rotated')
+  }
+})
+
+test('a clock that is wrong for a moment deletes nothing, where the store has none of its own', async () => {
+  const time = createFakeClock()
+  const store = createMemoryStore()
+  const auth = createDaypass({ secret: randomBytes(48), issuer: 'x', store, clock: time.clock })
+  const people = await Promise.all(Array.from({ length: 20 }, (_, i) => auth.issue(`user-${i}`)))
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  time.advance(40 * day)
+  await auth.issue('while it is wrong')
+  await turns()
+  time.advance(-40 * day)
+  for (let minutes = 0; minutes < 3; minutes++) {
+    time.advance(minute)
+    await auth.issue('ada')
+    await turns()
+  }
+  for (const { refreshToken } of people) assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
 })
 
 for (const off of [-61, -31, 31, 61, 3600]) {
@@ -60,7 +153,7 @@ for (const off of [-61, -31, 31, 61, 3600]) {
     const secret = randomBytes(48)
     const serve = (seconds: number) => {
       const machine = () => time.clock() + seconds * 1000
-      const clock = createStoreClock(store, machine)
+      const clock = createStoreClock(store, machine, () => {})
       return { auth: createDaypass({ secret, issuer: 'https://id.example', store, clock }), clock }
     }
     const servers = [serve(0), serve(off)]
