@@ -17,7 +17,7 @@ export const errorKinds = {
     status: 500,
     error: 'server_error',
     message:
-      'Other middleware has read the request body and kept nothing of it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`.',
+      'Other middleware has read the request body and kept nothing of it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`. In Fastify, pass its own request and reply.',
   },
   ERR_INTERNAL: { status: 500, error: 'server_error', message: 'Something went wrong here; it was logged.' },
 

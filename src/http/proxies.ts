@@ -37,6 +37,12 @@ export function createUnproxy(trusted?: readonly string[], warn: Warn = createWa
     if (known !== undefined) return addLocal(known, header, true)
     const ignored = findIgnored(hop, header)
     if (ignored !== undefined) warn('DAYPASS_PROXY_UNTRUSTED', explain(hop.ip, ignored))
+    else if (isRehosted(hop, header)) {
+      warn(
+        'DAYPASS_PROXY_UNTRUSTED',
+        'A page of this server has another origin than the Host says: a proxy in front changes the Host and tells nothing of its callers. Let it send X-Forwarded-For, -Proto and -Host, and name it in `trustedProxies`.',
+      )
+    }
     return addLocal(hop, header, false)
   }
 }
@@ -91,6 +97,16 @@ function findIgnored(hop: Hop, header: ReadHeader): string | undefined {
     const value = header(name)
     return value !== undefined && !repeats[name]!(value, hop)
   })
+}
+
+/**
+ * Whether a browser calls a page same-origin whose origin is not the Host's. nginx does that by default. A development
+ * server on this machine does it too, and nothing is lost by it.
+ */
+function isRehosted({ host }: Hop, header: ReadHeader): boolean {
+  if (header('sec-fetch-site') !== 'same-origin') return false
+  const origin = header('origin') ?? ''
+  return /^https?:\/\/(?!(localhost|127\.0\.0\.1|\[::1\])(:|$))/.test(origin) && !origin.endsWith(`://${host}`)
 }
 
 const repeats: Record<string, (value: string, hop: Hop) => boolean> = {
