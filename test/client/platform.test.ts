@@ -119,9 +119,10 @@ test('a client that nobody holds is released, also where the platform has events
     let released = 0
     const registry = new FinalizationRegistry(() => released++)
     for (let i = 0; i < 200; i++) {
-      const client = createClient({ baseUrl: 'https://api.example.com/auth' })
-      client.subscribe(() => {})()
-      registry.register(client, i)
+      // What the client holds, and nobody else: it goes when all of the client is gone.
+      const storage = new Map()
+      createClient({ baseUrl: 'https://api.example.com/auth', storage }).subscribe(() => {})()
+      registry.register(storage, i)
     }
     for (let i = 0; i < 50 && released < 150; i++) {
       await new Promise((resolve) => setTimeout(resolve, 20))
