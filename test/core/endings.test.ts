@@ -330,6 +330,50 @@ onEachStore(
   },
 )
 
+onEachStore(
+  'a subject has 100 live sessions at most where nothing is set, and Infinity is no limit',
+  {},
+  async (rig) => {
+    const { auth, store, time } = rig
+    const first = await auth.issue('user-1')
+    for (let count = 1; count < 100; count++) {
+      time.advance(1)
+      await auth.issue('user-1')
+    }
+    await auth.refresh(first.refreshToken)
+    assert.equal((await auth.sessions('user-1')).length, 100)
+    time.advance(1)
+    await auth.issue('user-1')
+    const left = await auth.sessions('user-1')
+    assert.equal(left.length, 100)
+    assert.ok(
+      left.some(({ id }) => id === first.session.id),
+      'the longest unused ends, not the oldest',
+    )
+    const unlimited = rig.another({ maxSessionsPerSubject: Number.POSITIVE_INFINITY })
+    for (let count = 0; count < 950; count++) await unlimited.issue('user-1')
+    assert.equal((await auth.sessions('user-1')).length, 1000, 'a list for a page is bounded')
+    assert.equal((await store.list('user-1', time.clock(), 2000)).length, 1050)
+  },
+)
+
+test('a store that fails right after a sign-in was written: the person has the session, and none is left with nobody', async () => {
+  const { store, auth, another } = createRig(createMemoryStore())
+  const ids = [(await auth.issue('user-1')).session.id, (await auth.issue('user-1')).session.id]
+  for (const call of ['list', 'revoke']) {
+    const spy = spyOn(store)
+    spy.before((name) => {
+      if (name === call) throw new Error('away')
+    })
+    const tokens = await another({ store: spy.store, maxSessionsPerSubject: 2 }).issue('user-1')
+    ids.push(tokens.session.id)
+    assert.equal((await auth.refresh(tokens.refreshToken)).outcome, 'rotated')
+  }
+  // The next sign-in ends what was left over.
+  await another({ maxSessionsPerSubject: 2 }).issue('user-1')
+  assert.equal((await auth.sessions('user-1')).length, 2)
+})
+
 test('maxSessionsPerSubject: of sessions of one instant the same ones end, however the store lists them', async () => {
   for (const order of [1, -1]) {
     const { store, auth, another } = createRig(createMemoryStore())
