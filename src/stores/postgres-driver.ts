@@ -66,7 +66,7 @@ function sendPostgresJs(client: PostgresJs, text: string, values: (string | null
   const query = client.unsafe(text, values, { prepare: values.length > 0 }).raw()
   return {
     // After a connection that broke between rows, the driver begins its next list with holes.
-    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(([bytes]) => bytes && String(bytes))),
+    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map((row) => row[0] && String(row[0]))),
     cancel() {
       Promise.resolve(query.cancel()).catch(() => {})
     },

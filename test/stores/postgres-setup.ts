@@ -1,0 +1,109 @@
+// What do the tests of the PostgreSQL store share?
+
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import postgres from 'postgres'
+import {
+  createPostgresStore,
+  type PgPool,
+  type PostgresJs,
+  type PostgresStoreOptions,
+} from '../../src/stores/postgres.ts'
+import type { Store, StoreHarness } from '../../src/testing/index.ts'
+import { once } from '../engines/postgres.ts'
+
+export interface Connected {
+  client: PgPool | PostgresJs
+  end(): Promise<void>
+}
+
+/** A client as an app would make it. */
+export type Driver = (url: string) => Connected | Promise<Connected>
+
+export function newPool(url: string, options: pg.PoolConfig = {}) {
+  const pool = new pg.Pool({ connectionString: url, max: 5, ...options })
+  pool.on('error', () => {})
+  return pool
+}
+
+export function throughPool(url: string, options: pg.PoolConfig = {}): Connected {
+  const pool = newPool(url, options)
+  return { client: pool, end: () => pool.end() }
+}
+
+export function throughPostgresJs(url: string, options: postgres.Options<any> = {}): Connected {
+  const sql = postgres(url, { max: 5, onnotice: () => {}, ...options })
+  return { client: sql, end: () => sql.end({ timeout: 1 }) }
+}
+
+/** Sends as the pool does, and cancels nothing: what a network does that loses the cancel. */
+export const withoutCancel = (pool: pg.Pool): PgPool => ({ query: (statement) => pool.query(statement) })
+
+let prefixes = 0
+export const freshPrefix = () => `t${prefixes++}`
+
+/** The contract on one database: each store has tables of its own there, by its prefix. */
+export function prefixHarness(url: string, driver: Driver, options: PostgresStoreOptions = {}): StoreHarness {
+  const opened = new Map<Store, { prefix: string; end(): Promise<void> }>()
+  return {
+    async open() {
+      const { client, end } = await driver(url)
+      const prefix = freshPrefix()
+      const store = createPostgresStore(client, { ...options, prefix })
+      opened.set(store, { prefix, end })
+      return store
+    },
+    async rawRows(store) {
+      const rows = await once(url, `SELECT * FROM ${opened.get(store)!.prefix}_session`)
+      return rows.flatMap((row) => Object.values(row)).map((value) => (Buffer.isBuffer(value) ? value : String(value)))
+    },
+    async cleanup() {
+      for (const [store, { prefix, end }] of opened) {
+        opened.delete(store)
+        await end()
+        await once(url, `DROP TABLE IF EXISTS ${prefix}_session, ${prefix}_schema`)
+      }
+    },
+  }
+}
+
+/** A transaction of somebody else's that holds what its statements lock until `release`. */
+export async function holdLock(url: string, ...statements: string[]) {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query('BEGIN')
+  for (const statement of statements) await client.query(statement)
+  let isHeld = true
+  return {
+    async release() {
+      if (!isHeld) return
+      isHeld = false
+      await client.query('COMMIT')
+      await client.end()
+    },
+  }
+}
+
+/** Statements of the database that wait for a lock. */
+export async function countWaiting(url: string): Promise<number> {
+  const [row] = await once(
+    url,
+    `SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  )
+  return row!.n
+}
+
+/** Statements of the database that are under way, but for the one that asks. */
+export async function countActive(url: string): Promise<number> {
+  const [row] = await once(
+    url,
+    `SELECT count(*)::int AS n FROM pg_stat_activity
+     WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()`,
+  )
+  return row!.n
+}
+
+export async function until(isSo: () => Promise<boolean> | boolean, milliseconds = 20_000): Promise<void> {
+  for (const end = Date.now() + milliseconds; Date.now() < end; await delay(20)) if (await isSo()) return
+  throw new Error(`not so after ${milliseconds} ms: ${isSo}`)
+}
