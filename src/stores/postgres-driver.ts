@@ -18,7 +18,7 @@ export interface PgPool {
 
 /** What is used of the `postgres` package's `sql`. */
 export interface PostgresJs {
-  unsafe(text: string, values: any[], options: { prepare: boolean }): PostgresJsQuery
+  unsafe(text: string, values: any[], options: { prepare: boolean; onexecute(): boolean }): PostgresJsQuery
 }
 
 interface PostgresJsQuery {
@@ -61,9 +61,16 @@ const toStatement = (text: string, values: (string | null)[]): PgStatement => ({
 
 const firstColumn = ({ rows }: { rows: any[] }): (string | null)[] => rows.map((row) => row?.[0])
 
+const postgresJsOptions = {
+  // Where the owner lets the driver prepare; else it asks for the types first, a round trip more.
+  prepare: true,
+  // Send nothing behind this statement until it is done: whoever is behind would wait with it, and be cancelled with it,
+  // and a PgBouncer older than 1.21 loses an answer.
+  onexecute: () => false,
+}
+
 function sendPostgresJs(client: PostgresJs, text: string, values: (string | null)[]): Sent {
-  // Prepared where the owner lets the driver prepare; else the driver asks for the types first, a round trip more.
-  const query = client.unsafe(text, values, { prepare: values.length > 0 }).raw()
+  const query = client.unsafe(text, values, postgresJsOptions).raw()
   return {
     // After a connection that broke between rows, the driver begins its next list with holes.
     texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map((row) => row[0] && String(row[0]))),

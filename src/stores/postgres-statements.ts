@@ -94,7 +94,7 @@ export function createStatements(prefix: string) {
         SELECT s.id FROM ${session} s, gate WHERE ${condition} LIMIT $2::text::int8 FOR UPDATE OF s SKIP LOCKED)
       RETURNING 1
     )
-    ${answer} UNION ALL SELECT count(*)::text FROM gone`
+    SELECT json_build_object('now', now, 'gone', (SELECT count(*) FROM gone))::text FROM gate`
 
   return {
     tables: [

@@ -74,13 +74,13 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
    * Runs a statement that changes rows; it begins with the engine's clock. Without a clock the tables are a newer
    * version's, which this one may not change.
    */
-  async function change(text: string, values: (string | null)[], until: number): Promise<{ now: number; rows: any[] }> {
+  async function change(text: string, values: (string | null)[], until: number) {
     const [first, ...rows] = await query(text, values, until)
     if (first === undefined) throw new DaypassError('ERR_STORE_SCHEMA')
     // The answer was on its way for a while, so the engine is further ahead than this, never less: a deadline made by it
     // is early rather than late.
     ahead = first.now - clock()
-    return { now: first.now, rows }
+    return { ...(first as { now: number; gone?: number }), rows }
   }
 
   /** The instant of ours, by the engine's clock. */
@@ -211,11 +211,10 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       }),
     prune: (before, limit) =>
       within(async (until) => {
-        const expired = await change(sql.pruneExpired, [String(before), String(limit)], until)
-        const left = limit - expired.rows[0]
-        if (left === 0) return limit
-        const revoked = await change(sql.pruneRevoked, [String(before), String(left)], until)
-        return expired.rows[0] + revoked.rows[0]
+        const pruneBy = async (text: string, most: number) =>
+          (await change(text, [String(before), String(most)], until)).gone!
+        const expired = await pruneBy(sql.pruneExpired, limit)
+        return expired === limit ? limit : expired + (await pruneBy(sql.pruneRevoked, limit - expired))
       }),
     check: () =>
       within(async (until) => {

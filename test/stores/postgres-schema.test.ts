@@ -1,0 +1,214 @@
+// Who makes the tables in a PostgreSQL, who may use them, and what does an older version meet?
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import pg from 'pg'
+import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
+import { createPostgresStore } from '../../src/stores/postgres.ts'
+import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
+import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
+import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+import { type Connected, newPool, throughPool, throughPostgresJs } from './postgres-setup.ts'
+
+let engine: PostgresEngine
+let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
+before(
+  async () => {
+    engine = await startPostgres()
+    if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
+  },
+  { timeout: 120_000 },
+)
+after(async () => {
+  await bouncer?.remove()
+  await engine.remove()
+})
+
+const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
+const schema = (url: string) =>
+  once(url, 'SELECT module, version, usable_from, issuer FROM daypass_schema ORDER BY module')
+const tables = async (url: string) =>
+  (await once(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")).map(
+    (row) => row.tablename,
+  )
+
+const drivers: Record<string, (url: string) => Connected> = {
+  pg: (url) => throughPool(url),
+  'postgres.js': (url) => throughPostgresJs(url),
+}
+const behindPgBouncer: Record<string, (url: string) => Connected> = {
+  'pg and PgBouncer': (url) => throughPool(bouncer!.through(url)),
+  'postgres.js and PgBouncer': (url) => throughPostgresJs(bouncer!.through(url), { prepare: false }),
+}
+const noPgBouncer = 'missing' in pgbouncer && pgbouncer.missing
+
+for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behindPgBouncer)]) {
+  for (const first of ['sessions', 'accounts', 'both at once, by eight instances'] as const) {
+    const skip = name in behindPgBouncer && noPgBouncer
+    test(`sessions and accounts on one empty database through ${name}: ${first} first`, { skip }, async () => {
+      const url = await engine.database()
+      const { client, end } = driver(url)
+      const store = createPostgresStore(client)
+      const accounts = createPostgresAccounts(client)
+      if (first === 'sessions') {
+        await store.open(issuer)
+        await accounts.open()
+      } else if (first === 'accounts') {
+        await accounts.open()
+        await store.open(issuer)
+      } else {
+        const all = Array.from(
+          { length: 8 },
+          () => [createPostgresStore(client), createPostgresAccounts(client)] as const,
+        )
+        await Promise.all(all.flatMap(([store, accounts]) => [accounts.open(), store.open(issuer)]))
+      }
+      const row = makeSession(Date.now())
+      await store.create(row)
+      sameRow(await store.find(row.id), row)
+      assert.equal(await accounts.create(account), true)
+      assert.deepEqual(await accounts.findById('1'), account)
+      assert.deepEqual(await schema(url), [
+        { module: 'account', version: 1, usable_from: 1, issuer: null },
+        { module: 'session', version: 1, usable_from: 1, issuer },
+      ])
+      await end()
+    })
+  }
+}
+
+test('two prefixes are two sets of tables, for two issuers', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const shop = createPostgresStore(pool, { prefix: 'shop' })
+  const blog = createPostgresStore(pool, { prefix: 'blog_2' })
+  await shop.open('https://shop.example')
+  await blog.open('https://blog.example')
+  await createPostgresAccounts(pool, { prefix: 'shop' }).open()
+  const row = makeSession(Date.now())
+  await shop.create(row)
+  assert.equal(await blog.find(row.id), null)
+  assert.deepEqual(await tables(url), [
+    'blog_2_schema',
+    'blog_2_session',
+    'shop_account',
+    'shop_schema',
+    'shop_session',
+    'shop_try',
+  ])
+  await assert.rejects(createPostgresStore(pool, { prefix: 'shop' }).open('https://blog.example'), {
+    code: 'ERR_STORE_ISSUER',
+  })
+  await pool.end()
+})
+
+test('two issuers that come at once to an empty database: one has it, and the other is told', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const results = await Promise.allSettled(
+    ['https://a.example', 'https://b.example'].map((each) => createPostgresStore(pool).open(each)),
+  )
+  assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  const refused = results.find((result) => result.status === 'rejected')!
+  assert.equal(refused.reason.code, 'ERR_STORE_ISSUER')
+  await pool.end()
+})
+
+test('a newer version that only adds is no obstacle to an older one, running or starting', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const running = createPostgresStore(pool)
+  await running.open(issuer)
+  const now = Date.now()
+  const row = makeSession(now)
+  await running.create(row)
+  // What a newer version does in a rolling deploy.
+  await once(url, "ALTER TABLE daypass_session ADD COLUMN later text NOT NULL DEFAULT 'x'")
+  await once(url, "UPDATE daypass_schema SET version = 2 WHERE module = 'session'")
+  const starting = createPostgresStore(pool)
+  await starting.open(issuer)
+  for (const store of [running, starting]) {
+    const other = makeSession(now)
+    await store.create(other)
+    assert.ok(await store.advance(makeStep(other, now)))
+    assert.ok(await store.revoke(other.id, now, 'admin'))
+    sameRow(await store.find(row.id), row)
+  }
+  assert.deepEqual((await schema(url))[0], { module: 'session', version: 2, usable_from: 1, issuer })
+  await pool.end()
+})
+
+test('a newer version that an older one cannot use: it is told so, and writes nothing, running or starting', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const running = createPostgresStore(pool)
+  await running.open(issuer)
+  const accounts = createPostgresAccounts(pool)
+  await accounts.open()
+  const now = Date.now()
+  const row = makeSession(now)
+  await running.create(row)
+  await once(url, 'UPDATE daypass_schema SET version = 3, usable_from = 2')
+  const before = await once(url, 'SELECT s.*, xmin FROM daypass_session s')
+  const schemaBefore = await once(url, 'SELECT s.*, xmin FROM daypass_schema s')
+
+  const isTold = { code: 'ERR_STORE_SCHEMA', status: 503 }
+  await assert.rejects(createPostgresStore(pool).open(issuer), isTold)
+  await assert.rejects(createPostgresAccounts(pool).open(), isTold)
+  await assert.rejects(running.create(makeSession(now)), isTold)
+  await assert.rejects(running.advance(makeStep(row, now)), isTold)
+  await assert.rejects(running.revoke(row.id, now, 'admin'), isTold)
+  await assert.rejects(running.revokeSubject(row.subject, now, 'admin'), isTold)
+  await assert.rejects(running.prune(now + 1e12, 100), isTold)
+  assert.deepEqual(await once(url, 'SELECT s.*, xmin FROM daypass_session s'), before)
+  assert.deepEqual(await once(url, 'SELECT s.*, xmin FROM daypass_schema s'), schemaBefore)
+
+  // Rolled back.
+  await once(url, 'UPDATE daypass_schema SET version = 1, usable_from = 1')
+  assert.ok(await running.advance(makeStep(row, now)))
+  await pool.end()
+})
+
+test('an app whose role may make no tables uses those that are there', async () => {
+  const url = await engine.database()
+  const owner = newPool(url)
+  await createPostgresStore(owner).open(issuer)
+  const role = `app_${process.pid}`
+  await once(url, `CREATE ROLE ${role} LOGIN PASSWORD 'app'`)
+  await once(url, `GRANT SELECT, INSERT, UPDATE, DELETE ON daypass_session, daypass_schema TO ${role}`)
+  const address = new URL(url)
+  address.username = role
+  address.password = 'app'
+  const pool = newPool(address.href)
+  const store = createPostgresStore(pool)
+  await store.open(issuer)
+  await store.create(makeSession(Date.now()))
+  await store.check()
+  await pool.end()
+  await owner.end()
+})
+
+test('check writes, waits for no lock, and tells that the engine only reads', async () => {
+  const url = await engine.database()
+  const pool = newPool(url)
+  const store = createPostgresStore(pool)
+  await store.open(issuer)
+  const checkedAt = async () => (await once(url, "SELECT checked_at FROM daypass_schema WHERE module = 'session'"))[0]
+  await store.check()
+  const first = await checkedAt()
+  assert.ok(first!.checked_at)
+  await store.check()
+  assert.notDeepEqual(await checkedAt(), first)
+  await Promise.all(Array.from({ length: 20 }, () => store.check()))
+  await pool.end()
+
+  const readOnly = new pg.Pool({ connectionString: url, options: '-c default_transaction_read_only=on' })
+  const standby = createPostgresStore(readOnly)
+  await standby.open(issuer)
+  const row = makeSession(Date.now())
+  const isTold = { code: 'ERR_STORE_READ_ONLY', status: 503 }
+  await assert.rejects(standby.check(), isTold)
+  await assert.rejects(standby.create(row), isTold)
+  await assert.rejects(standby.advance(makeStep(row, Date.now())), isTold)
+  await readOnly.end()
+})
