@@ -17,6 +17,7 @@ import {
   isTagged,
   maxGeneration,
   mintRefreshToken,
+  namesUnknownKey,
   parseRefreshToken,
   type RefreshToken,
 } from './refresh-token.ts'
@@ -306,8 +307,19 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     for (const { id } of sessions.slice(settings.maxSessionsPerSubject)) await end(id, 'limit')
   }
 
+  function parse(text: string): RefreshToken | null {
+    const token = parseRefreshToken(text, proofKeys)
+    if (token === null && namesUnknownKey(text, proofKeys)) {
+      warn(
+        'DAYPASS_SECRET_UNKNOWN',
+        'A refresh token came that was made with a secret which this server does not have, so it was refused. While a new secret is rolled out it must stand last first, `secret: [old, new]`, until every server has it.',
+      )
+    }
+    return token
+  }
+
   async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
-    const token = parseRefreshToken(text, proofKeys) ?? (adoption ? await adoption.read(text) : null)
+    const token = parse(text) ?? (adoption ? await adoption.read(text) : null)
     if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
     const key = readIdempotencyKey(request.idempotencyKey)
     const previousKey = readIdempotencyKey(request.previousKey)
@@ -444,7 +456,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     text: string,
     { reason = 'sign-out', request, sessionId }: RevokeOptions = {},
   ): Promise<boolean> {
-    const token = parseRefreshToken(text, proofKeys)
+    const token = parse(text)
     if (token === null) {
       const old = adoption ? await adoption.read(text) : null
       return old !== null && adoption!.revoke(old, reason, request)

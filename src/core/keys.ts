@@ -74,7 +74,7 @@ export function createKeys(
   secret: Secret | readonly Secret[],
   issuer: string,
   algorithm: 'EdDSA' | 'HS256',
-  signingKeys: readonly SigningKey[] = [],
+  signingKeys: readonly (SigningKey | 'secret')[] = [],
 ): Keys {
   const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
   if (masters.length === 0) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
@@ -82,8 +82,10 @@ export function createKeys(
     id: derive(master, issuer, 'refresh token key id', 1)[0]!,
     key: createSecretKey(derive(master, issuer, 'refresh token proof', 32)),
   }))
-  // Keys of the app's own sign first; what the secrets give still checks what they signed before.
-  const pairs = [...signingKeys.map(readSigningKey), ...masters.map((master) => derivePair(master, issuer, algorithm))]
+  const derived = masters.map((master) => derivePair(master, issuer, algorithm))
+  // Where nothing else is said, keys of the app's own sign first, and what the secrets gave signs no more.
+  const order = signingKeys.includes('secret') ? signingKeys : [...signingKeys, 'secret' as const]
+  const pairs = order.flatMap((key) => (key === 'secret' ? derived : [readSigningKey(key)]))
   const verificationKeys = pairs.map((pair) => pair.jwk)
   if (new Set(verificationKeys.map((jwk) => jwk.kid)).size < verificationKeys.length) {
     throw new DaypassError('ERR_OPTION_INVALID', 'Two keys have one `kid`: a secret or a signing key is given twice.')

@@ -25,8 +25,9 @@ type SchemaResult<C> =
 /** Options of `createDaypass`. Durations are seconds. */
 export interface DaypassOptions<C = Claims> {
   /**
-   * At least 32 random bytes (`openssl rand -base64 48`). A list rotates: the first makes new tokens, all of them are
-   * accepted; drop an old one when `idleTimeout` has passed.
+   * At least 32 random bytes (`openssl rand -base64 48`), or a list: the first makes tokens, all are accepted, and the
+   * public keys of all are published. To rotate, deploy `[old, new]`, then `[new, old]`, then `[new]`: a new secret that
+   * comes first at once signs people out at the instances that do not know it yet. docs/keys.md says how long to wait.
    */
   secret: Secret | readonly Secret[]
   /** Who signs: an https address of yours, or any text that verifiers are told (`iss`). */
@@ -39,8 +40,12 @@ export interface DaypassOptions<C = Claims> {
   clientId?: string
   /** How access tokens are signed with a key made from `secret`. Default EdDSA; HS256 makes no public keys. */
   algorithm?: 'EdDSA' | 'HS256'
-  /** Signing keys of your own, ES256 and RS256 and external signers among them: the first signs, all are published. */
-  signingKeys?: readonly SigningKey[]
+  /**
+   * Signing keys of your own, ES256 and RS256 and external signers among them: the first signs, all are published and
+   * accepted. `'secret'` stands for the keys that are made from `secret`; default: behind the others. So
+   * `['secret', key]` publishes a key that does not sign yet. Rotate them as `secret` is rotated (docs/keys.md).
+   */
+  signingKeys?: readonly (SigningKey | 'secret')[]
   /** How long an access token lives. Default 900 (15 minutes), at most 86,400 (a day). */
   accessTokenLifetime?: number
   /** After how long without a refresh a session ends. Default 604,800 (7 days). */

@@ -51,11 +51,8 @@ export function mintRefreshToken(session: Session, generation: number, salt: Uin
 
 /** Reads a token; null for anything that this server's keys did not make. Never throws, whatever comes. */
 export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[]): RefreshToken | null {
-  if (typeof text !== 'string' || text.length !== textLength || !text.startsWith(prefix)) return null
-  const encoded = text.slice(prefix.length)
-  const bytes = Buffer.from(encoded, 'base64url')
-  // One spelling a token: decoders pass over stray bits and characters, so the text must be what we would write.
-  if (bytes.length !== size || bytes.toString('base64url') !== encoded || bytes[0] !== version) return null
+  const bytes = decode(text)
+  if (bytes === null) return null
   // The id is a hint: two secrets may share one by chance.
   const proven = proofKeys.some(
     ({ id, key }) =>
@@ -68,6 +65,12 @@ export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[])
     salt: bytes.subarray(saltAt, tagAt),
     bytes,
   }
+}
+
+/** Whether a text has the form of a token and names a key that is none of ours: another instance's newer secret, or a lie. */
+export function namesUnknownKey(text: unknown, proofKeys: readonly ProofKey[]): boolean {
+  const bytes = decode(text)
+  return bytes !== null && !proofKeys.some(({ id }) => id === bytes[1])
 }
 
 /** Whether the token was made with this session's secret, in constant time. */
@@ -89,6 +92,16 @@ export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: U
 /** What of an Idempotency-Key is kept: 16 bytes of its SHA-256. */
 export function hashIdempotencyKey(key: string): Uint8Array {
   return Buffer.from(hash('sha256', key, 'binary'), 'binary').subarray(0, 16)
+}
+
+/** The bytes of a text in the form of a token. */
+function decode(text: unknown): Buffer | null {
+  if (typeof text !== 'string' || text.length !== textLength || !text.startsWith(prefix)) return null
+  const encoded = text.slice(prefix.length)
+  const bytes = Buffer.from(encoded, 'base64url')
+  // One spelling a token: decoders pass over stray bits and characters, so the text must be what we would write.
+  const isCanonical = bytes.length === size && bytes.toString('base64url') === encoded
+  return isCanonical && bytes[0] === version ? bytes : null
 }
 
 function mac(key: KeyObject, data: Uint8Array): Buffer {

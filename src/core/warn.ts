@@ -5,7 +5,7 @@
  *
  * A warning is about something that works, and will not for long or for everybody. What fails is an error.
  */
-export const warningCodes = ['DAYPASS_CLOCK_SKEW', 'DAYPASS_PROXY_UNTRUSTED'] as const
+export const warningCodes = ['DAYPASS_CLOCK_SKEW', 'DAYPASS_PROXY_UNTRUSTED', 'DAYPASS_SECRET_UNKNOWN'] as const
 
 /** A stable code: compare with `warning.code`. */
 export type WarningCode = (typeof warningCodes)[number]

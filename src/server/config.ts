@@ -35,7 +35,8 @@ export const variables: Record<string, string> = {
   HOST: 'address to listen on (127.0.0.1; 0.0.0.0 for all)',
   DAYPASS_STORE:
     'where sessions live: sqlite:PATH, postgres://…, redis://…, redis+cluster://…, mongodb://… or memory: (sqlite:./data/daypass.db)',
-  DAYPASS_SECRET: 'at least 32 random bytes; "new,old" rotates (made and kept beside the database)',
+  DAYPASS_SECRET:
+    'at least 32 random bytes; rotate with "old,new", then "new,old", then "new" (made and kept beside the database)',
   DAYPASS_ISSUER: 'your address, as tokens say it (http://localhost:PORT)',
   DAYPASS_ALGORITHM: 'EdDSA or HS256 (EdDSA)',
   DAYPASS_ACCESS_TOKEN_LIFETIME: 'seconds (900)',
