@@ -210,7 +210,7 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
       assert.deepEqual(errors, [])
     })
 
-    test('theft racing its owner: the thief gets nothing and the session is over, whoever came first', async (t) => {
+    test('theft racing its owner: the thief gets nothing, and no later than asked again the session is over', async (t) => {
       const { store } = makeStore(t)
       const { origin, time } = await serve(t, { store })
       for (let round = 0; round < 10; round++) {
@@ -225,7 +225,11 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
         const answers = await Promise.all(race.map((run) => run()))
         if (round % 2) answers.reverse()
         const [thief, owner] = answers as [Answer, Answer]
-        assertRefused(thief, 401, 'ERR_REFRESH_TOKEN_REUSED', 'invalid_grant')
+        // Right after a rotation a copy of the token before looks like a request that lost a race.
+        const isRace = thief.status === 409
+        if (isRace) time.offset += 31_000
+        const judged = isRace ? await refreshBody(origin, json.refreshToken, newKey()) : thief
+        assertRefused(judged, 401, 'ERR_REFRESH_TOKEN_REUSED', 'invalid_grant')
         assert.ok([200, 401].includes(owner.status))
         const last = owner.json.refreshToken ?? next.json.refreshToken
         assertRefused(await refreshBody(origin, last, newKey()), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
