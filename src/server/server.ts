@@ -6,7 +6,7 @@ import { createDaypass } from '../core/daypass.ts'
 import { DaypassError } from '../core/errors.ts'
 import type { DaypassEvent } from '../core/events.ts'
 import type { Claims } from '../core/types.ts'
-import { createWarner } from '../core/warn.ts'
+import { createWarner, type Warning } from '../core/warn.ts'
 import { createHandler, type Routes, type RouteTools } from '../http/handler.ts'
 import { type HttpAnswer, type HttpRequest, header } from '../http/message.ts'
 import { fromNode, toNode } from '../http/node.ts'
@@ -30,6 +30,7 @@ export interface RunningServer {
 export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
   const stores = await openStores(config.store)
   const metrics = createMetrics()
+  const onWarning = ({ code, message }: Warning) => log.error(message, { code })
   const auth = createDaypass({
     secret: config.secret,
     issuer: config.issuer,
@@ -40,12 +41,13 @@ export async function startServer(config: Config, log: Log = createLog(config.lo
       metrics.count(event)
       logEvent(log, event)
     },
+    onWarning,
   })
   const accounts = createAccounts(stores.accounts, { rateLimit: config.rateLimit })
   const onError = (error: unknown) => log.error('request failed', errorFields(error))
   const { origins } = config
   const handler = createHandler(auth, { authenticate: accounts.authenticate, origins, onError }, routes)
-  const warn = createWarner(({ code, message }) => log.error(message, { code }))
+  const warn = createWarner(onWarning)
   const unproxy = createUnproxy(config.trustedProxies, warn)
   const page = loadConsole()
   let stopping = false

@@ -86,9 +86,9 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   const keys = findKeys()
 
   function findKeys(): Keys {
-    const { jwks = new URL('/.well-known/jwks.json', issuer) } = options
+    const { jwks } = options
     if (typeof jwks === 'object' && 'keys' in jwks) return localKeys(jwks.keys)
-    return remoteKeys(new URL(jwks), {
+    return remoteKeys(jwks === undefined ? toUrl('/.well-known/jwks.json', issuer) : toUrl(jwks), {
       maxAge: seconds('jwksMaxAge', options.jwksMaxAge, 600),
       cooldown: seconds('jwksCooldown', options.jwksCooldown, 30),
       staleFor: seconds('jwksStaleFor', options.jwksStaleFor, 3600),
@@ -153,6 +153,16 @@ interface Remembered<C> {
 /** RFC 9068 §4; media types are compared without case, and "application/" may be left out (RFC 7515 §4.1.9). */
 const isAccessTokenType = (typ: unknown) =>
   typeof typ === 'string' && typ.toLowerCase().replace(/^application\//, '') === 'at+jwt'
+
+function toUrl(address: string | URL, base?: string): URL {
+  try {
+    return new URL(address, base)
+  } catch {
+    throw option(
+      '`jwks` must be the address of a key set, or the key set; it may be left out where `issuer` is an address.',
+    )
+  }
+}
 
 function seconds(name: string, value: number | undefined, fallback: number): number {
   const given = value ?? fallback

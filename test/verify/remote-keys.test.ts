@@ -156,14 +156,15 @@ test('with both keys published, as an overlap should be, both are accepted', asy
 test('keys older than jwksMaxAge are fetched again, and what was verified by them is verified again', async (t) => {
   const [a, b] = [makePair('a'), makePair('a')]
   const server = await serveKeys(t, [a.jwk])
-  const verifier = server.verifier({ jwksMaxAge: 0.1, jwksCooldown: 0 })
+  const time = createFakeClock(inTime.iat * 1000)
+  const verifier = server.verifier({ jwksMaxAge: 120, jwksCooldown: 0, clock: time.clock })
   const token = makeToken(a)
   await verifier.verify(token)
   await verifier.verify(token)
   assert.equal(server.requests.length, 1)
   // The same id, another key: nothing but age tells.
   server.keys = [b.jwk]
-  await new Promise((resolve) => setTimeout(resolve, 120))
+  time.advance(120)
   await refused(token, 'ERR_ACCESS_TOKEN_INVALID', verifier)
   assert.ok(await verifier.verify(makeToken(b)))
 })
@@ -389,6 +390,15 @@ test('a clock set back keeps no key in use beyond jwksMaxAge', async () => {
   time.advance(-30)
   await new Promise((resolve) => setTimeout(resolve, 120))
   await refused(remembered, 'ERR_ACCESS_TOKEN_INVALID', verifier)
+})
+
+test('an address that is none is refused when the verifier is made', () => {
+  for (const options of [{ issuer: 'no address' }, { issuer, jwks: '/jwks.json' }, { issuer, jwks: 'https://' }]) {
+    assert.throws(
+      () => createVerifier({ audience, ...options }),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.message.includes('`jwks`'),
+    )
+  }
 })
 
 test('durations that are none are refused when the verifier is made', () => {
