@@ -1,11 +1,13 @@
 // The standalone server's accounts and rate limits in Redis.
 //
-// `prefix:account:email`  a hash: the account itself, so that one address is one account in a Cluster too
-// `prefix:email:id`       where to look for the account of an id
-// `prefix:try:key`        a hash that is gone when its window ends
+// `prefix:account:{email}`  a hash: the account itself, so that one address is one account in a Cluster too
+// `prefix:email:{id}`       where to look for the account of an id
+// `prefix:try:{key}`        a hash that is gone when its window ends
+// `prefix:schema:account`   the version of all this
 
 import { withDeadline } from '../stores/deadline.ts'
 import { asRedisError, connectRedis, defineScript, type RedisClient } from '../stores/redis-client.ts'
+import { checkRedisPrefix, openSchema } from '../stores/redis-schema.ts'
 import type { Account, AccountStore } from './account-store.ts'
 
 const timeout = 5000
@@ -39,12 +41,13 @@ const getScript = defineScript("return redis.call('GET', KEYS[1])")
 const setScript = defineScript("redis.call('SET', KEYS[1], ARGV[1])")
 const deleteScript = defineScript("redis.call('DEL', KEYS[1])")
 
-/** Accounts beside the sessions of `createRedisStore(client, { prefix })`. Throws `ERR_OPTION_INVALID`. */
+/** Accounts beside the sessions of `createRedisStore(client, { prefix })`, in either order. Throws `ERR_OPTION_INVALID`. */
 export function createRedisAccounts(client: RedisClient, prefix = 'daypass'): AccountStore {
+  checkRedisPrefix(prefix)
   const redis = connectRedis(client, timeout)
-  const accountKey = (email: string) => `${prefix}:account:${email}`
-  const emailKey = (id: string) => `${prefix}:email:${id}`
-  const tryKey = (key: string) => `${prefix}:try:${key}`
+  const accountKey = (email: string) => `${prefix}:account:{${email}}`
+  const emailKey = (id: string) => `${prefix}:email:{${id}}`
+  const tryKey = (key: string) => `${prefix}:try:{${key}}`
 
   async function within<T>(body: () => Promise<T>): Promise<T> {
     try {
@@ -75,7 +78,7 @@ export function createRedisAccounts(client: RedisClient, prefix = 'daypass'): Ac
   }
 
   return {
-    async open() {},
+    open: () => within(() => openSchema(redis, prefix, 'account', null)),
     create: ({ id, email, passwordHash, createdAt }) =>
       within(async () => {
         // First where to look, then the account: what breaks off in between leads to no account, or to another's,

@@ -45,27 +45,34 @@ export async function openRedis(url: string): Promise<Stores> {
   }
 }
 
-/** The URL is in no message: it may hold a password. */
+/** The URL is in no error, its cause included: it may hold a password. */
 function readAddress(url: string): Address {
   const [, tls, cluster, user = '', hosts = '', database = ''] =
     /^redis(s?)(\+cluster)?:\/\/(?:([^@/]*)@)?([^@/?#]+)\/?(\d*)$/.exec(url) ?? []
   const isCluster = cluster !== undefined
   const list = hosts.split(',').filter(Boolean)
-  if (list.length === 0 || (list.length > 1 && !isCluster) || (isCluster && database !== '')) {
-    throw new DaypassError(
-      'ERR_OPTION_INVALID',
-      'DAYPASS_STORE must be redis://user:password@host:port/database or redis+cluster://host:port,host:port (rediss for TLS).',
-    )
-  }
+  if (list.length === 0 || (list.length > 1 && !isCluster) || (isCluster && database !== '')) throw wrongUrl()
   const urls = list.map((host) => `redis${tls}://${user === '' ? '' : `${user}@`}${host}${database && `/${database}`}`)
-  const { username, password } = new URL(urls[0]!)
-  return {
-    isCluster,
-    urls,
-    isEncrypted: tls === 's',
-    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+  try {
+    const [{ username, password }] = urls.map((each) => new URL(each)) as [URL]
+    return {
+      isCluster,
+      urls,
+      isEncrypted: tls === 's',
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+    }
+  } catch {
+    throw wrongUrl()
   }
+}
+
+function wrongUrl(): DaypassError {
+  return new DaypassError(
+    'ERR_OPTION_INVALID',
+    'DAYPASS_STORE must be redis://user:password@host:port/database or redis+cluster://host:port,host:port (rediss for ' +
+      'TLS). Write what is no letter or digit in a password as %XX.',
+  )
 }
 
 // A host that vanished answers nothing and closes nothing; TCP alone would wait for it for a quarter of an hour.
@@ -94,6 +101,7 @@ async function openNodeRedis({ isCluster, urls, isEncrypted, ...credentials }: A
   if (redis === undefined) return undefined
   const socket = { connectTimeout: 3000, reconnectStrategy: (tries: number) => Math.min(50 * 2 ** tries, 1000) }
   const tls = isEncrypted ? { tls: true } : {}
+  const { hostname, port, pathname } = new URL(urls[0]!)
   const client = isCluster
     ? redis.createCluster({
         rootNodes: urls.map((url) => ({ url, socket })),
@@ -102,7 +110,12 @@ async function openNodeRedis({ isCluster, urls, isEncrypted, ...credentials }: A
         // One server that hangs does not keep the others from being reached.
         minimizeConnections: true,
       })
-    : redis.createClient({ url: urls[0], socket })
+    : redis.createClient({
+        // Not the URL: node-redis 6.3.1 looks up the name "[::1]" where one is given.
+        socket: { ...socket, ...tls, host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) },
+        database: Number(pathname.slice(1)),
+        ...credentials,
+      })
   // Unheard, it would end the process.
   client.on('error', () => {})
   const ping = async () => {

@@ -3,18 +3,24 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { DaypassError } from '../core/errors.ts'
+import { withDeadline } from './deadline.ts'
 
 /** What is used of `ioredis` (`Redis` or `Cluster`). */
 export interface Ioredis {
-  callBuffer(command: string, ...args: (string | Buffer)[]): Promise<unknown>
+  createBuiltinCommand(name: string): { buffer: any }
   // The library's own types of these have overloads in the hundreds.
   pipeline(...args: any[]): any
   nodes?(role?: any): any
+  readonly status: string
+  readonly options: object
+  on(event: string, listener: () => void): unknown
+  off(event: string, listener: () => void): unknown
 }
 
-/** What is used of `redis`: what `createClient`, `createCluster` or `createSentinel` gives. */
+/** What is used of `redis`: what `createClient`, `createClientPool`, `createCluster` or `createSentinel` gives. */
 export interface NodeRedis {
   sendCommand(...args: any[]): Promise<unknown>
+  withCommandOptions(options: any): any
 }
 
 /** A client of the app's, connected and closed by the app. */
@@ -35,8 +41,8 @@ export interface Redis {
   run(script: RedisScript, key: string, args: readonly RedisArgument[]): Promise<unknown>
   /** Whether so many replicas of the servers where the keys live have what was written, after `milliseconds` at most. */
   isReplicated(keys: readonly string[], atLeast: number, milliseconds: number): Promise<boolean>
-  /** Walks the keys that match, on every master; a key may come twice. */
-  scan(pattern: string): AsyncGenerator<string[]>
+  /** Walks the keys that match, on every master. A key may come twice. The client's own prefix is not added. */
+  scan(pattern: Buffer): AsyncGenerator<Buffer[]>
 }
 
 export function defineScript(lua: string): RedisScript {
@@ -46,121 +52,178 @@ export function defineScript(lua: string): RedisScript {
 /**
  * Speaks through a client of either library.
  *
- * @param timeout Milliseconds after which a command that was not sent yet is dropped, where the library can do so.
+ * @param timeout Milliseconds after which a command that was not sent yet is dropped.
  * @throws DaypassError `ERR_OPTION_INVALID` where it is no such client.
  */
 export function connectRedis(client: RedisClient, timeout: number): Redis {
-  if (isIoredis(client)) return createRedis(client.callBuffer.bind(client) as Send, ioredisExtras(client))
-  if (typeof client?.sendCommand !== 'function') {
-    throw new DaypassError('ERR_OPTION_INVALID', 'Give a client of `redis` (createClient …) or of `ioredis`.')
+  if (typeof (client as Ioredis)?.createBuiltinCommand === 'function') {
+    return createRedis(ioredis(client as Ioredis, timeout))
   }
-  return createRedis(...nodeRedis(client, timeout))
+  // The callbacks of `client.legacy()` are another interface, as are the clients of redis 4 and older.
+  if (typeof (client as NodeRedis)?.withCommandOptions !== 'function') {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'Give a client of `ioredis`, or of `redis` 5 or newer (createClient …, not its `legacy()`).',
+    )
+  }
+  return createRedis(nodeRedis(client as NodeRedis, timeout))
 }
 
 type Send = (...command: RedisArgument[]) => Promise<unknown>
 
-interface Extras {
-  /** Sends to the master of a key; `Send` finds it by the command itself where it is left out. */
-  sendTo?(key: string, command: RedisArgument[]): Promise<unknown>
+/** What differs between the libraries. Keys of `evalsha`, `eval` and `wait` get the client's own prefix. */
+interface Driver {
+  evalsha(sha: string, key: string, args: readonly RedisArgument[]): Promise<unknown>
+  eval(lua: string, key: string, args: readonly RedisArgument[]): Promise<unknown>
   isCluster: boolean
-  /** WAIT, on the connection that wrote `key`. */
+  /** Writes to `key` and then WAITs, both on one connection. */
   wait(key: string, atLeast: number, milliseconds: number): Promise<unknown>
   masters(): Promise<Send[]>
 }
 
-function createRedis(send: Send, { sendTo, isCluster, wait, masters }: Extras): Redis {
-  const sendFor = sendTo ?? ((_key: string, command: RedisArgument[]) => send(...command))
+/**
+ * Changes nothing and goes to the replicas. WAIT is about the writes of its own connection: after a reconnect, or in a
+ * pool, it would answer at once.
+ */
+const touch = `
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) end`
+
+function createRedis(driver: Driver): Redis {
   return {
     async run({ lua, sha }, key, args) {
       try {
-        return await sendFor(key, ['EVALSHA', sha, '1', key, ...args])
+        return await driver.evalsha(sha, key, args)
       } catch (error) {
         if (!(error as Error)?.message?.startsWith('NOSCRIPT')) throw error
-        return sendFor(key, ['EVAL', lua, '1', key, ...args])
+        return driver.eval(lua, key, args)
       }
     },
     async isReplicated(keys, atLeast, milliseconds) {
       // One after another: a WAIT holds up its connection, and a replica that is away is to be waited for once.
-      for (const key of isCluster ? keys : keys.slice(0, 1)) {
-        if (Number(await wait(key, atLeast, milliseconds)) < atLeast) return false
+      for (const key of driver.isCluster ? keys : keys.slice(0, 1)) {
+        if (Number(await driver.wait(key, atLeast, milliseconds)) < atLeast) return false
       }
       return true
     },
     async *scan(pattern) {
-      for (const ask of await masters()) {
+      for (const send of await driver.masters()) {
         let cursor = '0'
         do {
-          const [next, keys] = (await ask('SCAN', cursor, 'MATCH', pattern, 'COUNT', '500')) as [Buffer, Buffer[]]
+          const [next, keys] = (await send('SCAN', cursor, 'MATCH', pattern, 'COUNT', '500')) as [Buffer, Buffer[]]
           cursor = String(next)
-          yield keys.map(String)
+          yield keys
         } while (cursor !== '0')
       }
     },
   }
 }
 
-function isIoredis(client: RedisClient): client is Ioredis {
-  return typeof (client as Ioredis)?.callBuffer === 'function'
-}
+function ioredis(client: Ioredis, timeout: number): Driver {
+  const options = client.options as { enableOfflineQueue?: boolean; maxRetriesPerRequest?: number | null }
+  // Made like this, a command takes no part in `enableAutoPipelining`: there one that a Cluster redirects fails others.
+  const evalshaCommand = client.createBuiltinCommand('evalsha').buffer
+  const evalCommand = client.createBuiltinCommand('eval').buffer
+  const isCluster = client.nodes !== undefined
+  let ready: Promise<void> | undefined
 
-function ioredisExtras(client: Ioredis): Extras {
+  /**
+   * Waits for the connection here, as long as somebody waits for the answer. The library would keep the command as long
+   * as Redis is away, unless its owner told it to give up soon.
+   */
+  function connected(): Promise<void> | undefined {
+    const { enableOfflineQueue, maxRetriesPerRequest } = options
+    // "wait" is before the first command of a lazy client.
+    if (client.status === 'ready' || client.status === 'wait' || client.status === 'end') return undefined
+    if (enableOfflineQueue === false || (maxRetriesPerRequest ?? 20) < 20) return undefined
+    ready ??= new Promise<void>((resolve) => {
+      const done = () => {
+        client.off('ready', done)
+        client.off('end', done)
+        ready = undefined
+        resolve()
+      }
+      client.on('ready', done)
+      client.on('end', done)
+    })
+    return withDeadline(ready, timeout)
+  }
+
+  async function send(command: any, ...args: (RedisArgument | number)[]): Promise<unknown> {
+    const waiting = connected()
+    if (waiting !== undefined) await waiting
+    return command.apply(client, args)
+  }
+
   return {
-    isCluster: client.nodes !== undefined,
+    isCluster,
+    evalsha: (sha, key, args) => send(evalshaCommand, sha, 1, key, ...args),
+    eval: (lua, key, args) => send(evalCommand, lua, 1, key, ...args),
     async wait(key, atLeast, milliseconds) {
-      // WAIT names no key, so it travels with a command that does. No read: `scaleReads` would take both to a replica.
       const commands = [
-        ['eval', 'return 1', 1, key],
+        ['eval', touch, 1, key],
         ['wait', atLeast, milliseconds],
       ]
-      const [, [error, count]] = await client.pipeline(commands).exec()
-      if (error) throw error
-      return count
+      for (const [error, count] of await client.pipeline(commands).exec()) {
+        if (error) throw error
+        if (count !== null) return count
+      }
     },
     async masters() {
       const nodes: Ioredis[] = client.nodes?.('master') ?? [client]
-      return nodes.map((node) => node.callBuffer.bind(node) as Send)
+      return nodes.map((node): Send => {
+        const scan = node.createBuiltinCommand('scan').buffer
+        return (_name, ...args) => scan.apply(node, args)
+      })
     },
   }
 }
 
-function nodeRedis(client: NodeRedis & Record<string, any>, timeout: number): [Send, Extras] {
+function nodeRedis(given: NodeRedis, timeout: number): Driver {
+  const client = given as NodeRedis & Record<string, any>
   const isCluster = typeof client.nodeClient === 'function'
-  // 36 is `$`, the type of texts in answers (RESP_TYPES.BLOB_STRING).
-  const typeMapping = { 36: Buffer }
+  // A Sentinel's client is told whether a replica will do. None will: they are behind.
+  const isSentinel = typeof client.getMasterNode === 'function'
+  // 36 is `$`, the type of texts in answers (RESP_TYPES.BLOB_STRING). It replaces all that the client maps.
+  const options = { typeMapping: { 36: Buffer } }
+  const plain = client.withCommandOptions(options)
   // What waits for a connection is dropped when nobody waits for it any more. The library's timer for that costs more
   // than the rest of the call, so what is sent at once goes without.
-  const options = () => ({ typeMapping, timeout: client.isReady && !isCluster ? undefined : timeout })
-  // A Sentinel's client is told whether a replica will do, a Cluster's also where to go. None will: they are behind.
-  const isSentinel = typeof client.getMasterNode === 'function'
+  const bounded = client.withCommandOptions({ ...options, timeout })
+  const current = () => (client.isReady === true && !isCluster ? plain : bounded)
   const send: Send = (...command) =>
-    isSentinel ? client.sendCommand(false, command, options()) : client.sendCommand(command, options())
-  const sendTo = (key: string, command: RedisArgument[]) =>
-    isCluster ? client.sendCommand(key, false, command, options()) : send(...command)
-  return [
-    send,
-    {
-      sendTo,
-      isCluster,
-      wait: (key, atLeast, milliseconds) => sendTo(key, ['WAIT', String(atLeast), String(milliseconds)]),
-      async masters() {
-        if (!isCluster) return [send]
-        const nodes: NodeRedis[] = await Promise.all(client.masters.map((master: unknown) => client.nodeClient(master)))
-        return nodes.map(
-          (node): Send =>
-            (...command) =>
-              node.sendCommand(command, options()),
-        )
-      },
+    isSentinel ? client.sendCommand(false, command, options) : client.sendCommand(command, options)
+  return {
+    isCluster,
+    // The library's own methods for scripts: they alone know of `keyPrefix`, and where in a Cluster a key lives.
+    evalsha: (sha, key, args) => current().evalSha(sha, { keys: [key], arguments: args }),
+    eval: (lua, key, args) => current().eval(lua, { keys: [key], arguments: args }),
+    async wait(key, atLeast, milliseconds) {
+      const replies = await client
+        .multi()
+        .eval(touch, { keys: [key] })
+        .wait(atLeast, milliseconds)
+        .execAsPipeline()
+      return replies[1]
     },
-  ]
+    async masters() {
+      if (!isCluster) return [send]
+      const nodes: NodeRedis[] = await Promise.all(client.masters.map((master: unknown) => client.nodeClient(master)))
+      return nodes.map(
+        (node): Send =>
+          (...command) =>
+            node.sendCommand(command, options),
+      )
+    },
+  }
 }
 
 /** What a client or a server said, in Daypass's words; whose turn it is to act is in the message. */
 export function asRedisError(error: unknown): DaypassError {
   if (error instanceof DaypassError) return error
-  const { name, message = String(error) } = error as Error
+  const message = textOf(error)
   // The text alone: some errors carry the command with its arguments, and secrets are among those.
-  const options = { cause: new Error(`${name}: ${message}`) }
+  const options = { cause: new Error(`${(error as Error)?.name}: ${message}`) }
   // Up to Redis 6, what a script met is in the middle of the text.
   const [, kind] = /(?:^|-)(READONLY|OOM|MISCONF)\b/.exec(message) ?? []
   if (kind === 'OOM' || (kind === 'MISCONF' && /no space/i.test(message))) {
@@ -170,4 +233,12 @@ export function asRedisError(error: unknown): DaypassError {
     return new DaypassError('ERR_STORE_READ_ONLY', 'Redis takes no writes: a replica, or its disk fails.', options)
   }
   return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, options)
+}
+
+function textOf(error: unknown): string {
+  const { message, errors } = error as Partial<AggregateError>
+  // Several addresses were tried: only the errors inside say what happened.
+  if (Array.isArray(errors)) return errors.map(textOf).join('; ')
+  // A server that does not know a command repeats its arguments.
+  return (message ?? String(error)).replace(/, with args beginning with: [\s\S]*$/, '')
 }

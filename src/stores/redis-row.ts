@@ -29,6 +29,9 @@ const layout = '>BI4i6i6I6I6I6I6I6BBc0Bc0Bc0'
 const numbers =
   'version, generation, burstGeneration, prevBurstGeneration, burstAt, rotatedAt, idleExpiresAt, expiresAt, revokedAt, reason'
 
+/** Lua: refuses a row that a newer version wrote, before it is looked at. */
+export const refuseNewer = `if string.byte(row, 1) ~= ${rowVersion} then return {'schema'} end`
+
 /** Lua: takes `row` apart, into locals named as in Session; `revokedAt` 0, and texts empty, stand for null. */
 export const unpackRow = `local ${numbers}, salt, key, ip, rest = struct.unpack('${layout}', row)`
 

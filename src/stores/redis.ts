@@ -1,15 +1,17 @@
 // Sessions in Redis, through the app's own client: one server, behind Sentinels, or a Cluster.
 //
-// `prefix:{id}`              the row of a session: one string (redis-row.ts), expired by the engine
-// `prefix:subject:subject`   a sorted set: `id:createdAt` by when it is over at the latest
-// `prefix:revoked`           a sorted set: `id` by revokedAt; `?id` while a revoke of it is under way
+// `prefix:session:{id}`       the row of a session: one string (redis-row.ts), expired by the engine
+// `prefix:subject:{subject}`  a sorted set: `id:createdAt` by when it is over at the latest
+// `prefix:revoked`            a sorted set: `id` by when it was announced; `?id:now` at +inf while a revoke is under way
+// `prefix:schema:session`     a hash: the version of all this, and the issuer it belongs to (redis-schema.ts)
 //
+// What varies stands in braces and a prefix has none, so no two keys are alike whatever a subject or another prefix is.
 // In a Cluster these live on different servers, so nothing spans two of them. What is about a session stands before it
 // in the index, and a revoke is announced before it is done: whatever a crash leaves half done, the next reader sees and
-// mends (docs/redis.md).
+// completes (docs/redis.md).
 
 import { Buffer } from 'node:buffer'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError, isDaypassError } from '../core/errors.ts'
 import type { Advance, RevokedReason, Session, Store } from '../core/types.ts'
 import { withDeadline } from './deadline.ts'
 import {
@@ -20,11 +22,12 @@ import {
   type RedisClient,
   type RedisScript,
 } from './redis-client.ts'
-import { decodeRow, encodeIp, encodeRow, packRow, reasonNumber, unpackRow } from './redis-row.ts'
+import { decodeRow, encodeIp, encodeRow, packRow, reasonNumber, refuseNewer, unpackRow } from './redis-row.ts'
+import { checkRedisPrefix, openSchema } from './redis-schema.ts'
 
 /** Options of {@link createRedisStore}. */
 export interface RedisStoreOptions {
-  /** What all keys begin with. Default "daypass". */
+  /** What all keys begin with, without `{` and `}`. Default "daypass". */
   prefix?: string
   /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
   timeout?: number
@@ -40,31 +43,53 @@ export interface RedisStoreOptions {
 /** How long the engine keeps a row that is over, so that it can still be told what became of it. */
 const retention = 3_600_000
 
-/** A create that took longer than this is over: nobody waits for its second half. */
+/** What was begun longer ago than this is done, failed, or broke off. */
 const grace = 60_000
+
+/** Milliseconds that a look at the row of one announced revoke may take. The other rows of the feed are not held up. */
+const settleTimeout = 300
+
+/** How many sessions one step of a revoke or of a list takes at most. */
+const batchSize = 1000
 
 /** One command where its key lives. In a script, because clients may send a plain read to a replica, which is behind. */
 const callScript = defineScript('return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))')
 
+const readClock = `
+local time = redis.call('TIME')
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)`
+
+/** The clock where a key lives. */
+const clockScript = defineScript(`${readClock} return clock`)
+
+/** The key as the engine knows it: the client may put a prefix of its own before ours. */
+const keyScript = defineScript('return KEYS[1]')
+
+/** A step that comes late (a queue, a network that was cut) is not taken: its caller got 503 and asked again. */
+const refuseLate = `${readClock}
+if clock > tonumber(ARGV[1]) then return {'late', clock} end`
+
 /** Adds to the index; gives a few entries that are so old that the engine should have expired their rows. */
-const indexScript = defineScript(`
-local member, createdAt, expiresAt, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+const indexScript = defineScript(`${refuseLate}
+local member, createdAt, expiresAt, retention = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 redis.call('ZADD', KEYS[1], expiresAt, member)
 local ttl = expiresAt - createdAt + retention
 if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', createdAt - retention, 'LIMIT', 0, 10)`)
+return {'done', redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', createdAt - retention, 'LIMIT', 0, 10)}`)
 
-/** A step that comes late (a queue, a network that was cut) is not taken: whoever asked was told 503 and asked again. */
-const refuseLate = `
-local time = redis.call('TIME')
-local clock = time[1] * 1000 + math.floor(time[2] / 1000)
-if clock > tonumber(ARGV[1]) then return {'late', clock} end`
+/** Writes a row. A client that lost its connection may have sent it twice: then the very same row is there. */
+const createScript = defineScript(`${refuseLate}
+local present = redis.call('GET', KEYS[1])
+if present then return {present == ARGV[2] and 'done' or 'taken'} end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return {'done'}`)
 
 // What core/rotation.ts calls `advance`, on the row where it lives.
 const advanceScript = defineScript(`${refuseLate}
 local asked, now, reuseInterval = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local row = redis.call('GET', KEYS[1])
 if not row then return {'none'} end
+${refuseNewer}
 ${unpackRow}
 if generation > asked or revokedAt > 0 or now >= expiresAt or now >= idleExpiresAt then return {'none'} end
 local outcome = generation < asked and 'healed' or 'done'
@@ -83,6 +108,7 @@ return {outcome, row}`)
 const revokeScript = defineScript(`${refuseLate}
 local row = redis.call('GET', KEYS[1])
 if not row then return {'none'} end
+${refuseNewer}
 ${unpackRow}
 if revokedAt > 0 then return {'none', row} end
 revokedAt, reason = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -90,20 +116,33 @@ ${packRow}
 redis.call('SET', KEYS[1], row, 'PX', ARGV[4])
 return {'done', row}`)
 
+/**
+ * Announces what is over (ARGV[2] pairs of instant and id) where it was not announced before, and takes back what was
+ * said to be under way. Not late: the other instances look back a few seconds only.
+ */
+const announceScript = defineScript(`${refuseLate}
+local last = 2 + 2 * ARGV[2]
+if last > 2 then redis.call('ZADD', KEYS[1], 'NX', unpack(ARGV, 3, last)) end
+if #ARGV > last then redis.call('ZREM', KEYS[1], unpack(ARGV, last + 1)) end
+return {'done'}`)
+
+/** A row that a newer version wrote stays: that version prunes it. */
 const pruneScript = defineScript(`
 local before = tonumber(ARGV[1])
 local row = redis.call('GET', KEYS[1])
-if not row then return 0 end
+if not row then return {'none'} end
+${refuseNewer}
 ${unpackRow}
-if math.min(idleExpiresAt, expiresAt) >= before and (revokedAt == 0 or revokedAt >= before) then return 0 end
-return redis.call('DEL', KEYS[1])`)
+if math.min(idleExpiresAt, expiresAt) >= before and (revokedAt == 0 or revokedAt >= before) then return {'none'} end
+redis.call('DEL', KEYS[1])
+return {'done'}`)
 
 /**
  * A store in Redis 6 or newer (`daypass/redis`): one round trip a refresh, rows that the engine expires by itself. How
  * Redis must be set up so that it forgets nobody, and what a failover may lose, is in docs/redis.md.
  *
- * @param client An instance of `redis` (`createClient`, `createCluster`, `createSentinel`) or of `ioredis` (`Redis`,
- *   `Cluster`); the app connects and closes it.
+ * @param client A client of `redis` (`createClient`, `createClientPool`, `createCluster`, `createSentinel`) or of
+ *   `ioredis` (`Redis`, `Cluster`). The app listens to its "error" event, connects it and closes it.
  * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
  * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
@@ -122,8 +161,8 @@ return redis.call('DEL', KEYS[1])`)
 export function createRedisStore(client: RedisClient, options: RedisStoreOptions = {}): Store {
   const { prefix, timeout, wait, clock } = readOptions(options)
   const redis = connectRedis(client, timeout)
-  const rowKey = (id: string) => `${prefix}:{${id}}`
-  const indexKey = (subject: string) => `${prefix}:subject:${subject}`
+  const rowKey = (id: string) => `${prefix}:session:{${id}}`
+  const indexKey = (subject: string) => `${prefix}:subject:{${subject}}`
   const feedKey = `${prefix}:revoked`
   const inFlight = new Set<Promise<unknown>>()
   /** How far the engine's clock was seen to be ahead of ours, in milliseconds. */
@@ -146,8 +185,10 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   async function inTime(began: number, script: RedisScript, key: string, args: RedisArgument[]) {
     while (Date.now() - began < timeout) {
       const deadline = began + timeout + ahead
-      const [outcome, value] = (await redis.run(script, key, [String(deadline), ...args])) as [Buffer, unknown]
-      if (String(outcome) !== 'late') return { outcome: String(outcome), row: value as Buffer | undefined }
+      const [name, value] = (await redis.run(script, key, [String(deadline), ...args])) as [Buffer, unknown]
+      const outcome = String(name)
+      if (outcome === 'schema') throw new DaypassError('ERR_STORE_SCHEMA')
+      if (outcome !== 'late') return { outcome, value }
       // Where there is time left by our clock, the engine's is ahead. The one furthest ahead counts for a whole Cluster.
       if (Date.now() - began < timeout) ahead = Math.max(ahead, Number(value) - Date.now())
     }
@@ -159,43 +200,41 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     return row === null ? null : decodeRow(id, row)
   }
 
-  async function readIndex(subject: string, now: number): Promise<Session[]> {
+  /** A subject's entries, newest sign-in first. */
+  async function readIndex(subject: string): Promise<Entry[]> {
     const members = (await call(indexKey(subject), 'ZRANGE', '0', '-1')) as Buffer[]
-    return readMembers(subject, members.map(String), now)
+    return members.map((member) => readEntry(String(member))).sort((a, b) => b.at - a.at)
   }
 
-  /** The rows of entries of the index. Entries that have none, and will not have one, go. */
-  async function readMembers(subject: string, members: string[], now: number): Promise<Session[]> {
-    const entries = members.map((member) => ({ member, at: member.lastIndexOf(':') }))
-    const rows = await Promise.all(entries.map(({ member, at }) => read(member.slice(0, at))))
-    // An entry whose row is not there: a create that broke off or is under way, or a row that the engine has expired.
-    const dangling = entries.filter(({ member, at }, index) => {
+  /** The rows of entries, null where there is none. Entries that are of no use any more go, and nobody waits for it. */
+  async function readEntries(subject: string, entries: Entry[], now: number): Promise<(Session | null)[]> {
+    const rows = await Promise.all(entries.map(({ id }) => read(id)))
+    const useless = entries.filter(({ at }, index) => {
       const row = rows[index]!
-      return row === null ? Number(member.slice(at + 1)) < now - grace : row.subject !== subject
+      // No row: a create that broke off or is under way, or a row that the engine has expired. Revoked: for a minute, a
+      // failover may still lose it.
+      if (row === null) return at < now - grace
+      return row.subject !== subject || (row.revokedAt !== null && row.revokedAt < now - grace)
     })
-    await removeFromIndex(
-      subject,
-      dangling.map(({ member }) => member),
-    )
-    return rows.filter((row) => row?.subject === subject) as Session[]
+    if (useless.length > 0) {
+      const members = useless.slice(0, batchSize).map(({ member }) => member)
+      inBackground(() => call(indexKey(subject), 'ZREM', ...members))
+    }
+    return rows.map((row) => (row?.subject === subject ? row : null))
   }
 
-  async function removeFromIndex(subject: string, members: string[]): Promise<void> {
-    // A script takes no more than some thousand words; what is left over goes the next time.
-    if (members.length > 0) await call(indexKey(subject), 'ZREM', ...members.slice(0, 5000))
-  }
-
-  const memberOf = ({ id, createdAt }: Session) => `${id}:${createdAt}`
-
-  async function addToIndex(session: Session): Promise<void> {
+  async function addToIndex(began: number, session: Session): Promise<void> {
     const { subject, createdAt, expiresAt } = session
     const args = [memberOf(session), String(createdAt), String(expiresAt), String(retention)]
-    const old = (await redis.run(indexScript, indexKey(subject), args)) as Buffer[]
-    if (old.length > 0) inBackground(() => readMembers(subject, old.map(String), createdAt))
+    const old = (await inTime(began, indexScript, indexKey(subject), args)).value as Buffer[]
+    if (old.length > 0) {
+      const entries = old.map((member) => readEntry(String(member)))
+      inBackground(() => readEntries(subject, entries, createdAt))
+    }
   }
 
   /** Tidying that nobody waits for but `close`, and that happens another time where it fails. */
-  function inBackground(body: () => Promise<unknown>): void {
+  function inBackground(body: (began: number) => Promise<unknown>): void {
     within(body).catch(() => {})
   }
 
@@ -204,56 +243,78 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `not on ${wait.replicas} replicas in time` })
   }
 
-  /** Ends sessions of one subject that were live a moment ago; the rows that this call ended. */
-  async function end(began: number, live: Session[], now: number, reason: RevokedReason): Promise<Session[]> {
+  /**
+   * Ends some sessions of one subject; the rows that this call ended. A session that cannot be ended leaves the others
+   * alone, and the call fails in the end.
+   */
+  async function end(began: number, ids: string[], subject: string, now: number, reason: RevokedReason) {
+    const announcement = (id: string) => `?${id}:${now}`
+    await call(feedKey, 'ZADD', ...ids.flatMap((id) => ['+inf', announcement(id)]))
+    const answers = await Promise.allSettled(ids.map((id) => endOne(began, id, subject, now, reason)))
     const ended: Session[] = []
-    for (let start = 0; start < live.length; start += 1000) {
-      const rows = live.slice(start, start + 1000)
-      await call(feedKey, 'ZADD', ...rows.flatMap(({ id }) => [String(now), `?${id}`]))
-      const args = [String(now), String(reasonNumber(reason)), String(retention)]
-      const answers = await Promise.all(rows.map(({ id }) => inTime(began, revokeScript, rowKey(id), args)))
-      const revoked = rows.flatMap(({ id }, index) => {
-        const { outcome, row } = answers[index]!
-        if (row === undefined) return []
-        const session = decodeRow(id, row)
-        if (outcome === 'done') ended.push(session)
-        return [session]
-      })
-      await waitForReplicas(rows.map(({ id }) => rowKey(id)))
-      // In the index they stay until their rows are gone: a failover that loses a revoke leaves no session unlisted.
-      const over = rows.flatMap((row) => [String(now), memberOf(row)])
-      await Promise.all([tellRevoked(revoked), call(indexKey(rows[0]!.subject), 'ZADD', 'XX', ...over)])
-      // Where a row had gone meanwhile, there is nothing left to be told.
-      await call(feedKey, 'ZREM', ...rows.map(({ id }) => `?${id}`))
+    const over: Session[] = []
+    const known: string[] = []
+    for (const [index, answer] of answers.entries()) {
+      // What did not answer may have ended all the same: its announcement stays, and whoever reads the feed looks.
+      if (answer.status === 'fulfilled' || isDaypassError(answer.reason, 'ERR_STORE_SCHEMA')) known.push(ids[index]!)
+      if (answer.status === 'rejected' || answer.value === null) continue
+      over.push(answer.value.row)
+      if (answer.value.isEnded) ended.push(answer.value.row)
     }
+    await waitForReplicas(over.map(({ id }) => rowKey(id)))
+    await announce(began, over, now, known.map(announcement))
+    // In the index they stay for a while: a failover that loses a revoke leaves no session unlisted.
+    const scores = over.flatMap((session) => [String(now), memberOf(session)])
+    if (over.length > 0) inBackground(() => call(indexKey(subject), 'ZADD', 'XX', ...scores))
+    const failed = answers.find((answer) => answer.status === 'rejected')
+    if (failed) throw failed.reason
     return ended
   }
 
-  async function tellRevoked(revoked: Session[]): Promise<void> {
-    if (revoked.length === 0) return
-    await call(feedKey, 'ZADD', ...revoked.flatMap(({ id, revokedAt }) => [String(revokedAt), id]))
+  /** The row of a session that is over, and whether this call ended it. Null where it is not there, or not theirs. */
+  async function endOne(began: number, id: string, subject: string, now: number, reason: RevokedReason) {
+    const row = await read(id)
+    if (row?.subject !== subject) return null
+    if (row.revokedAt !== null) return { row, isEnded: false }
+    const args = [String(now), String(reasonNumber(reason)), String(retention)]
+    const { outcome, value } = await inTime(began, revokeScript, rowKey(id), args)
+    return value === undefined ? null : { row: decodeRow(id, value as Buffer), isEnded: outcome === 'done' }
   }
 
-  /** A revoke that was announced and not confirmed: under way, or its process died. The row knows whether it happened. */
-  async function settle(id: string): Promise<Session | null> {
+  /**
+   * Puts sessions that are over into the feed, at the present instant where they ended before it: a revoke that is
+   * completed late is news to the other instances.
+   */
+  async function announce(began: number, over: Session[], now: number, settled: string[] = []): Promise<void> {
+    const pairs = over.flatMap(({ id, revokedAt }) => [String(Math.max(revokedAt!, now)), id])
+    if (pairs.length + settled.length === 0) return
+    await inTime(began, announceScript, feedKey, [String(over.length), ...pairs, ...settled])
+  }
+
+  /** A revoke that was announced and not completed: under way, or its process died. The row knows whether it happened. */
+  async function settle(began: number, announcement: string): Promise<Session | null> {
+    const { id, at } = readEntry(announcement.slice(1))
     const row = await read(id)
-    if (row === null || row.revokedAt === null) return null
-    await tellRevoked([row])
-    await call(feedKey, 'ZREM', `?${id}`)
-    return row
+    if (row !== null && row.revokedAt !== null) {
+      await announce(began, [row], clock(), [announcement])
+      return row
+    }
+    // Where it has not happened by now, it will not.
+    if (row === null || at < clock() - grace) await announce(began, [], 0, [announcement])
+    return null
   }
 
   /** Deletes rows that the engine would keep for a while yet. */
   async function pruneEarly(before: number, limit: number): Promise<number> {
     let pruned = 0
-    // The client may set a prefix of its own before ours.
-    for await (const keys of redis.scan(`*${escapeGlob(prefix)}:{*}`)) {
-      const ids = keys.map((key) => key.slice(key.lastIndexOf('{') + 1, -1))
+    const begin = String(await redis.run(keyScript, rowKey(''), [])).slice(0, -1)
+    for await (const keys of redis.scan(Buffer.from(`${escapeGlob(begin)}*}`))) {
+      const ids = keys.map((key) => String(key).slice(begin.length, -1))
       while (ids.length > 0) {
         if (pruned === limit) return pruned
         const step = ids.splice(0, limit - pruned)
-        const deleted = await Promise.all(step.map((id) => redis.run(pruneScript, rowKey(id), [String(before)])))
-        const gone = step.filter((_id, index) => Number(deleted[index]) === 1)
+        const answers = await Promise.all(step.map((id) => redis.run(pruneScript, rowKey(id), [String(before)])))
+        const gone = step.filter((_id, index) => String((answers[index] as Buffer[])[0]) === 'done')
         if (gone.length > 0) await call(feedKey, 'ZREM', ...gone)
         pruned += gone.length
       }
@@ -262,74 +323,87 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   return {
-    async open() {},
+    open: (issuer) => within(() => openSchema(redis, prefix, 'session', issuer)),
     create: (session) =>
-      within(async () => {
+      within(async (began) => {
         const { id, subject, revokedAt } = session
-        const row = encodeRow(session)
         // The index first: what breaks off in between is an entry without a row, never a row that no list shows.
-        await addToIndex(session)
+        await addToIndex(began, session)
         const over = Math.min(session.idleExpiresAt, revokedAt ?? Number.POSITIVE_INFINITY)
-        const ttl = Math.max(over - session.rotatedAt, 0) + retention
-        const written = await call(rowKey(id), 'SET', row, 'NX', 'PX', String(Math.round(ttl)))
-        if (written === null) {
-          // A client that lost its connection may have sent it twice: then the very same row is there.
-          const present = (await call(rowKey(id), 'GET')) as Buffer | null
-          if (present === null || !row.equals(present)) {
-            throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, {
-              cause: 'a session of this id is there already',
-            })
-          }
+        const ttl = Math.round(Math.max(over - session.rotatedAt, 0) + retention)
+        const { outcome } = await inTime(began, createScript, rowKey(id), [encodeRow(session), String(ttl)])
+        if (outcome === 'taken') {
+          inBackground(() => call(indexKey(subject), 'ZREM', memberOf(session)))
+          throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, {
+            cause: 'a session of this id is there already',
+          })
         }
-        if (revokedAt !== null) await tellRevoked([session])
+        if (revokedAt !== null) await announce(began, [session], revokedAt)
         await waitForReplicas([indexKey(subject), rowKey(id)])
       }),
     find: (id) => within(() => read(id)),
     advance: (step) =>
       within(async (began) => {
-        const { outcome, row } = await inTime(began, advanceScript, rowKey(step.id), toArguments(step))
-        if (row === undefined) return null
-        const session = decodeRow(step.id, row)
+        const { outcome, value } = await inTime(began, advanceScript, rowKey(step.id), toArguments(step))
+        if (value === undefined) return null
+        const session = decodeRow(step.id, value as Buffer)
         // Once in a session's life, and nobody waits for it: a failover at the sign-in may have lost the entry alone.
-        if (session.generation === 1) inBackground(() => addToIndex(session))
+        if (session.generation === 1) inBackground((begin) => addToIndex(begin, session))
         return { session, healed: outcome === 'healed' }
       }),
     revoke: (id, now, reason) =>
       within(async (began) => {
         const row = await read(id)
         if (row === null) return null
-        if (row.revokedAt === null) return (await end(began, [row], now, reason))[0] ?? null
-        // Asked again, perhaps because the first time broke off: then the replicas and the verifiers are still to hear.
+        if (row.revokedAt === null) return (await end(began, [id], row.subject, now, reason))[0] ?? null
+        // Asked again, perhaps because the first time broke off: the replicas and the verifiers may not have it yet.
         await waitForReplicas([rowKey(id)])
-        await tellRevoked([row])
+        await announce(began, [row], now)
         return null
       }),
     revokeSubject: (subject, now, reason, exceptId) =>
       within(async (began) => {
-        const rows = await readIndex(subject, now)
-        const live = rows.filter(({ id, revokedAt }) => revokedAt === null && id !== exceptId)
-        return end(began, live, now, reason)
+        const ids = (await readIndex(subject)).map(({ id }) => id).filter((id) => id !== exceptId)
+        const ended: Session[] = []
+        const failures: unknown[] = []
+        while (ids.length > 0) {
+          const batch = end(began, ids.splice(0, batchSize), subject, now, reason)
+          ended.push(...((await batch.catch((error) => void failures.push(error))) ?? []))
+        }
+        if (failures.length > 0) throw failures[0]
+        return ended
       }),
-    list: (subject, now) =>
+    list: (subject, now, limit) =>
       within(async () => {
-        const rows = await readIndex(subject, now)
-        return rows
-          .filter((row) => row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now)
-          .sort((a, b) => b.createdAt - a.createdAt)
+        const entries = await readIndex(subject)
+        const live: Session[] = []
+        while (entries.length > 0 && live.length < limit) {
+          const rows = await readEntries(subject, entries.splice(0, Math.min(limit, batchSize)), now)
+          for (const row of rows) {
+            if (row !== null && row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now) live.push(row)
+          }
+        }
+        return live.slice(0, limit)
       }),
     revokedSince: (since) =>
-      within(async () => {
+      within(async (began) => {
         const lowest = since === Number.NEGATIVE_INFINITY ? '-inf' : String(since)
         const reply = (await call(feedKey, 'ZRANGEBYSCORE', lowest, '+inf', 'WITHSCORES')) as Buffer[]
         const revoked = new Map<string, number>()
         const announced: string[] = []
         for (let i = 0; i < reply.length; i += 2) {
           const member = String(reply[i])
-          if (member.startsWith('?')) announced.push(member.slice(1))
+          if (member.startsWith('?')) announced.push(member)
           else revoked.set(member, Number(String(reply[i + 1])))
         }
-        for (const row of await Promise.all(announced.map(settle))) {
-          if (row !== null && row.revokedAt! >= since) revoked.set(row.id, row.revokedAt!)
+        // A row that cannot be read holds up nothing else. It is looked at again the next time.
+        const settled = await Promise.allSettled(
+          announced.map((announcement) => withDeadline(settle(began, announcement), settleTimeout)),
+        )
+        for (const result of settled) {
+          if (result.status === 'fulfilled' && result.value !== null) {
+            revoked.set(result.value.id, Math.max(result.value.revokedAt!, since))
+          }
         }
         return Array.from(revoked, ([id, revokedAt]) => ({ id, revokedAt }))
       }),
@@ -341,10 +415,25 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
       }),
     // A write, for a server that is full or became a replica.
     check: () => within(async () => void (await call(`${prefix}:check`, 'SET', '1', 'PX', '1000'))),
+    now: () => within(async () => Number(await redis.run(clockScript, feedKey, []))),
     async close() {
       while (inFlight.size > 0) await Promise.allSettled(inFlight)
     },
   }
+}
+
+/** A session and an instant: an entry of a subject's index. */
+interface Entry {
+  member: string
+  id: string
+  at: number
+}
+
+const memberOf = ({ id, createdAt }: Session) => `${id}:${createdAt}`
+
+function readEntry(member: string): Entry {
+  const colon = member.lastIndexOf(':')
+  return { member, id: member.slice(0, colon), at: Number(member.slice(colon + 1)) }
 }
 
 function toArguments({ generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance): RedisArgument[] {
@@ -359,7 +448,7 @@ const escapeGlob = (text: string) => text.replaceAll(/[*?[\]\\]/g, '\\$&')
 
 function readOptions({ prefix = 'daypass', timeout = 5000, wait, clock = Date.now }: RedisStoreOptions) {
   const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)
-  if (typeof prefix !== 'string' || prefix === '') throw wrong('`prefix` must be a text.')
+  checkRedisPrefix(prefix)
   // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
   if (!(timeout >= 1 && timeout <= 10_000)) throw wrong('`timeout` must be 1 to 10,000 milliseconds.')
   if (wait !== undefined && !(wait.replicas >= 1 && wait.timeout >= 1 && wait.timeout < timeout)) {

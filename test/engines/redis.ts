@@ -2,6 +2,7 @@
 // replica each. `REDIS_URL` names a server to use for what does not stop it.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,7 +13,7 @@ import { Cluster, Redis } from 'ioredis'
 import { createClient, createCluster } from 'redis'
 import { createRedisStore, type RedisStoreOptions } from '../../src/stores/redis.ts'
 import type { RedisClient } from '../../src/stores/redis-client.ts'
-import type { Store } from '../../src/testing/index.ts'
+import type { Store, StoreHarness } from '../../src/testing/index.ts'
 
 const notRun = 'not run: redis-server is not installed (apt-get install redis-server)'
 
@@ -120,11 +121,18 @@ export async function startRedisSentinel() {
   const sentinel = new Redis(watch)
   await waitUntil(async () => /slaves=1/.test(await sentinel.info('sentinel')))
   await waitUntil(() => isReplicated(master))
+  const admin = new Redis(master)
+  admin.on('error', () => {})
   return {
+    url: `redis://127.0.0.1:${master}`,
+    version: await versionOf(admin),
+    servers: servers.slice(0, 2),
+    admin,
     master: servers[0]!,
     sentinel: { host: '127.0.0.1', port: watch },
     async remove() {
       sentinel.disconnect()
+      admin.disconnect()
       await Promise.all(servers.map((server) => server.kill()))
       rmSync(folder, { recursive: true, force: true })
     },
@@ -252,4 +260,55 @@ export async function openRedisStore(url: string, library: Library, options?: Re
       close()
     },
   }
+}
+
+/**
+ * The store contract on one engine: each store has a prefix of its own, and a client of its own that is closed with it.
+ * Raw rows are its keys and what was appended to the files since.
+ */
+export function redisHarness(
+  engine: RedisEngine,
+  open: () => Promise<{ client: RedisClient; close(): void }>,
+  db = 0,
+): StoreHarness {
+  const held = new WeakMap<Store, { prefix: string; sizes: number[][] }>()
+  return {
+    async open() {
+      const prefix = `test-${randomBytes(6).toString('hex')}`
+      const { client, close } = await open()
+      const sessions = createRedisStore(client, { prefix })
+      const store: Store = {
+        ...sessions,
+        async close() {
+          await sessions.close()
+          close()
+        },
+      }
+      held.set(store, { prefix, sizes: engine.servers.map((server) => server.files().map((file) => file.length)) })
+      return store
+    },
+    async rawRows(store) {
+      const { prefix, sizes } = held.get(store)!
+      const appended = engine.servers.flatMap((server, i) =>
+        server.files().map((file, j) => file.subarray(sizes[i]?.[j] ?? 0)),
+      )
+      const nodes = 'nodes' in engine.admin ? engine.admin.nodes('master') : [engine.admin.duplicate({ db })]
+      const rows = await Promise.all(nodes.map((node) => readKeys(node, prefix)))
+      if (!('nodes' in engine.admin)) nodes[0]!.disconnect()
+      return [...rows.flat(), ...appended]
+    },
+  }
+}
+
+/** All keys with a prefix, whatever the client puts before it, and what they hold. */
+export async function readKeys(node: Redis, prefix: string): Promise<(string | Buffer)[]> {
+  const rows: (string | Buffer)[] = []
+  for (const key of await node.keys(`*${prefix}:*`)) {
+    rows.push(key)
+    const type = await node.type(key)
+    if (type === 'string') rows.push((await node.getBuffer(key))!)
+    else if (type === 'hash') rows.push(...Object.entries(await node.hgetall(key)).flat())
+    else rows.push(...(await node.zrange(key, 0, '-1', 'WITHSCORES')))
+  }
+  return rows
 }

@@ -4,10 +4,13 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { registerHooks } from 'node:module'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
+import type { Redis } from 'ioredis'
 import { createDaypass } from '../../src/core/daypass.ts'
 import { DaypassError, isDaypassError } from '../../src/core/errors.ts'
 import { openRedis } from '../../src/server/open-redis.ts'
 import { createRedisStore } from '../../src/stores/redis.ts'
+import type { RedisClient } from '../../src/stores/redis-client.ts'
 import { redisMissing, startRedis } from '../engines/redis.ts'
 
 /** Opens with these drivers not to be found. What was found once stays found: the tests go from none to both. */
@@ -82,6 +85,50 @@ for (const [library, hidden] of [
   })
 }
 
+for (const [library, hidden] of [
+  ['ioredis', ['redis']],
+  ['redis', []],
+] as const) {
+  test(`${library}: an address of IPv6`, { skip: redisMissing }, async (t) => {
+    const engine = await startRedis('--bind', '127.0.0.1', '::1')
+    t.after(engine.remove)
+    const stores = await openWithout([...hidden], `redis://[::1]:${engine.servers[0]!.port}`)
+    t.after(stores.close)
+    await stores.sessions.open('test')
+    await stores.sessions.check()
+  })
+
+  test(`${library}: what the server or the network says of credentials and names holds no password`, {
+    skip: redisMissing,
+  }, async (t) => {
+    const engine = await startRedis('--user', 'u', 'on', '>s3cret', '+@connection')
+    t.after(engine.remove)
+    const { port } = engine.servers[0]!
+    await (engine.admin as Redis).config('SET', 'requirepass', 's3cret')
+    const urls = {
+      WRONGPASS: `redis://u:s3cret-not@127.0.0.1:${port}`,
+      NOAUTH: `redis://127.0.0.1:${port}`,
+      NOPERM: `redis://u:s3cret@127.0.0.1:${port}`,
+      ENOTFOUND: 'redis://u:s3cret@nowhere.invalid',
+      ECONNREFUSED: 'redis://u:s3cret@localhost:1',
+      'no TLS there': `rediss://u:s3cret@127.0.0.1:${port}`,
+    }
+    await Promise.all(
+      Object.entries(urls).map(async ([name, url]) => {
+        const stores = await openWithout([...hidden], url)
+        for (const call of [stores.sessions.open('test'), stores.accounts.findById('1')]) {
+          await assert.rejects(call, (error: Error) => {
+            assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'), `${name}: ${error}`)
+            assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /s3cret/, name)
+            return true
+          })
+        }
+        await stores.close()
+      }),
+    )
+  })
+}
+
 test('a URL that is none of ours is refused, and its password is not repeated', async () => {
   for (const url of [
     'redis://',
@@ -89,20 +136,31 @@ test('a URL that is none of ours is refused, and its password is not repeated', 
     'redis+cluster://a:s3cret@h:1,h:2/3',
     'redis+cluster://',
     'redis://:s3cret@host/x',
+    'redis://:s3cret@host:99999',
+    'redis://:s3cret@host:6379:6379',
+    'redis://:s3cret@[::1',
+    'redis://:s3cret@:6379',
+    'redis://:s3cret%zz@host',
+    'redis://:s3cret/x@host',
+    'redis://:s3cret#x@host',
+    'redis://u:s3cret@s3cret@host',
+    'redis+cluster://:s3cret@h:1,h:99999',
     'redis:localhost',
   ]) {
     await assert.rejects(openRedis(url), (error) => {
       assert.ok(isDaypassError(error, 'ERR_OPTION_INVALID'), url)
-      assert.doesNotMatch(error.message, /s3cret/)
+      assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /s3cret/)
       return true
     })
   }
 })
 
 test('options that cannot be meant are refused', () => {
-  const client = { sendCommand: async () => null }
+  const client: RedisClient = { sendCommand: async () => null, withCommandOptions: () => client }
   for (const options of [
     { prefix: '' },
+    { prefix: 'a{b' },
+    { prefix: 'a}b' },
     { timeout: 0 },
     { timeout: 20_000 },
     { timeout: Number.NaN },
@@ -111,5 +169,5 @@ test('options that cannot be meant are refused', () => {
   ]) {
     assert.throws(() => createRedisStore(client, options), DaypassError)
   }
-  assert.throws(() => createRedisStore({} as typeof client), { code: 'ERR_OPTION_INVALID' })
+  assert.throws(() => createRedisStore({} as RedisClient), { code: 'ERR_OPTION_INVALID' })
 })

@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
-import type { Redis } from 'ioredis'
 import type { AccountStore } from '../../src/server/account-store.ts'
 import { createRedisAccounts } from '../../src/server/accounts-redis.ts'
-import { type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
+import { storeContract } from '../../src/testing/index.ts'
 import {
   connect,
   givenRedis,
-  type Library,
-  openRedisStore,
   type RedisEngine,
+  redisHarness,
   redisMissing,
   startRedis,
   startRedisCluster,
@@ -34,7 +32,10 @@ for (const [name, engine] of engines) {
       for (const rule of storeContract) {
         test(rule.name, async (t) => {
           failed++
-          await rule.run({ ...redisHarness(engine!, library), note: (line) => t.diagnostic(line) })
+          await rule.run({
+            ...redisHarness(engine!, () => connect(engine!.url, library)),
+            note: (line) => t.diagnostic(line),
+          })
           failed--
         })
       }
@@ -93,36 +94,4 @@ async function checkAccounts(accounts: AccountStore): Promise<void> {
   assert.deepEqual(await accounts.countTry('k', now + 60_000, 50), { tries: 1, until: now + 60_050 })
   await accounts.forgetTries('k')
   assert.equal((await accounts.countTry('k', now, 60_000)).tries, 1)
-}
-
-/** Each store has a prefix of its own on the one engine; raw rows are its keys and what was appended to the files since. */
-function redisHarness(engine: RedisEngine, library: Library): StoreHarness {
-  const held = new WeakMap<Store, { prefix: string; sizes: number[][] }>()
-  return {
-    async open() {
-      const prefix = `test-${randomBytes(6).toString('hex')}`
-      const store = await openRedisStore(engine.url, library, { prefix })
-      held.set(store, { prefix, sizes: engine.servers.map((server) => server.files().map((file) => file.length)) })
-      return store
-    },
-    async rawRows(store) {
-      const { prefix, sizes } = held.get(store)!
-      const appended = engine.servers.flatMap((server, i) =>
-        server.files().map((file, j) => file.subarray(sizes[i]?.[j] ?? 0)),
-      )
-      const nodes = 'nodes' in engine.admin ? engine.admin.nodes('master') : [engine.admin]
-      const rows = await Promise.all(nodes.map((node) => readKeys(node, prefix)))
-      return [...rows.flat(), ...appended]
-    },
-  }
-}
-
-async function readKeys(node: Redis, prefix: string): Promise<(string | Buffer)[]> {
-  const rows: (string | Buffer)[] = []
-  for (const key of await node.keys(`${prefix}:*`)) {
-    rows.push(key)
-    if ((await node.type(key)) === 'string') rows.push((await node.getBuffer(key))!)
-    else rows.push(...(await node.zrange(key, 0, '-1', 'WITHSCORES')))
-  }
-  return rows
 }

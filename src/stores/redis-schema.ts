@@ -1,0 +1,66 @@
+// May this program use what is under a prefix? One key a module says so.
+//
+// `prefix:schema:MODULE`  a hash: `version`, `usable_from` (the oldest version that may still use it), `issuer`
+
+import { Buffer } from 'node:buffer'
+import { DaypassError } from '../core/errors.ts'
+import { defineScript, type Redis } from './redis-client.ts'
+import { checkSchema, type SchemaModule, schemaVersions } from './schema.ts'
+
+/** Writes the record where there is none, and gives what is there. */
+const openScript = defineScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'usable_from', ARGV[1])
+  if ARGV[2] then redis.call('HSET', KEYS[1], 'issuer', ARGV[2]) end
+end
+return redis.call('HMGET', KEYS[1], 'version', 'usable_from', 'issuer')`)
+
+const echoScript = defineScript(`return {ARGV[1], 7, false, {}, redis.status_reply('OK')}`)
+
+/** Every byte there is: what changes texts on their way changes some of these. */
+const allBytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+
+/**
+ * Claims a module's keys for an issuer, or refuses before anything is written.
+ *
+ * @param issuer Whose rows the caller wants; null for a module that has no issuer.
+ * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; `ERR_OPTION_INVALID` where the client changes what is sent
+ *   or answered.
+ */
+export async function openSchema(redis: Redis, prefix: string, module: SchemaModule, issuer: string | null) {
+  const key = `${prefix}:schema:${module}`
+  if (!isTrueEcho(await redis.run(echoScript, key, [allBytes]))) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'The Redis client changes arguments or replies of EVALSHA. Give one that does not ' +
+        '(ioredis: no Command.setArgumentTransformer or setReplyTransformer for it).',
+    )
+  }
+  const args = [String(schemaVersions[module]), ...(issuer === null ? [] : [issuer])]
+  const found = (await redis.run(openScript, key, args)) as (Buffer | null)[]
+  const [version, usableFrom, owner] = found.map((text) => (text === null ? null : String(text)))
+  checkSchema(module, { version: Number(version), usableFrom: Number(usableFrom), issuer: owner ?? null }, issuer)
+}
+
+function isTrueEcho(reply: unknown): boolean {
+  if (!Array.isArray(reply)) return false
+  const [bytes, number, nothing, list, status] = reply
+  return (
+    Buffer.isBuffer(bytes) &&
+    bytes.equals(allBytes) &&
+    Number(number) === 7 &&
+    nothing === null &&
+    Array.isArray(list) &&
+    String(status) === 'OK'
+  )
+}
+
+/**
+ * Braces tell the keys of one prefix from those of another, and in a Cluster they say where a key lives.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID`.
+ */
+export function checkRedisPrefix(prefix: unknown): void {
+  if (typeof prefix === 'string' && /^[^{}]+$/.test(prefix)) return
+  throw new DaypassError('ERR_OPTION_INVALID', '`prefix` must be a text of 1 or more characters, without { and }.')
+}

@@ -1,0 +1,97 @@
+// Is the Redis user of docs/redis.md allowed all that Daypass does, and nothing that it does not need?
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, describe, test } from 'node:test'
+import { Cluster, Redis } from 'ioredis'
+import { createClient, createCluster } from 'redis'
+import { createRedisAccounts } from '../../src/server/accounts-redis.ts'
+import type { RedisClient } from '../../src/stores/redis-client.ts'
+import { storeContract } from '../../src/testing/index.ts'
+import { redisHarness, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
+
+const line = /^ACL SETUSER daypass .*$/m.exec(readFileSync('docs/redis.md', 'utf8'))![0]
+// The contract's stores have prefixes of their own.
+const rights = line.replace('ACL SETUSER daypass ', '').replace('>PASSWORD', '>pw').replace('~daypass:*', '~test-*:*')
+const credentials = { username: 'daypass', password: 'pw' }
+
+describe('the documented Redis user', { skip: redisMissing }, async () => {
+  if (redisMissing) return
+  const [engine, cluster] = await Promise.all([startRedis('--appendfsync', 'no'), startRedisCluster()])
+  after(() => Promise.all([engine.remove(), cluster.remove()]))
+  const { port } = engine.servers[0]!
+  const clusterPort = cluster.servers[0]!.port
+  for (const server of [...engine.servers, ...cluster.servers]) {
+    const admin = new Redis(server.port)
+    await admin.call('ACL', 'SETUSER', 'daypass', ...rights.split(' ')).finally(() => admin.disconnect())
+  }
+
+  const clients: [string, typeof engine, () => Promise<{ client: RedisClient; close(): void }>][] = [
+    [
+      'ioredis',
+      engine,
+      async () => {
+        const client = new Redis({ port, ...credentials })
+        return { client, close: () => client.disconnect() }
+      },
+    ],
+    [
+      'node-redis',
+      engine,
+      async () => {
+        const client = createClient({ url: engine.url, ...credentials })
+        client.on('error', () => {})
+        await client.connect()
+        return { client, close: () => client.destroy() }
+      },
+    ],
+    [
+      'ioredis Cluster',
+      cluster,
+      async () => {
+        const client = new Cluster([{ port: clusterPort }], { redisOptions: credentials })
+        return { client, close: () => client.disconnect() }
+      },
+    ],
+    [
+      'node-redis Cluster',
+      cluster,
+      async () => {
+        const client = createCluster({
+          rootNodes: [{ url: `redis://127.0.0.1:${clusterPort}` }],
+          defaults: credentials,
+        })
+        client.on('error', () => {})
+        await client.connect()
+        return { client, close: () => client.destroy() }
+      },
+    ],
+  ]
+  for (const [name, server, open] of clients) {
+    describe(name, { concurrency: 6 }, () => {
+      for (const rule of storeContract) test(rule.name, () => rule.run(redisHarness(server, open)))
+
+      test('accounts and limits', async (t) => {
+        const { client, close } = await open()
+        t.after(close)
+        const accounts = createRedisAccounts(client, `test-${name.replace(/\W/g, '')}`)
+        await accounts.open()
+        const account = { id: '1', email: 'a@b.c', passwordHash: 'h', createdAt: 1 }
+        assert.equal(await accounts.create(account), true)
+        await accounts.setPassword('1', 'i')
+        assert.equal((await accounts.findById('1'))?.passwordHash, 'i')
+        assert.equal(await accounts.create({ ...account, id: '2' }), false)
+        await accounts.countTry('k', 1, 1000)
+        await accounts.forgetTries('k')
+      })
+    })
+  }
+
+  test('it may neither touch other keys nor administer the server', async (t) => {
+    const client = new Redis({ port, ...credentials })
+    t.after(() => client.disconnect())
+    for (const command of [['get', 'other'], ['keys', '*'], ['config', 'get', '*'], ['flushall'], ['acl', 'list']]) {
+      await assert.rejects(client.call(...(command as [string])), /NOPERM/, command.join(' '))
+    }
+  })
+})

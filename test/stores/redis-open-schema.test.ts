@@ -1,0 +1,140 @@
+// What does a Redis store refuse before it writes: another version's keys and rows, another issuer's, another's names?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, describe, test } from 'node:test'
+import type { Redis } from 'ioredis'
+import { createRedisAccounts } from '../../src/server/accounts-redis.ts'
+import { createRedisStore } from '../../src/stores/redis.ts'
+import { makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
+import { connect, readKeys, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
+
+const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
+const newer = { code: 'ERR_STORE_SCHEMA' }
+
+describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, async () => {
+  if (redisMissing) return
+  const [engine, cluster] = await Promise.all([startRedis('--appendfsync', 'no'), startRedisCluster()])
+  after(() => Promise.all([engine.remove(), cluster.remove()]))
+  const admin = engine.admin as Redis
+  const { client, close } = await connect(engine.url, 'ioredis')
+  after(close)
+  const dump = (prefix: string) => readKeys(admin, prefix).then((rows) => rows.map(String).sort())
+
+  test('keys of a newer version are refused unless it says that this one may use them', async () => {
+    const prefix = newPrefix()
+    await createRedisStore(client, { prefix }).open('a')
+    const accounts = createRedisAccounts(client, prefix)
+    await accounts.open()
+    for (const module of ['session', 'account']) {
+      const open = () => (module === 'session' ? createRedisStore(client, { prefix }).open('a') : accounts.open())
+      await admin.hset(`${prefix}:schema:${module}`, 'version', 3, 'usable_from', 2)
+      const before = await dump(prefix)
+      await assert.rejects(open(), newer)
+      assert.deepEqual(await dump(prefix), before)
+      // A newer version that only added something, and this one rolled back to.
+      await admin.hset(`${prefix}:schema:${module}`, 'usable_from', 1)
+      await open()
+      assert.equal(await admin.hget(`${prefix}:schema:${module}`, 'version'), '3')
+    }
+  })
+
+  test('a row of a newer version: every call that meets it says so, and writes nothing', async () => {
+    const prefix = newPrefix()
+    const now = Date.now()
+    const store = createRedisStore(client, { prefix })
+    await store.open('a')
+    const session = makeSession(now)
+    await store.create(session)
+    const key = `${prefix}:session:{${session.id}}`
+    const row = (await admin.getBuffer(key))!
+    row[0] = 2
+    await admin.set(key, row, 'PX', 3_600_000)
+    const before = await dump(prefix)
+    const calls = {
+      find: () => store.find(session.id),
+      advance: () => store.advance(makeStep(session, now)),
+      revoke: () => store.revoke(session.id, now, 'sign-out'),
+      revokeSubject: () => store.revokeSubject(session.subject, now, 'sign-out'),
+      list: () => store.list(session.subject, now, 10),
+    }
+    for (const [name, call] of Object.entries(calls)) await assert.rejects(call(), newer, name)
+    assert.equal(await store.prune(now + 400 * 86_400_000, 10), 0)
+    await store.close()
+    assert.deepEqual(await dump(prefix), before)
+    // One such row keeps nobody else from being ended.
+    const other = makeSession(now)
+    await store.create(other)
+    await assert.rejects(store.revokeSubject(session.subject, now, 'sign-out'), newer)
+    assert.equal((await store.find(other.id))?.revokedAt, now)
+  })
+
+  test('what a newer version added at the end of a row is still there after a refresh by this one', async () => {
+    const prefix = newPrefix()
+    const store = createRedisStore(client, { prefix })
+    const session = makeSession(Date.now())
+    await store.create(session)
+    const key = `${prefix}:session:{${session.id}}`
+    const row = (await admin.getBuffer(key))!
+    const longer = Buffer.concat([row.subarray(0, -1), Buffer.from(',"added"]')])
+    await admin.set(key, longer, 'PX', 3_600_000)
+    sameRow(await store.find(session.id), session)
+    assert.ok(await store.advance(makeStep(session, Date.now())))
+    assert.ok(await store.revoke(session.id, Date.now(), 'sign-out'))
+    assert.match(String(await admin.getBuffer(key)), /,"added"\]$/)
+  })
+
+  for (const [name, url] of [
+    ['one server', engine.url],
+    ['Cluster', cluster.url],
+  ] as const) {
+    for (const first of ['sessions', 'accounts']) {
+      test(`${name}: sessions and accounts under one prefix, ${first} first, keep out of each other’s way`, async (t) => {
+        const { client, close } = await connect(url, 'node-redis')
+        t.after(close)
+        const prefix = newPrefix()
+        const store = createRedisStore(client, { prefix })
+        const accounts = createRedisAccounts(client, prefix)
+        const opens = [() => store.open('a'), () => accounts.open()]
+        if (first === 'accounts') opens.reverse()
+        for (const open of opens) await open()
+        // Names that are parts of keys.
+        for (const subject of ['revoked', 'check', 'account', '{a}', '}', '*', 'schema:session', ':']) {
+          const session = makeSession(Date.now(), { subject })
+          await store.create(session)
+          const account = { id: subject, email: subject, passwordHash: 'h', createdAt: 1 }
+          assert.equal(await accounts.create(account), true)
+          await accounts.countTry(subject, Date.now(), 1000)
+          sameRow((await store.list(subject, Date.now(), 10))[0], session)
+          assert.deepEqual(await accounts.findById(subject), account)
+        }
+      })
+    }
+  }
+
+  test('prefixes that continue one another share no key, whatever the subject', async () => {
+    const base = newPrefix()
+    const names = ['', ':subject', ':session', ':schema', ':subject:subject', ':account', ':revoked', ':try']
+    const subjects = ['revoked', 'check', 'schema:session', 'session', '{revoked}', 'subject:{revoked}']
+    const stores = names.map((name) => createRedisStore(client, { prefix: base + name }))
+    const accounts = names.map((name) => createRedisAccounts(client, base + name))
+    for (const [index, store] of stores.entries()) {
+      await store.open(`issuer ${index}`)
+      await accounts[index]!.open()
+      for (const subject of subjects) {
+        await store.create(makeSession(Date.now(), { subject }))
+        await accounts[index]!.create({ id: subject, email: subject, passwordHash: String(index), createdAt: 1 })
+        await accounts[index]!.countTry(subject, Date.now(), 60_000)
+      }
+      await store.check()
+    }
+    for (const [index, store] of stores.entries()) {
+      for (const subject of subjects) {
+        assert.equal((await store.list(subject, Date.now(), 10)).length, 1)
+        assert.equal((await accounts[index]!.findByEmail(subject))?.passwordHash, String(index))
+      }
+    }
+    assert.equal((await stores[0]!.revokeSubject('revoked', Date.now(), 'admin')).length, 1)
+    for (const store of stores.slice(1)) assert.deepEqual(await store.revokedSince(0), [])
+  })
+})
