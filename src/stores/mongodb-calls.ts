@@ -2,16 +2,16 @@
 
 import { DaypassError, type ErrorCode } from '../core/errors.ts'
 import { withDeadline } from './deadline.ts'
+import { checkSchema, checkVersion, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
 
 /** What is used of a `mongodb` Collection (driver 6 or newer). */
 export interface MongoCollection {
-  readonly collectionName: string
   insertOne(row: any, options?: any): Promise<unknown>
   findOne(filter: any, options?: any): Promise<any>
   find(filter: any, options?: any): { toArray(): Promise<any[]> }
   findOneAndUpdate(filter: any, update: any, options?: any): Promise<any>
   updateOne(filter: any, update: any, options?: any): Promise<{ matchedCount: number }>
-  updateMany(filter: any, update: any, options?: any): Promise<unknown>
+  updateMany(filter: any, update: any, options?: any): Promise<{ matchedCount: number }>
   deleteOne(filter: any, options?: any): Promise<unknown>
   deleteMany(filter: any, options?: any): Promise<{ deletedCount: number }>
   createIndexes(indexes: any[], options?: any): Promise<unknown>
@@ -20,7 +20,8 @@ export interface MongoCollection {
 /** What is used of a `mongodb` Db. */
 export interface MongoDb {
   collection(name: string): MongoCollection
-  readonly client?: { connect(): Promise<unknown> } | undefined
+  command(command: any, options?: any): Promise<any>
+  readonly client?: { connect(): Promise<unknown>; readonly options?: object } | undefined
 }
 
 /** What is used of a Mongoose connection (Mongoose 8 or newer): no model, no schema. */
@@ -29,65 +30,140 @@ export interface MongooseConnection {
   readonly db?: MongoDb | undefined
 }
 
-/** One call of a collection, with the options that every call has. */
+/** Options that the sessions and the accounts share. */
+export interface MongoOptions {
+  /** What the names of all collections begin with: lower-case letters, digits and underscores. Default "daypass". */
+  prefix?: string | undefined
+  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
+  timeout?: number | undefined
+}
+
+/** A collection, and the options that every call of it has. */
 type Call<T> = (rows: MongoCollection, io: object) => Promise<T>
 
+/** Calls of one method, within its deadline. */
+export interface MongoCalls {
+  /** Calls a collection, named without its prefix. */
+  run<T>(collection: string, call: Call<T>): Promise<T>
+  /**
+   * A call that changes something, and that is void when it comes late: whoever asked was answered 503 and asked again.
+   *
+   * @param call Is given an expression that is 0 in time, and fails the whole update when it is late.
+   */
+  inTime<T>(collection: string, call: (rows: MongoCollection, io: object, zero: object) => Promise<T>): Promise<T>
+  /** The engine's clock, milliseconds since the epoch. */
+  now(): Promise<number>
+}
+
+/** The collections of one module in a MongoDB. */
+export interface Mongo {
+  /** Runs a method: bounded in time, its errors in Daypass's words. */
+  within<T>(body: (calls: MongoCalls) => Promise<T>): Promise<T>
+  /**
+   * Makes the module's indexes and claims its collections for an issuer.
+   *
+   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; nothing was written then.
+   */
+  open(issuer: string | null): Promise<void>
+  /**
+   * Looks at the module's record again: a newer program may have changed it while this one runs.
+   *
+   * @throws DaypassError `ERR_STORE_SCHEMA`.
+   */
+  checkUsable(calls: MongoCalls): Promise<void>
+  /** Writes into the module's record. */
+  check(): Promise<void>
+  /** Resolves when nothing is in flight. */
+  drain(): Promise<void>
+}
+
 /**
- * Calls within a deadline, told in Daypass's words; the indexes are made before the first one.
- *
- * Majority and primary are asked for in every call: what was answered survives a failover, and nobody is told by a
- * secondary that is behind that a session does not exist.
+ * Majority and primary are asked for in every call: what was answered survives a failover, and no secondary that is
+ * behind says that a session does not exist. Whatever the client, database or connection is set to, a call says what
+ * it needs: bytes as bytes, numbers as numbers, documents and no raw BSON.
  */
-export function createMongoCalls(
-  source: MongoDb | MongoCollection | MongooseConnection,
-  name: string,
-  indexes: object[],
-  timeout = 5000,
-) {
-  if (!('collectionName' in source || 'collection' in source || 'asPromise' in source)) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'Give a `mongodb` Db or Collection, or a Mongoose connection.')
+const fixedOptions = {
+  readPreference: 'primary',
+  readConcern: { level: 'local' },
+  raw: false,
+  fieldsAsRaw: {},
+  promoteBuffers: true,
+  promoteValues: true,
+  promoteLongs: true,
+  useBigInt64: false,
+  bsonRegExp: false,
+  ignoreUndefined: false,
+  serializeFunctions: false,
+  enableUtf8Validation: true,
+  includeResultMetadata: false,
+}
+
+/**
+ * @param indexes The indexes of each collection, named without its prefix.
+ * @throws DaypassError `ERR_OPTION_INVALID`.
+ */
+export function createMongo(
+  source: MongoDb | MongooseConnection,
+  module: SchemaModule,
+  options: MongoOptions,
+  indexes: Readonly<Record<string, readonly object[]>>,
+): Mongo {
+  if (typeof source !== 'object' || source === null || !('command' in source || 'asPromise' in source)) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'Give a `mongodb` Db, or a Mongoose connection.')
   }
-  const io = {
-    maxTimeMS: timeout,
-    writeConcern: { w: 'majority', wtimeoutMS: timeout },
-    readPreference: 'primary',
-    // Whatever the connection is set to: bytes as bytes, numbers as numbers.
-    promoteBuffers: true,
-    promoteValues: true,
-    promoteLongs: true,
-    useBigInt64: false,
-    includeResultMetadata: false,
+  const prefix = readPrefix(options.prefix)
+  const { timeout = 5000 } = options
+  // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
+  if (!(timeout >= 1 && timeout <= 10_000)) {
+    throw new DaypassError('ERR_OPTION_INVALID', '`timeout` must be 1 to 10,000 milliseconds.')
   }
   const inFlight = new Set<Promise<unknown>>()
-  let ready: Promise<unknown> | undefined
+  /** How far the engine's clock is ahead of ours, in milliseconds; below zero where it is behind. */
+  let ahead = 0
 
-  async function collection(): Promise<MongoCollection> {
-    if ('collectionName' in source) return source
+  async function database(): Promise<MongoDb> {
+    if ('command' in source) return source as MongoDb
     // Mongoose's own collections write what they are given into a debug log; the driver's do not.
-    if ('asPromise' in source) {
-      if (source.db === undefined) await source.asPromise()
-      if (source.db === undefined) throw unavailable('the Mongoose connection is not open')
-      return source.db.collection(name)
-    }
-    return source.collection(name)
+    if (source.db === undefined) await source.asPromise()
+    if (source.db === undefined) throw unavailable('the Mongoose connection is not open')
+    return source.db
   }
 
-  async function makeIndexes(): Promise<void> {
-    // A client whose first connection failed stays closed until it is told to connect; one that is connected stays so.
-    if ('client' in source) await source.client?.connect()
-    const rows = await collection()
-    for (let tries = 0; ; tries++) {
-      try {
-        return void (await rows.createIndexes(indexes, { maxTimeMS: timeout }))
-      } catch (error) {
-        // NamespaceExists: another instance made the collection at this very moment.
-        if (tries === 5 || (error as { code?: number }).code !== 48) throw error
-      }
+  function createCalls(began: number): MongoCalls {
+    const left = () => Math.ceil(timeout - (Date.now() - began))
+    const io = () => {
+      // What nobody waits for any more, the engine ends.
+      const maxTimeMS = Math.min(Math.max(left(), 1), timeout)
+      return { ...fixedOptions, maxTimeMS, writeConcern: { w: 'majority', wtimeoutMS: maxTimeMS } }
+    }
+    const collection = async (name: string) => (await database()).collection(`${prefix}_${name}`)
+
+    async function now(): Promise<number> {
+      const { localTime } = await (await database()).command({ hello: 1 }, { ...fixedOptions, maxTimeMS: undefined })
+      return localTime.getTime()
+    }
+
+    return {
+      now,
+      run: async (name, call) => call(await collection(name), io()),
+      async inTime(name, call) {
+        const rows = await collection(name)
+        while (left() > 0) {
+          try {
+            return await call(rows, io(), createZero(began + timeout + ahead))
+          } catch (error) {
+            if ((error as { code?: unknown }).code !== conversionFailure) throw error
+            // Where there is time left by our clock, the engine's is further ahead than we knew.
+            if (left() > 0) ahead = Math.max(ahead, (await now()) - Date.now())
+          }
+        }
+        throw unavailable('too late')
+      },
     }
   }
 
-  async function guarded<T>(call: () => Promise<T>): Promise<T> {
-    const running = withDeadline(call(), timeout)
+  async function within<T>(body: (calls: MongoCalls) => Promise<T>): Promise<T> {
+    const running = withDeadline(body(createCalls(Date.now())), timeout)
     inFlight.add(running)
     try {
       return await running
@@ -98,43 +174,110 @@ export function createMongoCalls(
     }
   }
 
+  /** The module's record, checked; null where there is none yet. */
+  async function findRecord(calls: MongoCalls, issuer: string | null) {
+    const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: module }, io))
+    if (record === null) return null
+    checkSchema(module, { version: record.version, usableFrom: record.usable_from, issuer: record.issuer }, issuer)
+    return record as { version: number }
+  }
+
+  async function claim(calls: MongoCalls, issuer: string | null): Promise<void> {
+    const version = schemaVersions[module]
+    const record = { version, usable_from: version, issuer }
+    await again(() =>
+      calls.run('schema', (rows, io) =>
+        rows.updateOne({ _id: module }, { $setOnInsert: record }, { ...io, upsert: true }),
+      ),
+    )
+    // Another instance may have come first, for another issuer.
+    await findRecord(calls, issuer)
+  }
+
   return {
-    async run<T>(call: Call<T>): Promise<T> {
-      return guarded(async () => {
-        ready ??= makeIndexes()
-        try {
-          await ready
-        } catch (error) {
-          // Away at the first call: the next one tries again.
-          ready = undefined
-          throw error
-        }
-        return call(await collection(), io)
+    within,
+    async open(issuer) {
+      await connect(source)
+      const found = await within(async (calls) => {
+        ahead = (await calls.now()) - Date.now()
+        return findRecord(calls, issuer)
       })
+      if (found === null) await within((calls) => claim(calls, issuer))
+      // A newer version that lets this one in has made the indexes that it wants.
+      else if (found.version > schemaVersions[module]) return
+      for (const [name, wanted] of Object.entries(indexes)) {
+        await within((calls) => again(() => calls.run(name, (rows, io) => rows.createIndexes([...wanted], io))))
+      }
     },
-    /** Resolves when nothing is in flight. */
-    async drain(): Promise<void> {
+    async checkUsable(calls) {
+      const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: module }, io))
+      checkVersion(module, record?.usable_from)
+    },
+    check: () =>
+      within(async (calls) => {
+        const usable = { _id: module, usable_from: { $lte: schemaVersions[module] } }
+        const update = { $set: { checked_at: new Date() } }
+        const { matchedCount } = await calls.run('schema', (rows, io) => rows.updateOne(usable, update, io))
+        if (matchedCount === 0) throw new DaypassError('ERR_STORE_SCHEMA')
+      }),
+    async drain() {
       while (inFlight.size > 0) await Promise.allSettled(inFlight)
     },
   }
+
+  async function connect(given: MongoDb | MongooseConnection): Promise<void> {
+    const db = 'command' in given ? (given as MongoDb) : given.db
+    if ((db?.client?.options as { autoEncryption?: unknown } | undefined)?.autoEncryption) {
+      throw new DaypassError(
+        'ERR_OPTION_INVALID',
+        'A client with `autoEncryption` cannot send the updates that the store needs; give it a client of its own.',
+      )
+    }
+    // A client whose first connection failed stays closed until it is told to connect. One that is connected stays so.
+    if ('command' in given) await within(async () => void (await (given as MongoDb).client?.connect()))
+  }
 }
 
-/** E11000: a document of this name is there already. */
-export const isDuplicateKey = (error: unknown): boolean =>
-  ((error as DaypassError).cause as { code?: unknown } | undefined)?.code === 11000
+/**
+ * 0 before a deadline by the engine's clock, and an error after it. `$toLong` makes it a comparison of numbers: in an
+ * update SecantusDB knows `$$NOW` without its time zone.
+ */
+function createZero(deadline: number): object {
+  return { $toInt: { $cond: [{ $lt: [{ $toLong: '$$NOW' }, deadline] }, '0', 'late'] } }
+}
+
+/** Once more where another instance made the same thing at this very moment. */
+async function again<T>(call: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await call()
+    } catch (error) {
+      const { code } = error as { code?: unknown }
+      if (tries === 5 || (code !== namespaceExists && !isDuplicateKey(error))) throw error
+    }
+  }
+}
+
+/** E11000: a document of this name is there already. To be asked inside `within`. */
+export const isDuplicateKey = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === 11000
 
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
-const errorCodes: Record<number, ErrorCode> = { 14031: 'ERR_STORE_FULL' }
+const namespaceExists = 48
 const notImplemented = 238
+const conversionFailure = 241
+const errorCodes: Record<number, ErrorCode> = { 14031: 'ERR_STORE_FULL' }
 
-function asStoreError(cause: unknown): DaypassError {
-  if (cause instanceof DaypassError) return cause
-  const { code } = (cause ?? {}) as { code?: number }
-  const message =
+function asStoreError(error: unknown): DaypassError {
+  if (error instanceof DaypassError) return error
+  const { code, name, message } = (error ?? {}) as { code?: number; name?: string; message?: string }
+  const told =
     code === notImplemented
       ? 'This server lacks what the store needs; use MongoDB 5 or newer (see docs/mongodb.md).'
       : undefined
-  return new DaypassError(errorCodes[code!] ?? 'ERR_STORE_UNAVAILABLE', message, { cause })
+  // The driver's errors hold rows and filters; their text names at most the value of a key.
+  const text = String(message).replace(/ dup key:.*$/s, '')
+  const cause = `${name}${code === undefined ? '' : ` ${code}`}: ${text}`
+  return new DaypassError(errorCodes[code!] ?? 'ERR_STORE_UNAVAILABLE', told, { cause })
 }
 
 const unavailable = (cause: string) => new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })

@@ -2,23 +2,27 @@
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
+import { DaypassError } from '../core/errors.ts'
 import { advance } from '../core/rotation.ts'
 import type { RevokedReason, Session, Store } from '../core/types.ts'
-import { createMongoCalls, type MongoCollection, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
+import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
+import { checkVersion, schemaVersions } from './schema.ts'
 
 export type { MongoCollection, MongoDb, MongooseConnection } from './mongodb-calls.ts'
 
 /** Options of {@link createMongoStore}. */
 export interface MongoStoreOptions {
-  /** The collection's name, where the source is a database. Default "daypass_session". */
-  collection?: string
-  /** Milliseconds that a call may take before the answer is 503. Default 5,000. */
+  /** What the names of all collections begin with: lower-case letters, digits and underscores. Default "daypass". */
+  prefix?: string
+  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
   timeout?: number
 }
 
 /** A row as it lies in the collection; what is null in a session is absent here, but for the parent. */
 interface Row {
   _id: Uint8Array
+  /** The oldest version of the program that may change the row. */
+  usable_from: number
   subject: string
   client_id: string
   scope: string
@@ -49,16 +53,22 @@ interface Row {
 
 const hour = 3_600_000
 
-const indexes = [
-  { name: 'daypass_subject', key: { subject: 1 } },
-  // The engine's own broom, where nobody calls `prune`. A day: longer than an access token may outlive its session.
-  { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 86_400 },
-  {
-    name: 'daypass_revoked',
-    key: { revoked_at: 1 },
-    partialFilterExpression: { revoked_at: { $exists: true } },
-  },
-]
+const indexes = {
+  session: [
+    { name: 'daypass_subject', key: { subject: 1 } },
+    // For rows that nobody prunes. A day: longer than an access token may outlive its session.
+    { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 86_400 },
+    {
+      name: 'daypass_revoked',
+      key: { revoked_at: 1 },
+      partialFilterExpression: { revoked_at: { $exists: true } },
+    },
+  ],
+}
+
+/** A row that a newer program made for newer ones alone is changed by no older one. */
+const usable = { usable_from: { $lte: schemaVersions.session } }
+const unusable = { usable_from: { $gt: schemaVersions.session } }
 
 /** The burst that a rotation belongs to; every expression reads the row as it was. */
 function nextBurst(now: number, reuseInterval: number) {
@@ -79,8 +89,9 @@ function nextBurst(now: number, reuseInterval: number) {
  * replica set and on a collection that is sharded by `{ _id: "hashed" }`, makes its indexes at the first call, and
  * writes with majority, whatever the connection's own write concern is.
  *
- * @param source A `mongodb` Db or Collection, or a Mongoose connection, which need not be connected yet. The app closes it.
+ * @param source A `mongodb` Db, or a Mongoose connection, which need not be connected yet. The app closes it.
  * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE` or `ERR_STORE_FULL`.
+ * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
  * ```ts
  * import { createDaypass } from 'daypass'
@@ -99,11 +110,8 @@ function nextBurst(now: number, reuseInterval: number) {
  * const store = createMongoStore(mongoose.connection)
  * ```
  */
-export function createMongoStore(
-  source: MongoDb | MongoCollection | MongooseConnection,
-  options: MongoStoreOptions = {},
-): Store {
-  const { run, drain } = createMongoCalls(source, options.collection ?? 'daypass_session', indexes, options.timeout)
+export function createMongoStore(source: MongoDb | MongooseConnection, options: MongoStoreOptions = {}): Store {
+  const { within, open, check, checkUsable, drain } = createMongo(source, 'session', options, indexes)
   const isLive = (now: number) => ({
     revoked_at: null,
     idle_expires_at: { $gt: new Date(now) },
@@ -111,11 +119,32 @@ export function createMongoStore(
   })
 
   return {
-    async open() {},
-    create: (session) => run((rows, io) => rows.insertOne(toRow(session), io)).then(() => {}),
+    open,
+    create: (session) =>
+      within(async (calls) => {
+        // A row that is there says who may change it; a new one cannot. A sign-in is rare enough for one look more.
+        await checkUsable(calls)
+        const { _id, generation, ...rest } = toRow(session)
+        try {
+          // An upsert that finds no row of this id, and fails where there is one. An insert could not be void when late.
+          await calls.inTime('session', (rows, io, zero) => {
+            const row = {
+              $mergeObjects: [{ $literal: { _id, ...rest } }, { generation: { $add: [generation, zero] } }],
+            }
+            return rows.updateOne({ _id, subject: { $exists: false } }, [{ $replaceWith: row }], {
+              ...io,
+              upsert: true,
+            })
+          })
+        } catch (error) {
+          if (!isDuplicateKey(error)) throw error
+          throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'a session of this id is there already' })
+        }
+      }),
     async find(id) {
       const _id = toId(id)
-      return _id && toSession(await run((rows, io) => rows.findOne({ _id }, io)))
+      if (_id === null) return null
+      return within(async ({ run }) => toSession(await run('session', (rows, io) => rows.findOne({ _id }, io))))
     },
     async advance(step) {
       const _id = toId(step.id)
@@ -123,7 +152,6 @@ export function createMongoStore(
       const { generation, now } = step
       const idle = new Date(step.idleExpiresAt)
       const changes = {
-        generation: generation + 1,
         parent_salt: step.salt,
         parent_key: step.key,
         ...nextBurst(now, step.reuseInterval),
@@ -132,69 +160,94 @@ export function createMongoStore(
         // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
         ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
       }
-      const before = await run((rows, io) =>
-        rows.findOneAndUpdate({ _id, generation: { $lte: generation }, ...isLive(now) }, [{ $set: changes }], {
-          ...io,
-          returnDocument: 'before',
+      const filter = { _id, generation: { $lte: generation }, ...isLive(now), ...usable }
+      // What is asked for is a copy: the caller's bytes may change before the answer comes.
+      const own = { ...step, salt: new Uint8Array(step.salt), key: step.key && new Uint8Array(step.key) }
+      const before = await within(({ inTime }) =>
+        inTime('session', (rows, io, zero) => {
+          const update = [{ $set: { ...changes, generation: { $add: [generation + 1, zero] } } }]
+          return rows.findOneAndUpdate(filter, update, { ...io, returnDocument: 'before' })
         }),
       )
       if (before === null) return null
       // The row as it was tells whether it was behind; what it became is what the protocol makes of it.
-      const own = { ...step, salt: new Uint8Array(step.salt), key: step.key && new Uint8Array(step.key) }
       const session = advance(toSession(before)!, own)!
       return { session, healed: before.generation < generation }
     },
     async revoke(id, now, reason) {
       const _id = toId(id)
       if (_id === null) return null
-      const update = { $set: { revoked_at: now, revoked_reason: reason } }
-      const after = { returnDocument: 'after' }
-      return toSession(
-        await run((rows, io) => rows.findOneAndUpdate({ _id, revoked_at: null }, update, { ...io, ...after })),
-      )
+      return within(async ({ run, inTime }) => {
+        const ended = await inTime('session', (rows, io, zero) => {
+          const update = [{ $set: { revoked_at: { $add: [now, zero] }, revoked_reason: reason } }]
+          return rows.findOneAndUpdate({ _id, revoked_at: null, ...usable }, update, { ...io, returnDocument: 'after' })
+        })
+        if (ended !== null) return toSession(ended)
+        await refuseNewer(run, { _id })
+        return null
+      })
     },
     async revokeSubject(subject, now, reason, exceptId) {
       const except = exceptId === undefined ? null : toId(exceptId)
       // Marked with this call's name: an update of many tells how many there were, and not which.
       const revoked_by = randomBytes(12)
       const filter = { subject, revoked_at: null, ...(except && { _id: { $ne: except } }) }
-      const update = { $set: { revoked_at: now, revoked_reason: reason, revoked_by } }
-      await run((rows, io) => rows.updateMany(filter, update, io))
-      const ended = await run((rows, io) => rows.find({ subject, revoked_by }, io).toArray())
-      return ended.map((row) => toSession(row)!)
+      return within(async ({ run, inTime }) => {
+        await inTime('session', (rows, io, zero) => {
+          const update = [{ $set: { revoked_at: { $add: [now, zero] }, revoked_reason: reason, revoked_by } }]
+          return rows.updateMany({ ...filter, ...usable }, update, io)
+        })
+        await refuseNewer(run, filter)
+        return toSessions(await run('session', (rows, io) => rows.find({ subject, revoked_by }, io).toArray()))
+      })
     },
-    async list(subject, now) {
-      const newestFirst = { sort: { created_at: -1 } }
-      const found = await run((rows, io) => rows.find({ subject, ...isLive(now) }, { ...io, ...newestFirst }).toArray())
-      return found.map((row) => toSession(row)!)
+    async list(subject, now, limit) {
+      // To the engine, 0 is no limit.
+      if (limit < 1) return []
+      return within(async ({ run }) => {
+        const newest = { sort: { created_at: -1 }, limit }
+        const filter = { subject, ...isLive(now) }
+        return toSessions(await run('session', (rows, io) => rows.find(filter, { ...io, ...newest }).toArray()))
+      })
     },
-    async revokedSince(since) {
-      const only = { projection: { revoked_at: 1 } }
-      const found = await run((rows, io) => rows.find({ revoked_at: { $gte: since } }, { ...io, ...only }).toArray())
-      return found.map((row) => ({ id: toText(row._id), revokedAt: row.revoked_at! }))
-    },
-    async prune(before, limit) {
-      const remove = async (condition: object, most: number) => {
-        if (most === 0) return 0
-        const only = { projection: { _id: 1 }, limit: most }
-        const due = await run((rows, io) => rows.find(condition, { ...io, ...only }).toArray())
-        if (due.length === 0) return 0
-        // Asked again with the condition: what was refreshed meanwhile stays.
-        const filter = { ...condition, _id: { $in: due.map(({ _id }) => _id) } }
-        return (await run((rows, io) => rows.deleteMany(filter, io))).deletedCount
-      }
-      // The hour is what the index knows; the instant decides.
-      const instant = new Date(Math.ceil(before))
-      const expired = { expire_at: { $lt: new Date(instant.getTime() + hour) }, idle_expires_at: { $lt: instant } }
-      const count = await remove(expired, limit)
-      return count + (await remove({ revoked_at: { $lt: before } }, limit - count))
-    },
-    async check() {
-      // Matches nothing and so changes nothing, but only a primary that knows pipelines takes it.
-      await run((rows, io) => rows.updateOne({ _id: Buffer.alloc(16) }, [{ $set: { generation: 0 } }], io))
-    },
+    revokedSince: (since) =>
+      within(async ({ run }) => {
+        const only = { projection: { revoked_at: 1, usable_from: 1 } }
+        const found: Row[] = await run('session', (rows, io) =>
+          rows.find({ revoked_at: { $gte: since } }, { ...io, ...only }).toArray(),
+        )
+        return found.map((row) => {
+          checkVersion('session', row.usable_from)
+          return { id: toText(row._id), revokedAt: row.revoked_at! }
+        })
+      }),
+    prune: (before, limit) =>
+      within(async ({ run }) => {
+        const remove = async (condition: object, most: number) => {
+          if (most < 1) return 0
+          const only = { projection: { _id: 1 }, limit: most }
+          const due: Row[] = await run('session', (rows, io) => rows.find(condition, { ...io, ...only }).toArray())
+          if (due.length === 0) return 0
+          // Asked again with the condition: what was refreshed meanwhile stays.
+          const filter = { ...condition, _id: { $in: due.map(({ _id }) => _id) } }
+          return (await run('session', (rows, io) => rows.deleteMany(filter, io))).deletedCount
+        }
+        // The hour is what the index knows; the instant decides.
+        const instant = new Date(Math.ceil(before))
+        const isOver = { expire_at: { $lt: new Date(instant.getTime() + hour) }, idle_expires_at: { $lt: instant } }
+        const count = await remove({ ...isOver, ...usable }, limit)
+        return count + (await remove({ revoked_at: { $lt: before }, ...usable }, limit - count))
+      }),
+    check,
+    now: () => within(({ now }) => now()),
     close: drain,
   }
+}
+
+/** Nothing matched: where a newer program's row is the reason, that must not look like a session that is gone. */
+async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void> {
+  const newer = await run('session', (rows, io) => rows.findOne({ ...filter, ...unusable }, io))
+  if (newer !== null) checkVersion('session', newer.usable_from)
 }
 
 /** One session, one name: null for a text that is no id as we write it. */
@@ -212,6 +265,7 @@ function toRow(session: Session): Row {
   const end = new Date(session.expiresAt)
   return {
     _id: toId(session.id) ?? Buffer.from(session.id, 'base64url'),
+    usable_from: schemaVersions.session,
     subject: session.subject,
     client_id: session.clientId,
     scope: session.scope,
@@ -239,8 +293,11 @@ function toRow(session: Session): Row {
   }
 }
 
+const toSessions = (rows: Row[]) => rows.map((row) => toSession(row)!)
+
 function toSession(row: Row | null): Session | null {
   if (row === null) return null
+  checkVersion('session', row.usable_from)
   return {
     id: toText(row._id),
     subject: row.subject,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
-import type { Store } from '../../src/testing/index.ts'
+import type { Store, StoreHarness } from '../../src/testing/index.ts'
 import { freePort } from '../server/process.ts'
 
 export interface MongoEngine {
@@ -20,6 +20,9 @@ export interface MongoEngine {
   database(): string
   stop(): Promise<void>
   start(): Promise<void>
+  /** Stands still, with all that has been sent to it, until it is thawed. */
+  freeze(): void
+  thaw(): void
   remove(): Promise<void>
 }
 
@@ -38,8 +41,21 @@ export async function startMongo(): Promise<MongoEngine> {
   const given = process.env.MONGODB_URL
   if (given) {
     const nothing = async () => {}
+    const never = () => {
+      throw new Error('the server of MONGODB_URL is not ours')
+    }
     const name = `MongoDB ${await versionOf(given)}`
-    return { url: given, name, own: false, database, stop: nothing, start: nothing, remove: nothing }
+    return {
+      url: given,
+      name,
+      own: false,
+      database,
+      stop: nothing,
+      start: nothing,
+      freeze: never,
+      thaw: never,
+      remove: nothing,
+    }
   }
   if (program === undefined) throw new Error('There is no MongoDB server: run scripts/install-mongodb-engine.sh')
   const path = join(root, program)
@@ -92,6 +108,8 @@ export async function startMongo(): Promise<MongoEngine> {
     database,
     stop,
     start,
+    freeze: () => void server!.kill('SIGSTOP'),
+    thaw: () => void server!.kill('SIGCONT'),
     async remove() {
       await stop()
       if (existsSync(folder)) rmSync(folder, { recursive: true, force: true })
@@ -123,6 +141,40 @@ export function openMongoStore(url: string, database: string): Store {
     ...store,
     async close() {
       await store.close()
+      await client.close()
+    },
+  }
+}
+
+/** One way to have a MongoDB open: a store in a database of its own, and how it is closed. */
+export interface MongoSource {
+  open(database: string): { store: Store; end(): Promise<void> }
+}
+
+/** The engine as the contract sees it, through one way to have it open. */
+export function mongoHarness(engine: MongoEngine, source: MongoSource): StoreHarness {
+  const opened = new Map<Store, { database: string; end(): Promise<void> }>()
+  return {
+    async open() {
+      const database = engine.database()
+      const { store, end } = source.open(database)
+      opened.set(store, { database, end })
+      return store
+    },
+    async rawRows(store) {
+      const client = newClient(engine.url)
+      const collection = client.db(opened.get(store)!.database).collection('daypass_session')
+      const rows = await collection.find({}, { promoteBuffers: true }).toArray()
+      await client.close()
+      return rows.flatMap((row) => Object.values(row)).map((value) => (Buffer.isBuffer(value) ? value : String(value)))
+    },
+    async cleanup() {
+      const client = newClient(engine.url)
+      for (const { database, end } of opened.values()) {
+        await end()
+        await client.db(database).dropDatabase()
+      }
+      opened.clear()
       await client.close()
     },
   }

@@ -1,0 +1,182 @@
+// MongoDB and two versions of Daypass at once, two modules, two issuers: who may write, and who must leave it alone?
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import type { MongoClient } from 'mongodb'
+import { isDaypassError } from '../../src/core/errors.ts'
+import { createDaypass } from '../../src/index.ts'
+import { createMongoAccounts } from '../../src/server/accounts-mongodb.ts'
+import { createMongoStore } from '../../src/stores/mongodb.ts'
+import { findRow, issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
+import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+
+const t0 = Date.now()
+const isRefused = (error: unknown) => isDaypassError(error, 'ERR_STORE_SCHEMA')
+
+describe('MongoDB shared by versions, modules and issuers', noMongo === undefined ? {} : { skip: noMongo }, () => {
+  let engine: MongoEngine
+  let client: MongoClient
+  before(
+    async () => {
+      engine = await startMongo()
+      client = newClient(engine.url)
+    },
+    { timeout: 60_000 },
+  )
+  after(async () => {
+    await client?.close()
+    await engine?.remove()
+  })
+
+  /** What a newer version does to the record. */
+  async function migrate(database: string, usable_from: number, module: any = 'session') {
+    const update = { $set: { version: 2, usable_from } }
+    await client.db(database).collection('daypass_schema').updateOne({ _id: module }, update)
+  }
+
+  test('a rolling deploy forward and back: a newer version only adds, and the older one goes on beside it', async () => {
+    const database = engine.database()
+    const db = client.db(database)
+    const running = createMongoStore(db)
+    await running.open(issuer)
+    const session = makeSession(t0)
+    await running.create(session)
+    await migrate(database, 1)
+    await db.collection('daypass_session').updateMany({}, { $set: { colour: 'blue' } })
+    await db.collection('daypass_session').dropIndex('daypass_revoked')
+    const starting = createMongoStore(db)
+    await starting.open(issuer)
+    let row = session
+    for (const store of [running, starting, running]) {
+      sameRow(await store.find(row.id), row)
+      row = (await store.advance(makeStep(row, t0 + 1)))!.session
+      await store.create(makeSession(t0))
+      await store.check()
+    }
+    assert.equal((await running.list(session.subject, t0, 10)).length, 4)
+    const record = await db.collection('daypass_schema').findOne({ _id: 'session' as any })
+    assert.equal(record!.version, 2, 'the older one takes nothing back')
+    const indexes = (await db.collection('daypass_session').indexes()).map(({ name }) => name)
+    assert.ok(!indexes.includes('daypass_revoked'), 'and makes no index that the newer one has dropped')
+    const { colour } = (await db.collection('daypass_session').findOne({ generation: 3 }))!
+    assert.equal(colour, 'blue', 'a refresh keeps what it does not know')
+  })
+
+  test('an older program that starts on a newer schema is refused before anything is written', async () => {
+    const database = engine.database()
+    const db = client.db(database)
+    await db.collection('daypass_schema').insertOne({ _id: 'session' as any, version: 2, usable_from: 2, issuer })
+    const dump = async () =>
+      JSON.stringify([await db.listCollections().toArray(), await db.collection('daypass_schema').find().toArray()])
+    const before = await dump()
+    await assert.rejects(createMongoStore(db).open(issuer), isRefused)
+    await assert.rejects(createMongoStore(db).open('https://other.example'), isRefused)
+    assert.equal(await dump(), before)
+  })
+
+  test('an older program that runs changes no row of a newer one, and takes none of them for gone', async () => {
+    const database = engine.database()
+    const db = client.db(database)
+    const older = createMongoStore(db)
+    await older.open(issuer)
+    const session = makeSession(t0)
+    await older.create(session)
+    const { session: row } = (await older.advance(makeStep(session, t0 + 1)))!
+    await migrate(database, 2)
+    await db.collection('daypass_session').updateMany({}, { $set: { usable_from: 2, revoked_at: null } })
+    const rows = async () => JSON.stringify(await db.collection('daypass_session').find().toArray())
+    const before = await rows()
+    const calls = {
+      find: () => older.find(row.id),
+      list: () => older.list(row.subject, t0, 10),
+      create: () => older.create(makeSession(t0)),
+      revoke: () => older.revoke(row.id, t0, 'admin'),
+      revokeSubject: () => older.revokeSubject(row.subject, t0, 'admin'),
+      check: () => older.check(),
+      open: () => older.open(issuer),
+    }
+    for (const [name, call] of Object.entries(calls)) await assert.rejects(call(), isRefused, name)
+    assert.equal(await older.advance(makeStep(row, t0 + 2)), null)
+    assert.equal(await older.prune(t0 + 1e12, 10), 0)
+    assert.equal(await rows(), before)
+    const auth = createDaypass({ secret: randomBytes(32), issuer, store: older })
+    await assert.rejects(auth.revoke(row.id), isRefused)
+  })
+
+  test('of two issuers that open one empty database at once, one gets it, from many instances', async () => {
+    for (let round = 0; round < 5; round++) {
+      const db = client.db(engine.database())
+      const stores = Array.from({ length: 6 }, () => createMongoStore(db))
+      const issuers = ['https://one.example', 'https://two.example']
+      const results = await Promise.allSettled(stores.map((store, n) => store.open(issuers[n % 2]!)))
+      const { issuer: winner } = (await db.collection('daypass_schema').findOne({ _id: 'session' as any }))!
+      for (const [n, result] of results.entries()) {
+        if (issuers[n % 2] === winner) assert.equal(result.status, 'fulfilled')
+        else assert.ok(result.status === 'rejected' && isDaypassError(result.reason, 'ERR_STORE_ISSUER'))
+      }
+    }
+  })
+
+  test('sessions and accounts share a database, in both orders, from nothing and again', async () => {
+    const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: t0 }
+    for (const order of ['sessions first', 'accounts first', 'both at once']) {
+      const db = client.db(engine.database())
+      for (let start = 0; start < 2; start++) {
+        const accounts = createMongoAccounts(db)
+        const store = createMongoStore(db)
+        if (order === 'sessions first') await store.open(issuer)
+        if (order === 'both at once') await Promise.all([accounts.open(), store.open(issuer)])
+        await accounts.open()
+        await store.open(issuer)
+        assert.equal(await accounts.create(account), start === 0, order)
+        assert.equal(await accounts.create({ ...account, id: '2' }), false, 'one account an address')
+        const session = makeSession(t0)
+        await store.create(session)
+        await findRow(store, session.id)
+        assert.deepEqual(await accounts.findByEmail('a@b.c'), account)
+        const modules = await db
+          .collection('daypass_schema')
+          .find({}, { sort: { _id: 1 } })
+          .toArray()
+        assert.deepEqual(
+          modules.map(({ _id }) => String(_id)),
+          ['account', 'session'],
+        )
+      }
+    }
+  })
+
+  test('two apps with prefixes of their own share a database, and each has its own people', async () => {
+    const db = client.db(engine.database())
+    const one = createMongoStore(db, { prefix: 'one' })
+    const two = createMongoStore(db, { prefix: 'two' })
+    await Promise.all([one.open('https://one.example'), two.open('https://two.example')])
+    const session = makeSession(t0)
+    await one.create(session)
+    assert.equal(await two.find(session.id), null)
+    assert.deepEqual(await two.list(session.subject, t0, 10), [])
+    const names = (await db.listCollections().toArray()).map(({ name }) => name).sort()
+    assert.deepEqual(names, ['one_schema', 'one_session', 'two_schema', 'two_session'])
+  })
+
+  test('what an error carries names no row and no filter', async () => {
+    const db = client.db(engine.database())
+    const store = createMongoStore(db)
+    await store.open(issuer)
+    const accounts = createMongoAccounts(db)
+    await accounts.open()
+    // A driver's error quotes the key that is there twice.
+    await db.collection('daypass_account').dropIndex('daypass_email')
+    const rows = Array.from({ length: 2 }, (_, n) => ({ _id: `${n}` as any, email: 'ada@example.com' }))
+    await db.collection('daypass_account').insertMany(rows)
+    const session = makeSession(t0)
+    await store.create(session)
+    for (const call of [store.create(session), accounts.open()]) {
+      const error: any = await call.catch((reason: unknown) => reason)
+      assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
+      assert.equal(typeof error.cause, 'string')
+      assert.doesNotMatch(String(error.cause), /ada@example|dup key|Binary/)
+    }
+  })
+})

@@ -1,0 +1,123 @@
+// MongoDB: what is carried out after its caller was answered 503? Nothing that changes anything.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDaypassError } from '../../src/core/errors.ts'
+import type { Store } from '../../src/core/types.ts'
+import { createMongoStore } from '../../src/stores/mongodb.ts'
+import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
+import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+
+const isAway = (error: unknown) => isDaypassError(error, 'ERR_STORE_UNAVAILABLE')
+
+describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => {
+  let engine: MongoEngine
+  before(
+    async () => {
+      engine = await startMongo()
+    },
+    { timeout: 60_000 },
+  )
+  after(() => engine?.remove())
+
+  /** A store, and a way to wait until the engine has answered everything that it was sent. */
+  async function open(t: TestContext, database: string, timeout = 1000) {
+    let underWay = 0
+    const client = newClient(engine.url, { monitorCommands: true })
+    t.after(() => client.close())
+    client.on('commandStarted', () => underWay++)
+    client.on('commandSucceeded', () => underWay--)
+    client.on('commandFailed', () => underWay--)
+    const store = createMongoStore(client.db(database), { timeout })
+    await store.open(issuer)
+    const settled = async () => {
+      for (let n = 0; underWay > 0; n++) {
+        assert.ok(n < 500, `${underWay} commands were never answered`)
+        await delay(20)
+      }
+    }
+    return { client, store, settled }
+  }
+
+  /** Sends calls to an engine that stands still until all of them were given up on. */
+  async function whileFrozen(calls: () => Promise<unknown>[]): Promise<void> {
+    engine.freeze()
+    try {
+      const results = await Promise.allSettled(calls())
+      for (const result of results) {
+        assert.equal(result.status, 'rejected')
+        assert.ok(isAway(result.reason), String(result.reason))
+      }
+      await delay(300)
+    } finally {
+      engine.thaw()
+    }
+  }
+
+  test('a step that the engine carries out late changes nothing, and asked again it is done and announced', async (t) => {
+    if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+    const database = engine.database()
+    const { store, settled } = await open(t, database)
+    const { store: other } = await open(t, database, 5000)
+    const t0 = Date.now()
+    const [refreshing, leaving, ...everywhere] = Array.from({ length: 4 }, (_, n) =>
+      makeSession(t0, { subject: n < 2 ? `s${n}` : 'all' }),
+    )
+    for (const session of [refreshing!, leaving!, ...everywhere]) await store.create(session)
+    const born = makeSession(t0)
+    const calls = (store: Store) => [
+      () => store.create(born),
+      () => store.advance(makeStep(refreshing!, Date.now())),
+      () => store.revoke(leaving!.id, Date.now(), 'sign-out'),
+      () => store.revokeSubject('all', Date.now(), 'password'),
+    ]
+    await whileFrozen(() => calls(store).map((call) => call()))
+    await settled()
+    assert.equal(await other.find(born.id), null)
+    for (const session of [refreshing!, leaving!, ...everywhere]) sameRow(await other.find(session.id), session)
+    assert.deepEqual(await other.revokedSince(0), [])
+
+    const asked = Date.now()
+    const [, advanced, revoked, all] = (await Promise.all(calls(store).map((call) => call()))) as any[]
+    sameRow(await other.find(born.id), born)
+    assert.equal(advanced.session.generation, 1)
+    assert.equal(revoked.id, leaving!.id)
+    assert.equal(all.length, 2)
+    // Another instance, which looks at what is new, hears of each.
+    assert.deepEqual(
+      (await other.revokedSince(asked)).map(({ id }) => id).sort(),
+      [leaving!, ...everywhere].map(({ id }) => id).sort(),
+    )
+  })
+
+  for (const [name, shift] of Object.entries({ 'a minute ahead': -60_000, 'a minute behind': 60_000 })) {
+    test(`an engine whose clock is ${name} carries out what is in time, and refuses what is late`, async (t) => {
+      if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+      const real = Date.now
+      // Our own clock is moved, which to us is an engine whose clock is wrong.
+      const mock = t.mock.method(Date, 'now', () => real() + shift)
+      const { store, settled } = await open(t, engine.database())
+      const session = makeSession(Date.now())
+      await store.create(session)
+      const { session: row } = (await store.advance(makeStep(session, Date.now())))!
+      await whileFrozen(() => [store.advance(makeStep(row, Date.now())), store.revoke(row.id, Date.now(), 'admin')])
+      await settled()
+      sameRow(await store.find(session.id), row)
+      const now = await store.now!()
+      assert.ok(Math.abs(now - real()) < 30_000, 'it tells the engine’s clock, not ours')
+      mock.mock.restore()
+    })
+  }
+
+  test('a clock that is set while the app runs is met at the next call', async (t) => {
+    const real = Date.now
+    const { store } = await open(t, engine.database())
+    const session = makeSession(real())
+    await store.create(session)
+    t.mock.method(Date, 'now', () => real() - 60_000)
+    const { session: row } = (await store.advance(makeStep(session, real())))!
+    assert.equal(row.generation, 1)
+    assert.ok(await store.revoke(session.id, real(), 'admin'))
+  })
+})
