@@ -104,6 +104,8 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     if (revoked === true) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
     return revoked.then((isRevoked) => {
       if (isRevoked) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
+      // It may have ended while the answer was waited for.
+      if (clock() >= token.expiresAt + clockTolerance) throw new DaypassError('ERR_ACCESS_TOKEN_EXPIRED')
       return token
     })
   }

@@ -75,6 +75,18 @@ test('isRevoked may look somewhere else first, and may refuse to say', async () 
   assert.deepEqual(asked, Array(4).fill('AAAAAAAAAAAAAAAAAAAAAA of user-1'))
 })
 
+test('a token that ends while isRevoked looks somewhere else is over', async () => {
+  const time = createFakeClock(now)
+  const verifier = makeVerifier({
+    clock: time.clock,
+    async isRevoked() {
+      time.advance(300)
+      return false
+    },
+  })
+  await refused(makeToken(), 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
+})
+
 test('what is not valid is not remembered, and does not push out what is', async () => {
   const verifier = makeVerifier({ cacheSize: 1 })
   const token = makeToken()
