@@ -83,7 +83,9 @@ export interface Shared {
 /** The globals of a new tab or program. */
 export function createRealm(tab: Tab, shared: Shared, loop: Loop): Realm {
   const { device } = tab
-  const timers: Pick<Realm, 'setTimeout' | 'clearTimeout'> = {
+  const timers: Realm = {
+    // Hints for developers.
+    console: { warn() {} },
     // As everywhere: whole milliseconds, one at the least.
     setTimeout: (work, milliseconds = 0) =>
       loop.after(Math.max(1, Math.trunc(milliseconds)) / device.plan.rate, () => deliver(tab, work)),
@@ -161,6 +163,8 @@ export function createRealm(tab: Tab, shared: Shared, loop: Loop): Realm {
   }
   return {
     ...timers,
+    // Whether the server can be reached at all, for a hint.
+    fetch: () => Promise.reject(new TypeError('fetch failed')),
     document: page,
     localStorage,
     navigator: device.plan.locks ? { locks } : {},

@@ -7,18 +7,37 @@ export const minute = 60 * second
 export const hour = 60 * minute
 export const day = 24 * hour
 
-/** For how long a message may be under way: with the clocks' differences, less than the reuse interval. */
+/** For how long a message may be under way. */
 export const longestDelay = 20 * second
-/** How far a server's clock may be off, either way. */
-export const largestSkew = 2 * second
-export const reuseInterval = 30 * second
+/** For how long after its call began a statement may still be carried out. */
+export const latestStatement = 4 * second
+/** The reuse interval is longer than all that may lie between two requests that race, clocks' differences included. */
+const leastInterval = (apart: number) => (longestDelay + latestStatement + apart) / second + 1
 
 /**
  * - `browser`: tabs on one cookie jar and one localStorage. With Web Locks or without.
  * - `phone`: one program with storage of its own, which survives it; tokens in bodies.
  * - `shell`: commands, one after another on one file; each ends when it has its answer, whatever is still under way.
+ * - `library`: a program with an OAuth library that knows no Idempotency-Key.
  */
-export type Kind = 'browser' | 'phone' | 'shell'
+export type Kind = 'browser' | 'phone' | 'shell' | 'library'
+
+/** What a server is set up with. Durations are seconds. */
+export interface Settings {
+  /** The names of its secrets; the first makes tokens. */
+  secrets: readonly string[]
+  accessTokenLifetime: number
+  idleTimeout: number
+  reuseInterval: number
+}
+
+export interface ServerPlan {
+  /** How far its clock is off at first, in milliseconds. */
+  offset: number
+  /** By how much it goes wrong in a second, in milliseconds, up to the largest skew. */
+  drift: number
+  settings: Settings
+}
 
 export interface DevicePlan {
   name: string
@@ -70,11 +89,21 @@ export type Happening = { at: number } & (
   | { what: 'sign out'; device: number; tab: number }
   | { what: 'sign out elsewhere'; device: number; tab: number }
   | { what: 'store away'; for: number; how: 'before' | 'after' }
+  | { what: 'store slow'; for: number }
   | { what: 'failover'; lag: number }
   | { what: 'restart'; server: number; when: 'now' | 'before a commit' | 'after a commit' }
   | { what: 'clock set'; server: number; to: number }
-  | { what: 'theft'; device: number; withKey: boolean; keyless: boolean; asks: number[] }
+  | { what: 'deploy'; pause: number; change: Partial<Omit<Settings, 'secrets'>> }
+  | { what: 'rotate secret'; pause: number; dropAfter: number }
+  | { what: 'insist'; device: number; tab: number }
+  | { what: 'theft'; device: number; withKey: boolean; keyless: boolean; asks: number[]; repeats: Repeats }
 )
+
+/** A thief sends the last refresh that he completed again and again. Milliseconds. */
+export interface Repeats {
+  every: number
+  for: number
+}
 
 export interface Plan {
   seed: number
@@ -82,12 +111,16 @@ export interface Plan {
   /** Whether a `shell` runs several programs at once on its file: more than is promised, see run.ts. */
   atOnce: boolean
   devices: DevicePlan[]
-  /** How far each server's clock is off. */
-  servers: number[]
+  servers: ServerPlan[]
+  /** How far a server's clock may be off, either way, in milliseconds. */
+  largestSkew: number
+  /** Whether the store has a clock, which the servers then follow. */
+  storeHasClock: boolean
+  /** After how long the store's callers are told 503, and until when a statement of theirs may be carried out. */
+  storeTimeout: number
+  storeDeadline: number
   algorithm: 'HS256' | 'EdDSA'
   /** Seconds. */
-  accessTokenLifetime: number
-  idleTimeout: number
   absoluteTimeout: number
   happenings: Happening[]
 }
@@ -100,31 +133,61 @@ const names: Record<Kind, string[]> = {
   browser: ['laptop', 'office computer'],
   phone: ['phone', 'tablet'],
   shell: ['shell', 'build machine'],
+  library: ['mail program', 'calendar'],
 }
 
 export function makePlan(seed: number, days: number, atOnce = false): Plan {
   const chance = chanceOf(seed, 0)
   const devices: DevicePlan[] = []
   for (let count = 1 + chance.below(3); count > 0; count--) {
-    const kind = chance.pick<Kind>(['browser', 'browser', 'phone', 'shell'])
+    const kind = chance.pick<Kind>(['browser', 'browser', 'browser', 'phone', 'shell', 'library'])
     const name = names[kind].find((each) => !devices.some((device) => device.name === each))
     if (name === undefined) continue
     const tabs = kind === 'browser' || (kind === 'shell' && atOnce) ? 1 + chance.below(3) : 1
     const locks = kind === 'browser' && chance.next() < 0.8
     devices.push({ name, kind, tabs, locks, rate: 1 + (chance.next() - 0.5) / 100, stopsAsleep: chance.next() < 0.5 })
   }
-  const servers = Array.from({ length: 1 + chance.below(3) }, () => skew(chance))
-  // Lifetimes of hours are for few: whoever expires has no more trouble.
+  const largestSkew = chance.pick([2 * second, 2 * second, 30 * second - 500])
+  const storeHasClock = chance.next() < 0.5
+  // A server that follows the store's clock is not further off than it may go wrong between two looks at it.
+  const apart = storeHasClock ? Math.min(2 * largestSkew, 4 * second) : 2 * largestSkew
   const absoluteTimeout = chance.pick([13 * 3600, 30 * 86_400, 30 * 86_400])
+  /** What a server may be set up with. Lifetimes of hours are for few: whoever expires has no more trouble. */
+  const draw = {
+    accessTokenLifetime: () => chance.pick([300, 900, 900, 3600]),
+    idleTimeout: () => Math.min(chance.pick([3 * 3600, 12 * 3600, 7 * 86_400]), absoluteTimeout),
+    reuseInterval: () => chance.pick([30, 30, 60, 90, 120].filter((each) => each >= leastInterval(apart))),
+  }
+  const settings: Settings = {
+    secrets: ['old'],
+    accessTokenLifetime: draw.accessTokenLifetime(),
+    idleTimeout: draw.idleTimeout(),
+    reuseInterval: draw.reuseInterval(),
+  }
+  const other = () => {
+    const name = chance.pick(['accessTokenLifetime', 'idleTimeout', 'reuseInterval'] as const)
+    return { [name]: draw[name]() }
+  }
+  const skew = () => chance.below(2 * largestSkew) - largestSkew
+  const servers = Array.from({ length: 1 + chance.below(3) }, (_, number) => ({
+    offset: skew(),
+    drift: chance.next() < 0.5 ? (chance.next() - 0.5) / 25 : 0,
+    // Two versions at once.
+    settings: number > 0 && chance.next() < 0.2 ? { ...settings, ...other() } : settings,
+  }))
+  const storeTimeout = 1000 + chance.below(2000)
   const plan: Plan = {
     seed,
     days,
     atOnce,
     devices,
     servers,
+    largestSkew,
+    storeHasClock,
+    storeTimeout,
+    // A step that is late refuses itself; or its engine counts from when it hears of it.
+    storeDeadline: chance.next() < 0.5 ? storeTimeout : latestStatement,
     algorithm: chance.next() < 0.25 ? 'EdDSA' : 'HS256',
-    accessTokenLifetime: chance.pick([300, 900, 900, 3600]),
-    idleTimeout: Math.min(chance.pick([3 * 3600, 12 * 3600, 7 * 86_400]), absoluteTimeout),
     absoluteTimeout,
     happenings: [],
   }
@@ -143,18 +206,28 @@ export function makePlan(seed: number, days: number, atOnce = false): Plan {
     for: upTo(chance, 10 * minute),
     how: chance.pick(['before', 'after']),
   }))
+  some(2, () => ({ at: moment(), what: 'store slow', for: upTo(chance, 10 * minute) }))
   some(2, () => ({ at: moment(), what: 'failover', lag: upTo(chance, 2 * second) }))
   const server = () => chance.below(servers.length)
   const when = () => chance.pick(['now', 'before a commit', 'after a commit'] as const)
   some(4, () => ({ at: moment(), what: 'restart', server: server(), when: when() }))
-  some(2, () => ({ at: moment(), what: 'clock set', server: server(), to: skew(chance) }))
+  some(2, () => ({ at: moment(), what: 'clock set', server: server(), to: skew() }))
+  const pause = () => 5 * second + upTo(chance, 20 * minute)
+  some(2, () => ({ at: moment(), what: 'deploy', pause: pause(), change: other() }))
   plan.happenings.push(...happenings)
+  if (chance.next() < 0.5) plan.happenings.push(rotateSecret(plan, moment(), pause()))
   plan.happenings.sort((a, b) => a.at - b.at)
   return plan
 }
 
 const upTo = (chance: SeededRandom, most: number) => 1 + Math.floor(chance.next() ** 2 * most)
-const skew = (chance: SeededRandom) => chance.below(2 * largestSkew) - largestSkew
+
+/** The old secret stays for as long as a token of it may be good: the parent of the newest is, for an idle timeout more. */
+function rotateSecret({ servers, happenings }: Plan, at: number, pause: number): Happening {
+  const deployed = happenings.map((each) => (each.what === 'deploy' && each.change.idleTimeout) || 0)
+  const longestIdle = Math.max(...servers.map(({ settings }) => settings.idleTimeout), ...deployed)
+  return { at, what: 'rotate secret', pause, dropAfter: 2 * longestIdle * second + minute }
+}
 
 /** Somebody uses a device for a while: now often, now seldom; trouble comes where things are under way. */
 function visit(chance: SeededRandom, plan: Plan, device: number, from: number): void {
@@ -199,7 +272,8 @@ function visit(chance: SeededRandom, plan: Plan, device: number, from: number): 
       const asks = Array.from({ length: 1 + chance.below(5) }, () =>
         upTo(chance, chance.pick([second, minute, 6 * hour])),
       )
-      const [withKey, keyless] = [chance.next() < 0.4, chance.next() < 0.2]
+      const [withKey, keyless] = [chance.next() < 0.4, chance.next() < (kind === 'library' ? 0.7 : 0.2)]
+      const repeats = { every: 3 * second + chance.below(25 * second), for: upTo(chance, 20 * minute) }
       happenings.push({
         at: at + chance.below(5 * second),
         what: 'theft',
@@ -207,7 +281,11 @@ function visit(chance: SeededRandom, plan: Plan, device: number, from: number): 
         withKey,
         keyless,
         asks: asks.sort((a, b) => a - b),
+        repeats,
       })
+      // The owner goes on asking.
+      if (chance.next() < 0.5)
+        happenings.push({ at: at + upTo(chance, 10 * minute), what: 'insist', device, tab: tab() })
     }
     at += 1 + Math.floor(chance.next() * 2 * pace)
   }

@@ -3,18 +3,20 @@
 import type { DaypassEvent } from '../../src/core/events.ts'
 import { isExpired } from '../../src/core/rotation.ts'
 import type { Session } from '../../src/core/types.ts'
-import { largestSkew, minute } from './plan.ts'
+import { minute, second } from './plan.ts'
 
 /** What was tried, and what came of it. */
 export const tallied = [
   'refreshes',
   'replayed',
+  'retried',
   'superseded',
   'healed',
   'sign-ins',
   'sign-outs',
   'calls of the app',
   'thefts tried',
+  'repetitions of thieves',
   'thieves caught',
   'thieves too late',
   'owners who never returned',
@@ -30,6 +32,8 @@ export interface Known {
   isRobbed: boolean
   /** Whether its thief was caught. */
   isCaught: boolean
+  /** Since when its owner, who goes on asking, hears nothing but 409; and when that was last. */
+  refused: { since: number; last: number } | undefined
   /** When a call that ended it had returned; from then on nobody gets anything. */
   endedAt: number
   /** How often the store lost a write of its row. */
@@ -67,10 +71,21 @@ export interface Book {
   checkAnswer(answered: { session: { id: string; expiresAt: number } }, askedAt: number): void
   /** An owner's machine, or a thief, got the token of that generation, having asked with those keys. */
   give(id: string, who: 'owner' | 'thief', generation: number, keys: (string | undefined)[]): void
+  /** The owner of a session was answered: with a 409, or with anything else that says how the session is. */
+  noteOwner(id: string, isRefused: boolean): void
   isLive(row: Session | undefined): boolean
 }
 
-export function createBook(now: () => number, rowOf: (id: string) => Session | undefined): Book {
+/** What the book is kept by. Milliseconds. */
+export interface Rules {
+  now(): number
+  rowOf(id: string): Session | undefined
+  largestSkew: number
+  /** The longest reuse interval of any server at any time. */
+  longestInterval: number
+}
+
+export function createBook({ now, rowOf, largestSkew, longestInterval }: Rules): Book {
   const sessions = new Map<string, Known>()
   const tally: Tally = Object.fromEntries(tallied.map((name) => [name, 0]))
   let broken: Violation | undefined
@@ -89,7 +104,10 @@ export function createBook(now: () => number, rowOf: (id: string) => Session | u
       known.toThief.has(generation) &&
       !asked.some((keys) => keys.some((key) => key !== undefined && known.lootKeys.has(key)))
     const shared = [...known.toOwner].filter(isShared)
-    if (shared.length > known.lost) fail(noLockStep, `owner and thief were both given generation ${shared.at(-1)![0]}`)
+    // Without keys, the children of one refresh are siblings: one generation, once.
+    const isKeyless = [...known.toOwner.values()].some((asked) => asked.some((keys) => keys[0] === undefined))
+    if (shared.length > known.lost + (isKeyless ? 1 : 0))
+      fail(noLockStep, `owner and thief were both given generation ${shared.at(-1)![0]}`)
   }
 
   return {
@@ -114,6 +132,7 @@ export function createBook(now: () => number, rowOf: (id: string) => Session | u
             expiresAt: row.expiresAt,
             isRobbed: false,
             isCaught: false,
+            refused: undefined,
             endedAt: Number.POSITIVE_INFINITY,
             lost: 0,
             lootKeys: new Set(),
@@ -129,6 +148,10 @@ export function createBook(now: () => number, rowOf: (id: string) => Session | u
         case 'replayed':
           count('refreshes')
           count('replayed')
+          break
+        case 'retried':
+          count('refreshes')
+          count('retried')
           break
         case 'superseded':
           count('superseded')
@@ -163,6 +186,20 @@ export function createBook(now: () => number, rowOf: (id: string) => Session | u
       if (who === 'thief') known.toThief.add(generation)
       else known.toOwner.set(generation, [...(known.toOwner.get(generation) ?? []), keys])
       checkLockStep(known)
+    },
+    noteOwner(id, isRefused) {
+      const known = sessions.get(id)!
+      const { refused } = known
+      if (!isRefused) {
+        known.refused = undefined
+        return
+      }
+      const goesOn = refused !== undefined && now() - refused.last <= longestInterval
+      const since = goesOn ? refused.since : now()
+      known.refused = { since, last: now() }
+      // Two clocks may measure one interval.
+      const bound = 4 * (longestInterval + 2 * largestSkew) + second
+      if (now() - since > bound) fail(noLockStep, 'an owner who goes on asking hears 409 for more than four intervals')
     },
   }
 }

@@ -2,10 +2,14 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-/** The globals of one tab, or of one program that is no page (which has timers alone). */
+/** The globals of one tab, of one program that is no page (which has timers alone), or of one server. */
 export interface Realm {
   setTimeout(work: () => void, milliseconds?: number): object
   clearTimeout(timer: any): void
+  /** What Date.now tells. */
+  clock?(): number
+  fetch?: unknown
+  console?: unknown
   document?: { readonly hidden: boolean; readonly baseURI: string }
   localStorage?: Record<string, string>
   navigator?: unknown
@@ -34,7 +38,13 @@ export function installRealms(): void {
     }
     Object.defineProperty(globalThis, name, { get, configurable: true })
   }
-  const { setTimeout, clearTimeout } = globalThis
+  const { setTimeout, clearTimeout, fetch, console } = globalThis
+  for (const [name, outside] of Object.entries({ fetch, console })) {
+    const get = () => here.getStore()?.[name as 'fetch' | 'console'] ?? outside
+    Object.defineProperty(globalThis, name, { get, configurable: true })
+  }
+  const { now } = Date
+  Date.now = () => here.getStore()?.clock?.() ?? now()
   Object.assign(globalThis, {
     setTimeout: Object.assign((work: () => void, ...rest: any[]) => {
       const realm = here.getStore()

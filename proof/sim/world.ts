@@ -7,8 +7,9 @@ import { createDaypass } from '../../src/core/daypass.ts'
 import { isDaypassError } from '../../src/core/errors.ts'
 import type { Store } from '../../src/core/types.ts'
 import { createDevice, createRealm, type Device, deliver, isBusy, type Shared, type Tab, write } from './device.ts'
-import { createLoop } from './loop.ts'
-import { chanceOf, day, type Happening, minute, type NetFault, type Plan, reuseInterval, second } from './plan.ts'
+import { createLibrary } from './library.ts'
+import { createLoop, type Due, type Loop } from './loop.ts'
+import { chanceOf, day, type Happening, minute, type NetFault, type Plan, type Settings, second } from './plan.ts'
 import {
   createBook,
   goodTokens,
@@ -18,12 +19,12 @@ import {
   type Tally,
   type Violation,
 } from './properties.ts'
-import { installRealms, runIn } from './realm.ts'
+import { installRealms, type Realm, runIn } from './realm.ts'
 import { createDatabase } from './store.ts'
 
 /** What a test puts in the place of something good, to see whether it is found. */
 export interface Sabotage {
-  store?: (store: Store) => Store
+  store?: (store: Store, loop: Loop) => Store
   /** What a client's storage makes of a text before it keeps it. */
   remember?: (text: string) => string
   /** What reaches a client of an answer. */
@@ -58,6 +59,7 @@ interface Server {
   dieBeforeCommit: boolean
   dieAfterCommit: boolean
   die(): void
+  realm: Realm
   web: ReturnType<typeof createFetchAuth>
 }
 
@@ -68,6 +70,8 @@ interface Thief {
   stolenKey: string | undefined
   keyless: boolean
   asks: number
+  /** The last refresh that he completed: with which token and key. */
+  completed: { token: string; key: string | undefined } | undefined
   isDone: boolean
 }
 
@@ -90,14 +94,35 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   const story: string[] = []
   const tell = isTold ? (text: string) => story.push(`${instant(loop.now())}  ${text}`) : () => {}
   const chance = chanceOf(plan.seed, 1)
-  const database = createDatabase(loop, chanceOf(plan.seed, 2), () => fault('the store is away'))
-  const book = createBook(loop.now, (id) => database.rows.get(id))
+  const { storeTimeout: timeout, storeDeadline: deadline, storeHasClock: hasClock } = plan
+  const engine = { timeout, deadline, hasClock }
+  const database = createDatabase(loop, chanceOf(plan.seed, 2), engine, () => fault('the store is away'))
+  const intervals = [
+    ...plan.servers.map(({ settings }) => settings.reuseInterval),
+    ...plan.happenings.map((each) => (each.what === 'deploy' && each.change.reuseInterval) || 0),
+  ]
+  /** The longest of any server at any time, in milliseconds. */
+  const longestInterval = Math.max(...intervals) * second
+  const book = createBook({
+    now: loop.now,
+    rowOf: (id) => database.rows.get(id),
+    largestSkew: plan.largestSkew,
+    longestInterval,
+  })
   const fault = (name: string) => book.count(`fault: ${name}`)
   const secretChance = chanceOf(plan.seed, 3)
 
   // The servers.
 
-  const offsets = [...plan.servers]
+  /** How far a server's clock is off now: by what it was set to, and what it went off since. */
+  const clocks = plan.servers.map(({ offset }) => ({ offset, since: start }))
+  function offsetOf(number: number): number {
+    const { offset, since } = clocks[number]!
+    const off = offset + (plan.servers[number]!.drift * (loop.now() - since)) / second
+    // No further: somebody looks after it.
+    return Math.round(Math.max(-plan.largestSkew, Math.min(plan.largestSkew, off)))
+  }
+  const settings = plan.servers.map((each) => each.settings)
   const servers = plan.servers.map((_, number) => startServer(number))
 
   function startServer(number: number): Server {
@@ -107,6 +132,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       dieBeforeCommit: false,
       dieAfterCommit: false,
       die,
+      realm: undefined!,
       web: undefined!,
     }
     function die() {
@@ -120,26 +146,40 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       })
     }
     const store = database.connect(server)
-    const auth = createDaypass({
-      secret: 'not secret at all: 0123456789abcdefghijklmnopqrstuvwxyz',
-      issuer: site,
-      store: sabotage.store?.(store) ?? store,
-      clock: () => loop.now() + offsets[number]!,
-      random: secretChance.bytes,
-      algorithm: plan.algorithm,
-      accessTokenLifetime: plan.accessTokenLifetime,
-      idleTimeout: plan.idleTimeout,
-      absoluteTimeout: plan.absoluteTimeout,
-      reuseInterval: reuseInterval / 1000,
-      onEvent(event) {
-        if (server.isDead) return
-        book.onEvent(event)
-        const { type, generation } = event
-        tell(
-          `  server ${number + 1}: ${type}${type === 'revoked' ? ` (${event.reason})` : `, generation ${generation}`}`,
-        )
+    const realm: Realm = {
+      setTimeout: (work, milliseconds = 0) => loop.after(milliseconds, work),
+      clearTimeout(timer: Due | undefined) {
+        if (timer) timer.work = undefined
       },
-    })
+      clock: () => loop.now() + offsetOf(number),
+    }
+    server.realm = realm
+    const auth = runIn(realm, () =>
+      createDaypass({
+        secret: settings[number]!.secrets.map(
+          (name) => `${name}, not secret at all: 0123456789abcdefghijklmnopqrstuvwxyz`,
+        ),
+        issuer: site,
+        store: sabotage.store?.(store, loop) ?? store,
+        ...(!hasClock && { clock: realm.clock }),
+        random: secretChance.bytes,
+        algorithm: plan.algorithm,
+        accessTokenLifetime: settings[number]!.accessTokenLifetime,
+        idleTimeout: settings[number]!.idleTimeout,
+        absoluteTimeout: plan.absoluteTimeout,
+        reuseInterval: settings[number]!.reuseInterval,
+        // A client without keys asks again within it.
+        retryInterval: (plan.days + 1) * 86_400,
+        onEvent(event) {
+          if (server.isDead) return
+          book.onEvent(event)
+          const { type, generation } = event
+          tell(
+            `  server ${number + 1}: ${type}${type === 'revoked' ? ` (${event.reason})` : `, generation ${generation}`}`,
+          )
+        },
+      }),
+    )
     server.web = createFetchAuth(auth, {
       authenticate: () => ({ subject: 'ada' }),
       onError(error) {
@@ -161,16 +201,24 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     })
     const askedAt = loop.now()
     const presented = /(dpr_[\w-]+)/.exec(`${headers.cookie} ${body}`)?.[1]
-    const response = path === '/me' ? await me(server, request) : (await server.web.handle(request))!
+    const response = (await runIn(server.realm, () =>
+      path === '/me' ? me(server, request) : server.web.handle(request),
+    ))!
     if (server.isDead) return new Promise(() => {})
     const text = await response.text()
     const answer = { status: response.status, headers: Object.fromEntries(response.headers), body: text }
     const json = text.startsWith('{') ? JSON.parse(text) : {}
     tell(`  server ${server.number + 1} answers ${response.status}${json.code ? ` ${json.code}` : ''}`)
     if (path === '/auth/refresh' && response.ok) book.checkAnswer(json, askedAt)
-    if (path === '/auth/refresh' && (json.code === 'ERR_REFRESH_TOKEN_INVALID' || json.code === 'ERR_INTERNAL')) {
-      book.fail(noBadLuck, `a token of our own is answered ${json.code}`)
+    if (path === '/auth/refresh' && presented && ask.from !== 'thief' && response.status !== 503) {
+      book.noteOwner(sessionOf(presented), json.code === 'ERR_REFRESH_SUPERSEDED')
     }
+    // A token that has outlived its session may have outlived its secret, too.
+    const isGood = presented && book.isLive(database.rows.get(sessionOf(presented)))
+    if (path === '/auth/refresh' && json.code === 'ERR_REFRESH_TOKEN_INVALID' && isGood) {
+      book.fail(noBadLuck, 'a token of our own is called invalid')
+    }
+    if (json.code === 'ERR_INTERNAL') book.fail(noBadLuck, 'a server fails')
     if (path === '/auth/logout' && response.ok && presented) {
       book.count('sign-outs')
       end(sessionOf(presented))
@@ -367,14 +415,21 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       },
     }
     tell(`${tab.name} opens`)
+    const options = {
+      baseUrl: `${site}/auth`,
+      fetch: ((input: any, init: any) => send(tab, input, init)) as typeof fetch,
+      clock: device.clock,
+    }
+    const sleep = (milliseconds: number) =>
+      new Promise<void>((resolve) => void tab.realm.setTimeout(resolve, milliseconds))
     tab.client = runIn(tab.realm, () =>
-      createClient({
-        baseUrl: `${site}/auth`,
-        fetch: ((input: any, init: any) => send(tab, input, init)) as typeof fetch,
-        clock: device.clock,
-        random: chanceOf(plan.seed, 100 + opened++).bytes,
-        ...(kind !== 'browser' && { storage }),
-      }),
+      kind === 'library'
+        ? createLibrary({ ...options, storage, sleep })
+        : createClient({
+            ...options,
+            random: chanceOf(plan.seed, 100 + opened++).bytes,
+            ...(kind !== 'browser' && { storage }),
+          }),
     )
     if (!isCommandOn(device)) runIn(tab.realm, () => tab.client.subscribe(() => look(tab)))
     return tab
@@ -445,6 +500,19 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     tab.isDead = true
   }
 
+  /** The owner goes on asking, more than once an interval and for longer than four. */
+  async function insist(device: Device, number: number): Promise<void> {
+    if (device.isAsleep || isBusy(device) || device.isOut) return
+    const tab = open(device, number)
+    tell(`${tab.name}: the owner asks again and again`)
+    const { session } = device
+    const until = loop.now() + 6 * (longestInterval + 2 * plan.largestSkew)
+    while (loop.now() < until && !tab.isDead && !device.isOut && device.session === session) {
+      runIn(tab.realm, () => tab.client.getAccessToken({ forceFresh: true })).catch(() => {})
+      await loop.sleep(0.6 * longestInterval)
+    }
+  }
+
   async function signOut(device: Device, number: number): Promise<void> {
     if (device.isAsleep || isBusy(device) || device.isOut) return
     const tab = open(device, number)
@@ -481,7 +549,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     return device.jar && device.jar.until > loop.now() ? device.jar.value : undefined
   }
 
-  function rob(device: Device, { withKey, keyless, asks }: Happening & { what: 'theft' }): void {
+  function rob(device: Device, { withKey, keyless, asks, repeats }: Happening & { what: 'theft' }): void {
     const token = tokenOf(device)
     if (token === undefined) return
     const session = sessionOf(token)
@@ -493,20 +561,35 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     tell(
       `a thief copies token ${generationOf(token)} of the ${device.plan.name}${stolenKey ? ', and its pending key' : ''}`,
     )
-    const thief: Thief = { session, device, token, stolenKey, keyless, asks: 0, isDone: false }
+    const thief: Thief = { session, device, token, stolenKey, keyless, asks: 0, completed: undefined, isDone: false }
     thieves.push(thief)
     for (const after of asks) loop.after(after, () => thiefAsks(thief))
+    const first = asks[0]!
+    for (let after = first + repeats.every; after < first + repeats.for; after += repeats.every)
+      loop.after(after, () => thiefRepeats(thief))
   }
 
   async function thiefAsks(thief: Thief): Promise<void> {
     if (thief.isDone) return
-    const known = book.sessions.get(thief.session)!
     const own = `a-key-of-the-thiefs-own-${thieves.indexOf(thief)}-${thief.asks++}`
     const key = thief.stolenKey ?? (thief.keyless ? undefined : own)
     thief.stolenKey = undefined
+    tell(`the thief asks with token ${generationOf(thief.token)}`)
+    await thiefSends(thief, thief.token, key)
+  }
+
+  /** He asks the same once more: the same token, the same key. */
+  async function thiefRepeats(thief: Thief): Promise<void> {
+    if (thief.isDone || thief.completed === undefined) return
+    const { token, key } = thief.completed
+    tell(`the thief repeats his refresh of token ${generationOf(token)}`)
+    book.count('repetitions of thieves')
+    await thiefSends(thief, token, key)
+  }
+
+  async function thiefSends(thief: Thief, token: string, key: string | undefined): Promise<void> {
     const server = servers.find(({ isDead }) => !isDead)
     if (server === undefined) return
-    tell(`the thief asks with token ${generationOf(thief.token)}`)
     const answer = await serve(server, {
       status: 0,
       method: 'POST',
@@ -516,15 +599,16 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         'user-agent': 'thief',
         ...(key && { 'idempotency-key': `"${key}"` }),
       },
-      body: JSON.stringify({ refreshToken: thief.token }),
+      body: JSON.stringify({ refreshToken: token }),
       from: 'thief',
       gone: new AbortController(),
     })
     if (answer.status === 401) thief.isDone = true
     if (answer.status !== 200) return
     const { refreshToken } = JSON.parse(answer.body)
+    thief.completed = { token, key }
     thief.token = refreshToken
-    book.give(known.id, 'thief', generationOf(refreshToken), [key])
+    book.give(thief.session, 'thief', generationOf(refreshToken), [key])
   }
 
   // What was planned.
@@ -537,6 +621,12 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         return signOut(devices[happening.device]!, happening.tab)
       case 'sign out elsewhere':
         return signOutElsewhere(devices[happening.device]!, happening.tab)
+      case 'insist':
+        return insist(devices[happening.device]!, happening.tab)
+      case 'deploy':
+        return deploy(happening.pause, happening.change)
+      case 'rotate secret':
+        return rotateSecret(happening.pause, happening.dropAfter)
       case 'theft':
         return rob(devices[happening.device]!, happening)
       case 'net':
@@ -563,6 +653,11 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
           `the store is away for ${duration(happening.for)}${happening.how === 'after' ? ', but does what it is told' : ''}`,
         )
         return
+      case 'store slow':
+        database.slowUntil = loop.now() + happening.for
+        fault('the store is slow')
+        tell(`the store is slow for ${duration(happening.for)}`)
+        return
       case 'failover':
         database.onWrite = () => loop.after(happening.lag, () => failOver(happening.lag))
         return
@@ -574,17 +669,39 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         return
       }
       case 'clock set':
-        offsets[happening.server] = happening.to
+        clocks[happening.server] = { offset: happening.to, since: loop.now() }
+        // One that follows the store's clock looks at it when it starts, and now and then.
+        if (hasClock) servers[happening.server]!.die()
         fault("a server's clock is set")
         tell(`the clock of server ${happening.server + 1} is set ${happening.to} ms off`)
     }
+  }
+
+  /** One server after another is started anew, with other settings. */
+  async function deploy(pause: number, change: Partial<Settings>): Promise<void> {
+    fault('other settings are deployed')
+    for (const server of servers.keys()) {
+      settings[server] = { ...settings[server]!, ...change }
+      tell(`server ${server + 1} is set up with ${JSON.stringify(change)}`)
+      servers[server]!.die()
+      await loop.sleep(pause)
+    }
+  }
+
+  /** A new secret is known everywhere before it makes tokens, and the old one stays as long as a token of it may live. */
+  async function rotateSecret(pause: number, dropAfter: number): Promise<void> {
+    await deploy(pause, { secrets: ['old', 'new'] })
+    await deploy(pause, { secrets: ['new', 'old'] })
+    await loop.sleep(dropAfter)
+    await deploy(pause, { secrets: ['new'] })
   }
 
   async function failOver(lag: number): Promise<void> {
     const lost = await database.failOver(lag)
     fault('the store fails over')
     for (const id of lost) {
-      book.sessions.get(id)!.lost++
+      const known = book.sessions.get(id)
+      if (known) known.lost++
       fault('the store loses a write')
     }
     tell(`the store fails over and loses ${lost.length} writes`)
@@ -622,7 +739,7 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
   return { broken: book.broken, tally: book.tally, story }
 
   async function heal(): Promise<void> {
-    database.away.until = 0
+    database.away.until = database.slowUntil = 0
     database.onWrite = undefined
     for (const server of servers) server.dieBeforeCommit = server.dieAfterCommit = false
     for (const device of devices) {
@@ -675,15 +792,17 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
       const isBack = !device.isOut && token !== undefined && sessionOf(token) === session
       return isBack && book.isLive(database.rows.get(session))
     }
-    for (let round = 0; round < 4 && thieves.some(isOpen) && !book.broken; round++) {
-      await loop.run(3 * reuseInterval + 5 * second)
-      const atLarge = thieves.filter(isOpen)
-      for (const { device } of atLarge) {
-        const tab = device.tabs.find((each) => each && !each.isDead) ?? open(device, 0)
+    // What is shared is told apart with the next refresh but one, and each takes four intervals at most.
+    const bound = 4 * (longestInterval + 2 * plan.largestSkew) + minute
+    const step = Math.floor(0.4 * longestInterval)
+    for (let passed = 0; passed < 3 * bound && thieves.some(isOpen) && !book.broken; passed += 2 * step) {
+      for (const thief of thieves.filter(isOpen)) {
+        const tab = thief.device.tabs.find((each) => each && !each.isDead) ?? open(thief.device, 0)
         runIn(tab.realm, () => tab.client.getAccessToken({ forceFresh: true })).catch(() => {})
+        loop.after(step >> 1, () => thiefRepeats(thief))
+        loop.after(step + (step >> 1), () => (chance.below(3) === 0 ? thiefAsks(thief) : thiefRepeats(thief)))
       }
-      await loop.run(20 * second)
-      for (const thief of atLarge) thiefAsks(thief)
+      await loop.run(2 * step)
     }
     await loop.run(5 * second)
     for (const thief of thieves) {

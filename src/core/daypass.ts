@@ -209,12 +209,14 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
 
   /** An access token tells the time of this machine: APIs elsewhere check it by theirs, and know no store. */
   function sign(session: Session, now: number, tokenId: string): string | Promise<string> {
-    const ahead = settings.clock === undefined ? storeClock.ahead() : 0
-    if (ahead === 0) return signAccessToken(session, now, tokenId)
+    if (settings.clock !== undefined) return signAccessToken(session, now, tokenId)
+    const ahead = storeClock.ahead()
+    if (ahead === 0) return signAccessToken(session, Date.now(), tokenId)
     const { authTime, expiresAt } = session
+    // Not `now` less the difference: it may have been measured anew since `now` was read.
     return signAccessToken(
       { ...session, authTime: authTime - ahead, expiresAt: expiresAt - ahead },
-      now - ahead,
+      Date.now(),
       tokenId,
     )
   }
@@ -275,6 +277,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   }
 
   async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
+    await store.ready()
     const now = clock()
     const session = await newSession(base64url(random(16)), subject, now, given)
     // Signed before it is written: a signer that is away leaves no session that nobody holds.
@@ -325,6 +328,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     const previousKey = readIdempotencyKey(request.previousKey)
     const { generation, salt, sessionId } = token
     const presented: Presented = { generation, salt, key, previousKey }
+    // The clock is the store's once the store is open, and an instant that was read before is not.
+    await store.ready()
 
     // Whatever can fail or refuse without the session being to blame is asked before anything changes.
     const early =
@@ -442,6 +447,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     request?: RequestOrigin,
     before?: (session: Session) => void,
   ): Promise<boolean> {
+    await store.ready()
     const now = clock()
     const session = await store.revoke(sessionId, now, reason)
     // The row's own spelling of its id, which is the one in its access tokens.
@@ -496,6 +502,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     },
     revokeToken,
     async revokeSubject(subject, { reason = 'sign-out', request, except } = {}) {
+      await store.ready()
       const now = clock()
       const ended = await store.revokeSubject(subject, now, reason, except)
       for (const session of ended) {
@@ -504,8 +511,10 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
       }
       return ended.length
     },
-    sessions: async (subject) =>
-      (await store.list(subject, clock(), maxListed)).map((session) => toSessionInfo<C>(session)),
+    async sessions(subject) {
+      await store.ready()
+      return (await store.list(subject, clock(), maxListed)).map((session) => toSessionInfo<C>(session))
+    },
     jwks: () => jwks,
     prune: pruner.run,
     check: () => store.check(),

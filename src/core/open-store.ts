@@ -2,14 +2,21 @@
 
 import type { Store } from './types.ts'
 
+/** A store that opens itself. */
+export interface SelfOpening extends Store {
+  /** Opens the store, unless it is open: for who needs what opening finds out, such as its clock, before the first call. */
+  ready(): Promise<void>
+}
+
 /**
  * The same store, opened for an issuer before the first call and never again. Where opening fails, that call fails, and
  * the next one tries anew: an engine that is away when the app starts is not away for ever.
  *
  * @param onOpen Called when the store is open, and waited for before the first call.
  */
-export function openFirst(store: Store, issuer: string, onOpen: () => Promise<void>): Store {
+export function openFirst(store: Store, issuer: string, onOpen: () => Promise<void>): SelfOpening {
   let isOpen = false
+  const opened = Promise.resolve()
   let opening: Promise<void> | undefined
 
   async function openNow(): Promise<void> {
@@ -29,6 +36,7 @@ export function openFirst(store: Store, issuer: string, onOpen: () => Promise<vo
   const { now } = store
   return {
     open,
+    ready: () => (isOpen ? opened : open()),
     create: (session) => (isOpen ? store.create(session) : open().then(() => store.create(session))),
     find: (id) => (isOpen ? store.find(id) : open().then(() => store.find(id))),
     advance: (step) => (isOpen ? store.advance(step) : open().then(() => store.advance(step))),

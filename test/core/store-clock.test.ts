@@ -170,3 +170,23 @@ for (const off of [-61, -31, 31, 61, 3600]) {
     }
   })
 }
+
+for (const off of [-3600, -61, 61, 3600]) {
+  test(`the first request of a server whose clock is ${off} s off is at the store’s time, and its token at the machine’s`, async (t) => {
+    const { store, time } = createRemoteStore()
+    const secret = randomBytes(48)
+    const serve = () => createDaypass({ secret, issuer: 'https://id.example', store })
+    t.mock.method(Date, 'now', () => time.clock() + off * 1000)
+    const { refreshToken, session, accessToken } = await serve().issue('ada')
+    assert.equal(session.createdAt, time.clock())
+    assert.equal((await serve().verify(accessToken)).issuedAt, Math.floor(Date.now() / 1000) * 1000)
+    time.advance(10 * minute)
+    const renewed = await serve().refresh(refreshToken, { idempotencyKey: newKey() })
+    assert.equal(renewed.session.rotatedAt, time.clock())
+    assert.equal((await serve().verify(renewed.accessToken)).issuedAt, Math.floor(Date.now() / 1000) * 1000)
+    await refused(serve().refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
+    assert.equal((await serve().sessions('ada')).length, 1)
+    await serve().revoke(session.id)
+    assert.equal((await store.find(session.id))!.revokedAt, time.clock())
+  })
+}
