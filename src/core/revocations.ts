@@ -2,6 +2,7 @@
 
 import type { AccessToken } from '../verify/index.ts'
 import { DaypassError } from './errors.ts'
+import type { SelfOpening } from './open-store.ts'
 import { maxAccessTokenLifetime } from './options.ts'
 import type { Store } from './types.ts'
 
@@ -19,7 +20,7 @@ export interface Revocations {
 
 /** Durations are milliseconds. */
 export interface RevocationsOptions {
-  store: Pick<Store, 'revokedSince'>
+  store: Pick<Store, 'revokedSince'> & Partial<Pick<SelfOpening, 'ready'>>
   /** The clock of the rows. */
   clock: () => number
   /** How long the access tokens live that are made now. */
@@ -79,11 +80,15 @@ export function createRevocations(options: RevocationsOptions): Revocations {
     return covered >= lifetime && Math.abs(clock() - heardAt) < maxSilence
   }
 
-  async function look(now: number, back: number): Promise<void> {
-    // All of it where nothing is known yet, a longer life came up, or the clock was set back; else what is new.
-    const isWhole = covered < back || heardAt > now
-    const since = Math.max(isWhole ? Number.NEGATIVE_INFINITY : heardAt, now - back) - margin
+  async function look(back: number): Promise<void> {
+    let now: number
     try {
+      // The clock is the store's once the store is open, and may jump then.
+      await store.ready?.()
+      now = clock()
+      // All of it where nothing is known yet, a longer life came up, or the clock was set back; else what is new.
+      const isWhole = covered < back || heardAt > now
+      const since = Math.max(isWhole ? Number.NEGATIVE_INFINITY : heardAt, now - back) - margin
       for (const { id, revokedAt } of await store.revokedSince(since)) revoked.set(id, revokedAt)
     } catch (error) {
       failure = error
@@ -103,7 +108,7 @@ export function createRevocations(options: RevocationsOptions): Revocations {
 
   function begin(now: number): Look {
     askedAt = now
-    const done = look(now, reach)
+    const done = look(reach)
     const begun: Look = { beganAt: performance.now(), soon: within(done, shortWait), later: within(done, longWait) }
     looking = begun
     done.finally(() => {

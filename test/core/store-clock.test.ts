@@ -186,6 +186,8 @@ for (const off of [-3600, -61, 61, 3600]) {
     assert.equal((await serve().verify(renewed.accessToken)).issuedAt, Math.floor(Date.now() / 1000) * 1000)
     await refused(serve().refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
     assert.equal((await serve().sessions('ada')).length, 1)
+    // What is asked first may be an access token.
+    assert.equal((await serve().verify(renewed.accessToken)).subject, 'ada')
     await serve().revoke(session.id)
     assert.equal((await store.find(session.id))!.revokedAt, time.clock())
   })

@@ -10,7 +10,7 @@ import { shrink } from '../../proof/sim/shrink.ts'
 import { type Sabotage, simulate } from '../../proof/sim/world.ts'
 import type { Advance } from '../../src/core/types.ts'
 
-test('a hundred days hold: nobody is signed out by bad luck, no thief goes on', { timeout: 120_000 }, async (t) => {
+test('a hundred days hold: nobody is signed out by bad luck, no thief goes on', { timeout: 300_000 }, async (t) => {
   let [refreshes, faults, caught] = [0, 0, 0]
   for (let seed = 1; seed <= 100; seed++) {
     const { broken, tally } = await simulate(makePlan(seed, 1))
