@@ -1,5 +1,7 @@
 // What do the tests of the PostgreSQL store share?
 
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import postgres from 'postgres'
@@ -9,8 +11,9 @@ import {
   type PostgresJs,
   type PostgresStoreOptions,
 } from '../../src/stores/postgres.ts'
-import type { Store, StoreHarness } from '../../src/testing/index.ts'
-import { once } from '../engines/postgres.ts'
+import { type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
+import { issuer } from '../../src/testing/store-harness.ts'
+import { once, type PostgresEngine } from '../engines/postgres.ts'
 
 export interface Connected {
   client: PgPool | PostgresJs
@@ -54,8 +57,7 @@ export function prefixHarness(url: string, driver: Driver, options: PostgresStor
       return store
     },
     async rawRows(store) {
-      const rows = await once(url, `SELECT * FROM ${opened.get(store)!.prefix}_session`)
-      return rows.flatMap((row) => Object.values(row)).map((value) => (Buffer.isBuffer(value) ? value : String(value)))
+      return rawValues(url, `SELECT * FROM ${opened.get(store)!.prefix}_session`)
     },
     async cleanup() {
       for (const [store, { prefix, end }] of opened) {
@@ -65,6 +67,16 @@ export function prefixHarness(url: string, driver: Driver, options: PostgresStor
       }
     },
   }
+}
+
+/** All values, whatever parsers are set for the process: bytes as bytes, the rest as text. */
+async function rawValues(url: string, text: string): Promise<(Buffer | string)[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const types = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
+  const { rows } = await client.query<(string | null)[]>({ text, rowMode: 'array', types })
+  await client.end()
+  return rows.flat().map((value) => (value?.startsWith('\\x') ? Buffer.from(value.slice(2), 'hex') : String(value)))
 }
 
 /** A transaction of somebody else's that holds what its statements lock until `release`. */
@@ -106,4 +118,35 @@ export async function countActive(url: string): Promise<number> {
 export async function until(isSo: () => Promise<boolean> | boolean, milliseconds = 20_000): Promise<void> {
   for (const end = Date.now() + milliseconds; Date.now() < end; await delay(20)) if (await isSo()) return
   throw new Error(`not so after ${milliseconds} ms: ${isSo}`)
+}
+
+/** Types that Daypass's columns or statements could have, turned into something else. */
+export const spoiled = [16, 17, 20, 21, 23, 25, 114, 701, 1043, 1700, 1184, 2950, 3802]
+
+/** The whole contract through a client that is set up so. */
+export function contract(option: string, url: () => string, driver: Driver): void {
+  describe(option, () => {
+    for (const rule of storeContract) {
+      test(rule.name, (t) => rule.run({ ...prefixHarness(url(), driver), note: (line) => t.diagnostic(line) }))
+    }
+  })
+}
+
+/** A database for thousands of calls: what a disk costs is not what they ask. */
+export async function fastDatabase(engine: PostgresEngine): Promise<string> {
+  const url = await engine.database()
+  await once(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = off`)
+  return url
+}
+
+/** Opening through the driver is refused by the option's name, and leaves the database empty. */
+export async function isRefused(url: string, driver: Driver, option: string): Promise<void> {
+  const { client, end } = await driver(url)
+  await assert.rejects(createPostgresStore(client).open(issuer), (error: any) => {
+    assert.equal(error.code, 'ERR_OPTION_INVALID')
+    assert.ok(error.message.includes(option), error.message)
+    return true
+  })
+  assert.deepEqual(await once(url, "SELECT 1 FROM pg_tables WHERE tablename LIKE 'daypass%'"), [])
+  await end()
 }

@@ -1,0 +1,87 @@
+// Does the PostgreSQL store keep the whole contract, however the owner of a `postgres` client has set it up?
+
+import { after, before, test } from 'node:test'
+import postgres from 'postgres'
+import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+import { contract, type Driver, fastDatabase, isRefused, spoiled, throughPostgresJs } from './postgres-setup.ts'
+
+let engine: PostgresEngine
+let url: string
+before(
+  async () => {
+    engine = await startPostgres()
+    url = await fastDatabase(engine)
+  },
+  { timeout: 120_000 },
+)
+after(() => engine.remove())
+
+// Without any option: postgres.test.ts. Options that do not touch one another share a row.
+const postgresJsOptions: Record<string, postgres.Options<any>> = {
+  'fetch_types: false, prepare: false, max: 1': { fetch_types: false, prepare: false, max: 1 },
+  'transform: postgres.camel, types: bigint': { transform: postgres.camel, types: { bigint: postgres.BigInt } },
+  'transform: postgres.pascal, fetch_types: false': { transform: postgres.pascal, fetch_types: false },
+  'transform: postgres.kebab, max_pipeline: 1 and short lives': {
+    transform: postgres.kebab,
+    max: 2,
+    ...{ max_pipeline: 1 },
+    idle_timeout: 1,
+    max_lifetime: 1,
+    keep_alive: 1,
+    connection: { application_name: 'ADayInTheLife', statement_timeout: 20_000 },
+  },
+  'transforms, undefined and types of one’s own': {
+    transform: {
+      undefined: null,
+      column: { from: (name) => `x_${name}` },
+      value: { from: () => 'spoiled' },
+      row: (row: object) => ({ ...row }),
+    },
+    types: {
+      other: { to: 20, from: spoiled.filter((type) => type !== 25), serialize: () => '7', parse: () => 'spoiled' },
+    },
+  },
+  'debug and parameters of the server session': {
+    debug: () => {},
+    connection: {
+      bytea_output: 'escape',
+      DateStyle: 'German',
+      TimeZone: 'Asia/Kathmandu',
+      default_transaction_isolation: 'serializable',
+    } as never,
+  },
+}
+
+for (const [option, options] of Object.entries(postgresJsOptions)) {
+  contract(
+    option,
+    () => url,
+    (url) => throughPostgresJs(url, options),
+  )
+}
+
+const reverse = (text: unknown) => (typeof text === 'string' ? [...text].reverse().join('') : text)
+
+const refused: Record<string, [option: string, driver: Driver]> = {
+  'a serializer for text': [
+    '`types`',
+    (url) =>
+      throughPostgresJs(url, {
+        types: { text: { to: 25, from: [], serialize: reverse, parse: (text: unknown) => text } },
+      }),
+  ],
+  'rows that go': [
+    '`transform.row`',
+    (url) => throughPostgresJs(url, { fetch_types: false, transform: { row: () => undefined } }),
+  ],
+  'another encoding': [
+    '`client_encoding`',
+    (url) => throughPostgresJs(url, { connection: { client_encoding: 'LATIN1' } as never }),
+  ],
+}
+
+for (const [name, [option, driver]] of Object.entries(refused)) {
+  test(`what changes texts is refused at the first call, by its name, and nothing is written: ${name}`, async () => {
+    await isRefused(await engine.database(), driver, option)
+  })
+}
