@@ -87,7 +87,8 @@ describe('a MongoDB client that its owner set up', noMongo === undefined ? {} : 
   after(() => engine?.remove())
 
   for (const [name, source] of Object.entries(sources)) {
-    describe(`the whole contract, with ${name}`, () => {
+    // Several at a time: this engine takes its time to answer, and each rule has a database of its own.
+    describe(`the whole contract, with ${name}`, { concurrency: 4 }, () => {
       for (const rule of storeContract) {
         test(rule.name, (t) => rule.run({ ...mongoHarness(engine, source), note: (line) => t.diagnostic(line) }))
       }
@@ -111,7 +112,10 @@ describe('a MongoDB client that its owner set up', noMongo === undefined ? {} : 
     for (const { $readPreference } of seen.filter(({ find }) => find)) {
       assert.ok(['primary', 'primaryPreferred', undefined].includes($readPreference?.mode))
     }
-    for (const command of seen.filter((each) => !each.hello && !each.endSessions)) {
+    // The driver leaves it out where indexes are made, which is only when the store is opened.
+    for (const command of seen.filter(
+      ({ hello, endSessions, createIndexes }) => !(hello ?? endSessions ?? createIndexes),
+    )) {
       assert.ok(command.maxTimeMS > 0, Object.keys(command)[0])
     }
   })
