@@ -24,7 +24,7 @@ let skipped = 0
 const engines = new Set<string>()
 const started = performance.now()
 
-const events = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: 300_000 })
+const events = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: 900_000 })
 events.on('test:pass', ({ details, skip, todo }) => {
   if (details.type === 'suite') return
   if (skip !== undefined || todo !== undefined) skipped++
