@@ -45,10 +45,9 @@ async function work({ from, count, days, atOnce }: Job): Promise<Done> {
 
 const assumptions = `Assumed: a message arrives within ${duration(longestDelay)} or never, a statement is carried out within ${duration(latestStatement)} or never, and the
 reuse interval is longer than both and the difference of two servers' clocks (4 s; up to 59 s where it is 90 s or more,
-and where the store has a clock); a
-client without keys asks again within retryInterval; a failover loses neither a sign-in nor an end that was answered; of
-several tabs on one jar, or at a sign-in, none dies between a Set-Cookie and its own note of it; programs on one file
-take turns.
+or where the store has a clock); a client without keys asks again within retryInterval; a failover loses neither a
+sign-in nor an end that was answered; of several tabs on one jar, or at a sign-in, none dies between a Set-Cookie and its
+own note of it; programs on one file take turns.
 `
 
 async function tellOne(seed: number, days: number, atOnce: boolean): Promise<void> {

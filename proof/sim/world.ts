@@ -152,6 +152,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
         if (timer) timer.work = undefined
       },
       clock: () => loop.now() + offsetOf(number),
+      // Warnings for the operator.
+      console: { warn: (text: string) => tell(`  server ${number + 1} warns: ${text}`) },
     }
     server.realm = realm
     const auth = runIn(realm, () =>
