@@ -24,7 +24,7 @@ export interface CookieOptions {
 export interface Cookie {
   /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
   read(request: HttpRequest): string | undefined
-  /** The same of the cookie before ours. */
+  /** The value of the cookie before ours. Undefined where there are two: a sibling host may have set the second. */
   readOld(request: HttpRequest): string | undefined
   /** The `Set-Cookie` that keeps a token for `maxAge` seconds. */
   set(request: HttpRequest, token: string, maxAge: number): string
@@ -42,7 +42,7 @@ export function createCookie(
   { name: givenName, sameSite = 'strict', oldName }: CookieOptions = {},
   basePath = '/auth',
 ): Cookie {
-  const name = givenName ?? `daypass${basePath === '/auth' ? '' : basePath.replaceAll(/[^\w-]/g, '-')}`
+  const name = givenName ?? `daypass${nameOfPath(basePath)}`
   if (!/^[\w-]+$/.test(name))
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.name` must be letters, digits, - and _.')
   if (!['strict', 'lax', 'none'].includes(sameSite)) {
@@ -55,13 +55,29 @@ export function createCookie(
     `${nameFor(request)}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${isPlainLocal(request) ? '' : '; Secure'}`
   return {
     read: (request) => readCookie(request, nameFor(request)),
-    readOld: (request) => (oldName === undefined ? undefined : readCookie(request, oldName)),
+    readOld(request) {
+      const values = oldName === undefined ? [] : readCookies(request, oldName)
+      return values.length === 1 ? values[0] : undefined
+    },
     set: write,
     clear: (request) => write(request, '', 0),
   }
 }
 
+/** No two paths have the same: `/` is `-`, and whatever is no letter or digit is `_` and its code. */
+function nameOfPath(path: string): string {
+  if (path === '/auth') return ''
+  if (path === '') return '_root'
+  return path.replaceAll(/[^a-z\d]/gi, (sign) => (sign === '/' ? '-' : `_${sign.charCodeAt(0).toString(16)}`))
+}
+
 function readCookie(request: HttpRequest, wanted: string): string | undefined {
+  const values = readCookies(request, wanted)
+  if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)
+  return values[0]
+}
+
+function readCookies(request: HttpRequest, wanted: string): string[] {
   const values: string[] = []
   for (const line of request.headers('cookie')) {
     for (const spaced of line.split(';')) {
@@ -71,18 +87,22 @@ function readCookie(request: HttpRequest, wanted: string): string | undefined {
       if (pair.startsWith(`${wanted}=`)) values.push(pair.slice(wanted.length + 1))
     }
   }
-  if (values.length > 1) throw new DaypassError('ERR_REQUEST_INVALID', `The cookie ${wanted} came twice.`)
-  return values[0]
+  return values
 }
 
 /**
- * Whether a browser on this machine shows a page of this machine over plain http. A proxy's defaults change the Host, so
- * the Host alone decides nothing: the caller's address and the page's origin must both say so too.
+ * Whether a browser called this machine over plain http. A proxy on this machine may have changed the Host, so the Host
+ * and the caller's address decide nothing alone: the browser must say so too. A page on `http://localhost` that calls
+ * `same-origin` or `same-site` calls `http://localhost`; the pages of an app in a WebView are there too, and call
+ * `cross-site`. A browser without `Sec-Fetch-Site` is believed where its page has the very origin that is called.
  */
 function isPlainLocal(request: HttpRequest): boolean {
-  if (request.secure || !request.local || !/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(request.host)) return false
-  // Browsers send an Origin with every POST; programs send none.
-  return request
-    .headers('origin')
-    .every((origin) => /^(?!https:)[a-z][a-z\d+.-]*:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(origin))
+  const { secure, local, host } = request
+  if (secure || !local || !/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)) return false
+  const [site, origin, referer] = ['sec-fetch-site', 'origin', 'referer'].map((name) => request.headers(name).join())
+  // Browsers send an Origin with every POST, and a Referer with most links and forms.
+  const page = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(?=\/|$)/.exec(origin || referer || '')?.[0]
+  if (site === '') return page === `http://${host.toLowerCase()}`
+  if (origin === '' && referer === '') return site === 'same-origin' || site === 'none'
+  return page !== undefined && (site === 'same-origin' || site === 'same-site')
 }

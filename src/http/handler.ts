@@ -209,9 +209,9 @@ export function createHandler<C = Claims>(
       return { status: 204, headers: isEnded ? { 'set-cookie': cookie.clear(request) } : {} }
     }
     // Both: the cookie before ours may hold a token that was never traded, and would sign in again.
-    if (old !== undefined) await auth.revokeToken(old, revoke)
     if (token !== undefined) await auth.revokeToken(token, revoke)
-    else if (old === undefined && request.headers('authorization').length > 0) {
+    if (old !== undefined) await auth.revokeToken(old, revoke)
+    else if (token === undefined && request.headers('authorization').length > 0) {
       const { sessionId } = await checkAccess(auth, request)
       await auth.revoke(sessionId, revoke)
     }

@@ -882,6 +882,24 @@ describe('over HTTP', () => {
     assert.deepEqual(await auth.sessions('ada'), [])
   })
 
+  test('old cookies of one name that came twice are none: they stop nothing that ours can do', async () => {
+    const { auth, give, list, post } = serve({ cookie: { oldName: 'jwt' }, authenticate: () => ({ subject: 'ada' }) })
+    const twice = `jwt=${give()}; jwt=evil`
+    const read = (answer: Awaited<ReturnType<typeof post>>) => answer.headers['set-cookie']!.split(';', 1)[0]!
+    let ours = read(await post('/auth/login', {}, {}))
+    const refresh = await post('/auth/refresh', { cookie: `${twice}; ${ours}` })
+    assert.equal(refresh.status, 200)
+    ours = read(refresh)
+    const login = await post('/auth/login', { cookie: `${ours}; ${twice}` }, {})
+    assert.equal((await auth.sessions('ada')).length, 1, 'the session that was there is replaced')
+    ours = read(login)
+    const logout = await post('/auth/logout', { cookie: `${ours}; ${twice}` })
+    assert.deepEqual([logout.status, (await auth.sessions('ada')).length], [204, 0])
+    const alone = await post('/auth/refresh', { cookie: twice })
+    assert.deepEqual([alone.status, alone.json.code, list.size], [401, 'ERR_REFRESH_TOKEN_MISSING', 1])
+    assert.equal((await post('/auth/logout', { cookie: twice })).status, 204)
+  })
+
   test('a page of another site cannot make the browser trade its old cookie', async () => {
     const { give, list, post } = serve({ cookie: { oldName: 'jwt' } })
     const headers = { cookie: `jwt=${give()}`, 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }

@@ -6,6 +6,8 @@ import { createServer as createTlsServer, request as tlsRequest } from 'node:htt
 import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
+import { createCookie } from '../../src/http/cookies.ts'
+import type { HttpRequest } from '../../src/http/message.ts'
 import { type Daypass, DaypassError, type DaypassOptions, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { type Start, startFetch, startNode } from '../adapters/apps.ts'
@@ -172,6 +174,53 @@ describe('the cookie', () => {
     })
   }
 
+  /** What a browser says of a page that asks `localhost:3000`; a proxy on this machine names that Host for any site. */
+  const pages: [isHere: boolean, headers: Record<string, string>][] = [
+    [true, { origin: 'http://localhost:3000' }],
+    [true, { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin' }],
+    [true, { origin: 'http://localhost:5173', 'sec-fetch-site': 'same-origin' }],
+    [true, { origin: 'http://localhost:5173', 'sec-fetch-site': 'same-site' }],
+    [true, { 'sec-fetch-site': 'same-origin' }],
+    [false, { origin: 'http://localhost:5173' }],
+    [false, { origin: 'http://127.0.0.1:3000' }],
+    [false, { origin: 'https://localhost:3000' }],
+    [false, { origin: 'http://localhost:3000', 'sec-fetch-site': 'cross-site' }],
+    [false, { origin: 'http://localhost', 'sec-fetch-site': 'cross-site' }],
+    [false, { origin: 'http://localhost:5173', 'sec-fetch-site': 'cross-site' }],
+    [false, { origin: 'http://localhost:5173', 'sec-fetch-site': 'none' }],
+    ...['capacitor://localhost', 'ionic://localhost', 'tauri://localhost'].flatMap((origin) =>
+      ['cross-site', 'same-site', 'same-origin', undefined].map((site): (typeof pages)[number] => [
+        false,
+        { origin, ...(site && { 'sec-fetch-site': site }) },
+      ]),
+    ),
+    [false, { referer: 'https://app.test/login', 'sec-fetch-site': 'same-origin' }],
+    [true, { referer: 'http://localhost:5173/login', 'sec-fetch-site': 'same-origin' }],
+  ]
+  for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
+    test(`is plain over ${door} only where the browser called this machine over plain http, whatever origins are listed`, async (t) => {
+      const { auth } = makeDaypass()
+      const origins = pages.flatMap(([, { origin }]) => origin ?? [])
+      const app = await start(auth, { authenticate, origins, onWarning: () => {} })
+      t.after(() => app.close())
+      for (const [isHere, headers] of pages) {
+        const sent = { host: 'localhost:3000', ...headers }
+        const answer = await call(app.origin, 'POST /auth/login', { json: { name: 'ada', password }, headers: sent })
+        const { name, attributes } = readSetCookie(answer)
+        const expected = isHere ? ['daypass-3000', false] : ['__Host-daypass', true]
+        assert.deepEqual([name, attributes.includes('Secure')], expected, JSON.stringify(headers))
+      }
+    })
+  }
+
+  test('a program that is no browser never gets the plain one', async (t) => {
+    const { origin } = await serve(t)
+    const login = await call(origin, 'POST /auth/login', { json: { name: 'ada', password, transport: 'body' } })
+    assert.equal(login.setCookie, undefined)
+    const request = { headers: () => [], host: 'localhost:3000', secure: false, local: true } as unknown as HttpRequest
+    assert.match(createCookie().set(request, 'token', 60), /^__Host-daypass=token.*; Secure$/)
+  })
+
   test('on another host the name without prefix is not read: no page in plain text can plant one', async (t) => {
     const { origin } = await serve(t)
     const { cookie } = await loginAt(origin)
@@ -263,6 +312,26 @@ describe('two apps in one browser', () => {
     for (let turn = 0; turn < 2; turn++) {
       assert.equal((await post(one.origin, '/shop/auth/refresh')).status, 200)
       assert.equal((await post(two.origin, '/blog/auth/refresh')).status, 200)
+    }
+  })
+
+  test('no two base paths and ports have one cookie name', () => {
+    const paths = ['/auth', '', '/', '/Auth', '/80', '/80/80', '/root', '/_root', '/-root', '/shop', '/shop_2dauth']
+    for (const sign of '/-._~') paths.push(`/shop${sign}auth`, `/shop-${sign}auth`, `/shop${sign}-auth`)
+    const names = new Map<string, string>()
+    for (const path of new Set(paths.filter((path) => !/\/(\/|$)/.test(path)))) {
+      for (const host of ['app.test', 'localhost', 'localhost:3000']) {
+        const request = {
+          host,
+          secure: host === 'app.test',
+          local: true,
+          headers: (name: string) => (name === 'origin' ? [`http://${host}`] : []),
+        } as unknown as HttpRequest
+        const name = createCookie({}, path).set(request, 'token', 60).split('=', 1)[0]!
+        assert.match(name, /^[\w-]+$/)
+        assert.equal(names.get(name), undefined, `${path} at ${host} is called ${name} too`)
+        names.set(name, `${path} at ${host}`)
+      }
     }
   })
 
