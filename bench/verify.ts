@@ -11,7 +11,7 @@ import { importJWK, jwtVerify } from 'jose'
 import { createAccessTokenSigner } from '../src/core/access-token.ts'
 import { createKeys } from '../src/core/keys.ts'
 import { randomBytes } from '../src/core/random.ts'
-import type { Session } from '../src/core/types.ts'
+import type { Session } from '../src/core/session.ts'
 import { createVerifier } from '../src/verify/index.ts'
 import { figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, whole } from './measure.ts'
 

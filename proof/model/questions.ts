@@ -1,7 +1,7 @@
 // What is asked of the model? Each question is a set of bounds within which everything that can happen does happen.
 
 import { isBurst } from '../../src/core/rotation.ts'
-import type { Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
 import { type Bounds, type Protocol, protocol } from './world.ts'
 
 /** One exploration, and what it is about. */
@@ -202,7 +202,7 @@ export const mutants: Mutant[] = [
     change: {
       decide(...asked) {
         const decision = decide(...asked)
-        return decision === 'superseded' ? 'reused' : decision
+        return decision.kind === 'superseded' ? { kind: 'reused' } : decision
       },
     },
   },
@@ -220,7 +220,7 @@ export const mutants: Mutant[] = [
     change: {
       decide(...asked) {
         const decision = decide(...asked)
-        return decision === 'reused' ? 'superseded' : decision
+        return decision.kind === 'reused' ? { kind: 'superseded' } : decision
       },
     },
   },

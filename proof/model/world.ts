@@ -11,7 +11,10 @@ import {
   type RefreshToken,
 } from '../../src/core/refresh-token.ts'
 import { advance, type Decision, decide, type Presented } from '../../src/core/rotation.ts'
-import type { Advance, Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
+import type { Advance } from '../../src/core/store.ts'
+
+type Outcome = Decision['kind']
 
 /** The parts of the protocol that a mutant may replace; the server's from the sources, the client's as the rules say. */
 export interface Protocol {
@@ -93,7 +96,7 @@ interface Message {
   /** `ask`: under way; `judge`: the compare-and-set did not match, the row is still to be read; else the answer. */
   kind: 'ask' | 'judge' | 'answer'
   child: number
-  outcome: Decision | 'none'
+  outcome: Outcome | 'none'
 }
 
 /** All that is the case at one moment. Never changed: each step makes another one. */
@@ -262,14 +265,14 @@ function compareAndSet(world: World, question: Question, p: Protocol, bounds: Bo
     rotatedAt: world.now,
     used: { ...world.used, salts },
   }
-  return { world: next, child, outcome: 'rotated' as Decision }
+  return { world: next, child, outcome: 'rotated' as Outcome }
 }
 
 /** The judgement of what did not match: the second half. */
 function judge(world: World, question: Question, p: Protocol, bounds: Bounds) {
   const presented = presentedOf(question)
   const { row, now } = world
-  const outcome = p.decide(row, presented, now, intervalsOf(bounds))
+  const outcome = p.decide(row, presented, now, intervalsOf(bounds)).kind
   switch (outcome) {
     case 'replayed': {
       const child = mint(row, row.generation, p.replaySalt(row))
@@ -296,7 +299,7 @@ function judge(world: World, question: Question, p: Protocol, bounds: Bounds) {
 function brokenBy(
   was: World,
   next: World,
-  { token, child, outcome }: { token: number; child: number; outcome: Decision },
+  { token, child, outcome }: { token: number; child: number; outcome: Outcome },
   who: 'owner' | 'thief',
   bounds: Bounds,
 ) {
@@ -322,7 +325,7 @@ function brokenBy(
 }
 
 /** Whether an owner who goes on asking is kept waiting: four intervals after his first 409, he is in or it is a theft. */
-function noteRefusal(world: World, outcome: Decision, { thief, interval }: Bounds) {
+function noteRefusal(world: World, outcome: Outcome, { thief, interval }: Bounds) {
   if (thief === 'nobody' || !world.stolen) return { world }
   if (outcome !== 'superseded') return { world: world.refused === null ? world : { ...world, refused: null } }
   const { now, refused } = world
@@ -551,7 +554,7 @@ export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | un
   for (const token of world.loot) {
     const question = presentedOf({ token, key: thiefKeysFrom + 99, previous: 0 })
     const later = now + 3 * bounds.interval
-    if (later < row.idleExpiresAt && p.decide(row, question, later, intervalsOf(bounds)) === 'superseded') {
+    if (later < row.idleExpiresAt && p.decide(row, question, later, intervalsOf(bounds)).kind === 'superseded') {
       return 'NO LOCK-STEP: a copy is let off for more than three intervals'
     }
   }

@@ -2,7 +2,7 @@
 
 import type { DaypassEvent } from '../../src/core/events.ts'
 import { isExpired } from '../../src/core/rotation.ts'
-import type { Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
 import { minute, second } from './plan.ts'
 
 /** What was tried, and what came of it. */

@@ -1,8 +1,9 @@
 // What can befall a database? It is away, it is slow and carries out what nobody waits for any more, it fails over and has
 // lost its last writes.
 
-import { DaypassError } from '../../src/core/errors.ts'
-import type { Session, Store } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
+import type { Store } from '../../src/core/store.ts'
+import { DaypassError } from '../../src/errors.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import type { SeededRandom } from '../../src/testing/random.ts'
 import type { Loop } from './loop.ts'

@@ -2,8 +2,8 @@
 
 // Types alone come from Express, so that `req.params` and `res.json` are there; nothing of it is loaded.
 import type { NextFunction, Request, Response } from 'express'
-import type { Daypass } from '../core/daypass.ts'
-import type { Claims } from '../core/types.ts'
+import type { Daypass } from '../core/api.ts'
+import type { Claims } from '../core/session.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
   createNodeAuth,

@@ -1,7 +1,7 @@
 // daypass/node: Daypass on plain node:http.
 
-import type { Daypass } from '../core/daypass.ts'
-import type { Claims } from '../core/types.ts'
+import type { Daypass } from '../core/api.ts'
+import type { Claims } from '../core/session.ts'
 import { createWarner } from '../core/warn.ts'
 import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
 import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'

@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import type { Signer } from './keys.ts'
-import type { Session } from './types.ts'
+import type { Session } from './session.ts'
 
 /** Makes the access tokens of one issuer. */
 export type SignAccessToken = (session: Session, now: number, tokenId: string) => string | Promise<string>

@@ -1,16 +1,21 @@
-// How does a token of an older scheme become a session, once, whatever is lost on the way?
+// An older scheme's token becomes a session, once, whatever is lost on the way.
 //
 // As if it had been the token before the first: an old token has generation −1 in a session whose id is made from it, so
 // that it is redeemed, replayed, superseded or caught by the same rules as any other (rotation.ts). Writing the row is
 // the redemption: of two that come at once one writes it, and the other finds it.
 
 import { hash } from 'node:crypto'
-import type { Adopted, Adopter } from './adopt.ts'
-import type { IssueOptions, RefreshOptions } from './daypass.ts'
-import { DaypassError } from './errors.ts'
+import { DaypassError } from '../errors.ts'
+import type { Adopted, Adopter, RefreshOptions } from './api.ts'
 import type { RequestOrigin } from './events.ts'
+import type { Parts } from './parts.ts'
+import type { RefreshToken } from './refresh-token.ts'
 import { advance } from './rotation.ts'
-import type { Advance, Advanced, RevokedReason, Session, Store } from './types.ts'
+import type { RevokedReason, Session } from './session.ts'
+import { blankSession, newSession } from './sign-in.ts'
+import type { EndSession } from './sign-out.ts'
+import type { Advance, Advanced } from './store.ts'
+import { isAllowed } from './subject.ts'
 
 /** An old token that its scheme knows for one of its own. */
 export interface OldToken {
@@ -22,17 +27,8 @@ export interface OldToken {
   markId: string
 }
 
-/** What is needed of the Daypass whose tokens the old ones become. */
-export interface AdoptionTools<C> {
-  store: Store
-  clock: () => number
-  newSession(id: string, subject: string, now: number, given: IssueOptions<C>): Promise<Session>
-  /** A row that holds nothing and ends then. */
-  blankSession(id: string, subject: string, now: number, expiresAt: number): Session
-  sign(session: Session, now: number): string | Promise<string>
-  isAllowed(subject: string): boolean | Promise<boolean>
-  end(sessionId: string, reason: RevokedReason, request: RequestOrigin): Promise<boolean>
-}
+/** Whether a token is of the older scheme. */
+export const isOldToken = (token: RefreshToken | OldToken): token is OldToken => 'text' in token
 
 /** The old tokens' half of a Daypass. */
 export interface Adoption {
@@ -54,8 +50,8 @@ const ourPrefix = 'dpr_'
 /** For how long a token is remembered that never expires: a hundred years, in milliseconds. */
 const longest = 3_155_760_000_000
 
-export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>): Adoption {
-  const { store, clock } = tools
+export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: EndSession): Adoption {
+  const { store, clock } = parts
 
   /** Asks the app; what it throws is not the token's fault. */
   async function ask<T>(question: () => T | Promise<T>): Promise<T> {
@@ -100,7 +96,7 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
   function begin(token: OldToken, now: number, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
     // Not the instant of this call: whatever asks for a recent sign-in must ask for one.
     const defaults = { authTime: 0, device: { ip, userAgent: userAgent?.slice(0, 255) } }
-    return tools.newSession(token.sessionId, subject, now, { ...defaults, ...given })
+    return newSession(parts, token.sessionId, subject, now, { ...defaults, ...given })
   }
 
   async function settle(token: OldToken, request: RequestOrigin): Promise<void> {
@@ -111,7 +107,7 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
     if (found === null) return
     // Rounded up, because rows hold whole milliseconds and the old token is good to its last fraction of a second.
     const expiresAt = Math.ceil(Math.min(found.expiresAt ?? now, now + longest))
-    await create(tools.blankSession(token.markId, `adopted ${token.markId}`, now, expiresAt))
+    await create(blankSession(parts, token.markId, `adopted ${token.markId}`, now, expiresAt))
   }
 
   return {
@@ -137,20 +133,21 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
       if (request.clientId !== undefined && request.clientId !== begun.clientId) {
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
       }
-      if (!(await tools.isAllowed(begun.subject))) throw new DaypassError('ERR_SUBJECT_INACTIVE')
+      if (!(await isAllowed(parts, begun.subject))) throw new DaypassError('ERR_SUBJECT_INACTIVE')
       const { generation } = token
-      const session = advance({ ...begun, generation, burstGeneration: generation }, step)!
+      const session = advance({ ...begun, generation, burstGeneration: generation }, step)
+      // A lifetime of less than a millisecond: it is over before it begins.
+      if (session === null) throw new DaypassError('ERR_SESSION_EXPIRED')
       // Signed before it is written: a signer that is away leaves no session that nobody holds.
-      const accessToken = await tools.sign(session, step.now)
+      const accessToken = await parts.sign(session, step.now)
       return (await create(session)) ? { session, healed: false, accessToken } : null
     },
 
     settle,
 
     async revoke(token, reason, request = {}) {
-      const end = () => tools.end(token.sessionId, reason, request)
       const isThere = async () => (await store.find(token.sessionId)) !== null
-      let ended = await end()
+      let ended = await end(token.sessionId, reason, request)
       if (!ended && !(await isThere())) {
         const adopted = await findUntraded(token, request)
         // A session that is over before it begins: a trade that is on its way finds it so.
@@ -161,7 +158,7 @@ export function createAdoption<C>(adopter: Adopter<C>, tools: AdoptionTools<C>):
         }
       }
       // It may have begun since.
-      if (!ended) ended = await end()
+      if (!ended) ended = await end(token.sessionId, reason, request)
       if (ended || (await isThere())) await settle(token, request)
       return ended
     },

@@ -1,6 +1,6 @@
-// What does an audit log, or an e-mail to a person, get to know?
+// Audit events emitted through `onEvent`.
 
-import type { Device, RevokedReason, Session } from './types.ts'
+import type { Device, RevokedReason, Session } from './session.ts'
 
 /** What every event says. No token, key or secret is in any of them. */
 interface EventBase {
@@ -42,9 +42,12 @@ type Detail<E> = E extends unknown ? Omit<E, keyof EventBase> : never
 /** What an event says beside what its session says. */
 export type EventDetail = Detail<DaypassEvent>
 
-/** Makes the function that tells the app; free where nobody listens. */
-export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefined, clock: () => number) {
-  return function emit(session: Session, detail: EventDetail, request: RequestOrigin = {}): void {
+/** Calls the app's listener. */
+export type EmitEvent = (session: Session, detail: EventDetail, request?: RequestOrigin) => void
+
+/** Makes the function that calls the app's listener; free where there is none. */
+export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefined, clock: () => number): EmitEvent {
+  return function emit(session, detail, request = {}) {
     if (onEvent === undefined) return
     const { id: sessionId, subject, clientId, generation, device } = session
     const { ip, userAgent } = request

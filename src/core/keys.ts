@@ -13,8 +13,8 @@ import {
   KeyObject,
   sign as signWith,
 } from 'node:crypto'
+import { DaypassError } from '../errors.ts'
 import type { Jwk } from '../verify/keys.ts'
-import { DaypassError } from './errors.ts'
 import type { ProofKey } from './refresh-token.ts'
 
 /** Signature algorithms of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */
@@ -61,7 +61,7 @@ export interface Signer {
 
 /** All keys of one instance. The first of each kind makes; all of them check. */
 export interface Keys {
-  proofKeys: ProofKey[]
+  proofKeys: [ProofKey, ...ProofKey[]]
   signer: Signer
   /** What checks access tokens, secret HS256 keys included: not for publication. */
   verificationKeys: Jwk[]
@@ -77,11 +77,12 @@ export function createKeys(
   signingKeys: readonly (SigningKey | 'secret')[] = [],
 ): Keys {
   const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
-  if (masters.length === 0) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
-  const proofKeys = masters.map((master) => ({
-    id: derive(master, issuer, 'refresh token key id', 1)[0]!,
+  const [newest, ...others] = masters.map((master) => ({
+    id: derive(master, issuer, 'refresh token key id', 1).readUInt8(0),
     key: createSecretKey(derive(master, issuer, 'refresh token proof', 32)),
   }))
+  if (newest === undefined) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
+  const proofKeys: Keys['proofKeys'] = [newest, ...others]
   const derived = masters.map((master) => derivePair(master, issuer, algorithm))
   // Where nothing else is said, keys of the app's own sign first, and what the secrets gave signs no more.
   const order = signingKeys.includes('secret') ? signingKeys : [...signingKeys, 'secret' as const]

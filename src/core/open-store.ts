@@ -1,6 +1,6 @@
 // Opens a store before its first call.
 
-import type { Store } from './types.ts'
+import type { Store } from './store.ts'
 
 /** A store that opens itself. */
 export interface SelfOpening extends Store {

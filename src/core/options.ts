@@ -1,11 +1,12 @@
-// What can be set, and what holds where nothing is?
+// The options of `createDaypass`, and their defaults.
 
-import type { Adopter } from './adopt.ts'
-import { DaypassError } from './errors.ts'
+import { DaypassError } from '../errors.ts'
+import type { Adopter } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
 import { randomBytes } from './random.ts'
-import type { Claims, Store } from './types.ts'
+import type { Claims } from './session.ts'
+import type { Store } from './store.ts'
 import type { OnWarning } from './warn.ts'
 
 /** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
@@ -98,6 +99,9 @@ export interface DaypassOptions<C = Claims> {
 
 /** Seconds. What was issued before a deploy with other settings lives no longer, so nothing is kept longer for it. */
 export const maxAccessTokenLifetime = 86_400
+
+/** What {@link readOptions} gives. */
+export type Settings<C> = ReturnType<typeof readOptions<C>>
 
 /** Options as everything inside reads them: checked, with defaults, in milliseconds but for `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {

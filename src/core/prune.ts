@@ -1,7 +1,7 @@
 // When do rows go that are long over?
 
 import { maxAccessTokenLifetime } from './options.ts'
-import type { Store } from './types.ts'
+import type { Store } from './store.ts'
 
 /** Deletes old rows now and then, without a timer of its own. */
 export interface Pruner {

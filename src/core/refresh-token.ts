@@ -1,4 +1,4 @@
-// What are the bytes of a refresh token, and how is one told from a forgery?
+// The bytes of a refresh token, and the checks that tell it from a forgery.
 //
 //   dpr_ + base64url( version 1 · keyId 1 · sessionId 16 · generation 4 · salt 8 · tag 16 · proof 16 )
 //
@@ -8,7 +8,8 @@
 import { Buffer } from 'node:buffer'
 import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { hmacSha256 } from './hmac.ts'
-import type { Session } from './types.ts'
+import type { Session } from './session.ts'
+import type { Warn } from './warn.ts'
 
 const prefix = 'dpr_'
 const version = 1
@@ -65,6 +66,24 @@ export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[])
     salt: bytes.subarray(saltAt, tagAt),
     bytes,
   }
+}
+
+/**
+ * Reads a token that came from a caller, as {@link parseRefreshToken} does, and warns where it names a secret that this
+ * server does not have.
+ */
+export function readRefreshToken(
+  text: string,
+  { proofKeys, warn }: { proofKeys: readonly ProofKey[]; warn: Warn },
+): RefreshToken | null {
+  const token = parseRefreshToken(text, proofKeys)
+  if (token === null && namesUnknownKey(text, proofKeys)) {
+    warn(
+      'DAYPASS_SECRET_UNKNOWN',
+      'A refresh token came that was made with a secret which this server does not have, so it was refused. While a new secret is rolled out it must stand last first, `secret: [old, new]`, until every server has it.',
+    )
+  }
+  return token
 }
 
 /** Whether a text has the form of a token and names a key that is none of ours: another instance's newer secret, or a lie. */

@@ -1,10 +1,10 @@
 // Which sessions were ended while their access tokens still look good?
 
+import { DaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
-import { DaypassError } from './errors.ts'
 import type { SelfOpening } from './open-store.ts'
 import { maxAccessTokenLifetime } from './options.ts'
-import type { Store } from './types.ts'
+import type { Store } from './store.ts'
 
 /** What this process knows of ended sessions. */
 export interface Revocations {

@@ -1,7 +1,8 @@
-// THE PROTOCOL: what happens to a refresh token that is presented? A pure decision; no I/O, no clock.
-// docs/protocol.md tells it in words. Every store's `advance` does atomically what `advance` here does.
+// THE PROTOCOL: what happens to a refresh token that is presented. A pure decision without I/O and without a clock.
+// docs/protocol.md has it in words. Every store's `advance` does atomically what `advance` here does.
 
-import type { Advance, Session } from './types.ts'
+import type { Session } from './session.ts'
+import type { Advance } from './store.ts'
 
 /** What was presented: the parsed token and the keys that came with it. */
 export interface Presented {
@@ -20,7 +21,10 @@ export interface Presented {
  * - `superseded`: a race lost; no token, nothing changes.
  * - `reused`: a copy of a token is about: the session ends.
  */
-export type Decision = 'rotated' | 'replayed' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired'
+export type Decision =
+  | { kind: 'rotated' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired' }
+  /** With what the child is made of. */
+  | { kind: 'replayed'; parentKey: Uint8Array; parentSalt: Uint8Array }
 
 /** How long a token that was overtaken is forgiven, in milliseconds. */
 export interface Intervals {
@@ -42,24 +46,28 @@ export function decide(
   now: number,
   { reuseInterval, retryInterval }: Intervals,
 ): Decision {
-  if (session.revokedAt !== null) return session.revokedReason === 'expired' ? 'expired' : 'revoked'
-  if (isExpired(session, now)) return 'expired'
-  if (presented.generation >= session.generation) return 'rotated'
+  if (session.revokedAt !== null) return { kind: session.revokedReason === 'expired' ? 'expired' : 'revoked' }
+  if (isExpired(session, now)) return { kind: 'expired' }
+  if (presented.generation >= session.generation) return { kind: 'rotated' }
 
-  const { parentKey } = session
+  const { parentKey, parentSalt } = session
   // Whoever knows the key of the last refresh is who asked for it: with its parent in hand, or with an older token that a
   // late Set-Cookie put back into the jar.
-  if (equal(presented.key, parentKey) || equal(presented.previousKey, parentKey)) return 'replayed'
-  const isParent = presented.generation === session.generation - 1 && equal(presented.salt, session.parentSalt)
+  if (parentKey !== null && parentSalt !== null) {
+    const isKnown = equal(presented.key, parentKey) || equal(presented.previousKey, parentKey)
+    if (isKnown) return { kind: 'replayed', parentKey, parentSalt }
+  }
+  const isParent = presented.generation === session.generation - 1 && equal(presented.salt, parentSalt)
   if (isParent && parentKey === null && presented.key === null) {
     // Both ways, so that a clock that was set back does not extend the interval.
-    if (Math.abs(now - session.rotatedAt) < retryInterval) return 'retried'
+    if (Math.abs(now - session.rotatedAt) < retryInterval) return { kind: 'retried' }
   }
   // Whoever was overtaken less than an interval ago lost no more than a race. A row cannot know when each token was, but
   // it can know enough: docs/protocol.md shows that none of those is missed, and none of three intervals ago is let off.
   const { burstGeneration, prevBurstGeneration } = session
   const first = isBurst(session, now, reuseInterval) ? prevBurstGeneration : burstGeneration
-  return presented.generation >= first && now - session.rotatedAt < reuseInterval ? 'superseded' : 'reused'
+  const isRace = presented.generation >= first && now - session.rotatedAt < reuseInterval
+  return { kind: isRace ? 'superseded' : 'reused' }
 }
 
 /** Whether a rotation at `now` still belongs to the run of close rotations that began at `burstAt`. */

@@ -1,6 +1,6 @@
 // The clock of a session's instants: the store's own, where it has one.
 
-import type { Store } from './types.ts'
+import type { Store } from './store.ts'
 import type { Warn } from './warn.ts'
 
 /** A clock, in milliseconds since the epoch. */

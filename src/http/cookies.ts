@@ -1,6 +1,6 @@
 // How does the refresh token travel in a cookie that script cannot read?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import type { HttpRequest } from './message.ts'
 
 /** How the cookie is set. */

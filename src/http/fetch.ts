@@ -1,6 +1,6 @@
 // The door for everything that speaks Request and Response.
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { hasForwardingHeader, isLoopback, unmap } from './local.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'
 

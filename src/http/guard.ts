@@ -1,6 +1,6 @@
 // May this request in? The access token of a request, checked (RFC 6750).
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { errorAnswer, type HttpAnswer, type HttpRequest, header } from './message.ts'
 

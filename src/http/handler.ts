@@ -1,9 +1,9 @@
 // Which addresses are there, and what does each of them do? The routes, over one request/answer shape.
 
-import type { Daypass, IssueOptions, RevokeOptions, SessionInfo, Tokens } from '../core/daypass.ts'
-import { DaypassError, isDaypassError } from '../core/errors.ts'
-import type { Claims } from '../core/types.ts'
+import type { Daypass, IssueOptions, RevokeOptions, SessionInfo, Tokens } from '../core/api.ts'
+import type { Claims } from '../core/session.ts'
 import type { OnWarning } from '../core/warn.ts'
+import { DaypassError, isDaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { type CookieOptions, createCookie } from './cookies.ts'
 import { checkAccess, refuseAccess } from './guard.ts'

@@ -1,6 +1,6 @@
 // Which refresh is this, in the client's own words?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import type { HttpRequest } from './message.ts'
 
 /** The key of this refresh and, in the cookie transport, of the last one that the client completed. */

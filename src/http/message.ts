@@ -1,7 +1,7 @@
 // What is a request and an answer in here? The one shape that the two doors, node.ts and fetch.ts, translate.
 
-import { DaypassError } from '../core/errors.ts'
 import type { RequestOrigin } from '../core/events.ts'
+import { DaypassError } from '../errors.ts'
 
 /** A request, as far as the routes need it. */
 export interface HttpRequest extends RequestOrigin {

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { type FastifyReplyLike, type FastifyRequestLike, readFramework, sendThrough } from './frameworks.ts'
 import { unmap } from './local.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'

@@ -1,6 +1,6 @@
 // Which pages may talk to us? CSRF and CORS: one question, one place.
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { type HttpRequest, header } from './message.ts'
 
 /** The pages that are let in beside our own. */

@@ -1,8 +1,8 @@
 // Finds the caller behind the proxies in front (X-Forwarded-*). Only proxies that are configured are believed.
 
 import { BlockList, isIP } from 'node:net'
-import { DaypassError } from '../core/errors.ts'
 import { createWarner, type Warn } from '../core/warn.ts'
+import { DaypassError } from '../errors.ts'
 import { hasForwardingHeader, isLoopback, type ReadHeader, unmap } from './local.ts'
 
 /** What a request says of its way here. */

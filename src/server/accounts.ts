@@ -2,7 +2,7 @@
 
 import { createHash, randomUUID } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import type { SignIn, SignInRequest } from '../http/handler.ts'
 import type { Account, AccountStore } from './account-store.ts'
 import { checkPassword, hashPassword } from './password.ts'

@@ -2,7 +2,7 @@
 // The `daypass` command: which words does it take?
 
 import { readFileSync } from 'node:fs'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { readConfig, variables } from './config.ts'
 
 const help = `daypass keeps people signed in.

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import type { LogLevel } from './log.ts'
 
 /** The settings of `daypass serve`. Durations are seconds. */

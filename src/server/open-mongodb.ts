@@ -1,6 +1,6 @@
 // DAYPASS_STORE=mongodb://…: is its driver there, and how is it set up?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { createMongoStore } from '../stores/mongodb.ts'
 import { createMongoAccounts } from './accounts-mongodb.ts'
 import { importPeer } from './peer.ts'

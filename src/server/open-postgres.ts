@@ -1,6 +1,6 @@
 // DAYPASS_STORE=postgres://…: which driver is there, and how is it set up?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { createPostgresStore, type PgPool, type PostgresJs } from '../stores/postgres.ts'
 import { createPostgresAccounts } from './accounts-postgres.ts'
 import { importPeer } from './peer.ts'

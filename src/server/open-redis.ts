@@ -1,7 +1,7 @@
 // DAYPASS_STORE=redis://… and redis+cluster://…: which driver is there, and how is it set up?
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { withDeadline } from '../stores/deadline.ts'
 import { createRedisStore } from '../stores/redis.ts'
 import type { RedisClient } from '../stores/redis-client.ts'

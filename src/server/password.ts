@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer'
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 
 const derive = promisify<string, Buffer, number, object, Buffer>(scrypt)
 // 32 MiB and about a fifth of a second of one core. Node's scrypt, because argon2 would be a dependency on Node 22.

@@ -1,7 +1,7 @@
 // Which engine does DAYPASS_STORE name?
 
-import { DaypassError } from '../core/errors.ts'
-import type { Store } from '../core/types.ts'
+import type { Store } from '../core/store.ts'
+import { DaypassError } from '../errors.ts'
 import { createMemoryStore } from '../stores/memory.ts'
 import { createSqliteStore } from '../stores/sqlite.ts'
 import { openSqlite } from '../stores/sqlite-database.ts'

@@ -1,6 +1,6 @@
 // How long may an engine take to answer?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 
 /**
  * Gives a call of an engine so many milliseconds. A call that is late may still be carried out: the protocol is made

@@ -1,8 +1,9 @@
 // Sessions in this process's memory: for tests, demos and single processes that may forget.
 
-import { DaypassError } from '../core/errors.ts'
 import { advance } from '../core/rotation.ts'
-import type { Claims, RevokedReason, Session, Store } from '../core/types.ts'
+import type { Claims, RevokedReason, Session } from '../core/session.ts'
+import type { Store } from '../core/store.ts'
+import { DaypassError } from '../errors.ts'
 
 /**
  * A store that forgets everything when the process ends. For anything that people sign in to, use a store on disk.

@@ -1,6 +1,6 @@
 // How is a MongoDB asked, whichever way the app has it open?
 
-import { DaypassError, type ErrorCode } from '../core/errors.ts'
+import { DaypassError, type ErrorCode } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import { checkSchema, checkVersion, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
 

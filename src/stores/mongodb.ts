@@ -2,9 +2,10 @@
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
-import { DaypassError } from '../core/errors.ts'
 import { advance } from '../core/rotation.ts'
-import type { RevokedReason, Session, Store } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import type { Store } from '../core/store.ts'
+import { DaypassError } from '../errors.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
 import { checkVersion, schemaVersions } from './schema.ts'
 

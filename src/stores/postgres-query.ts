@@ -1,7 +1,7 @@
 // How is one statement sent to PostgreSQL in bounded time, and what is said of its failure?
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
+import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import { createSend, type PgPool, type PostgresJs, sqlState } from './postgres-driver.ts'
 

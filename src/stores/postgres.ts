@@ -2,8 +2,9 @@
 
 import { Buffer } from 'node:buffer'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError } from '../core/errors.ts'
-import type { Advance, Advanced, RevokedReason, Session, Store } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import type { Advance, Advanced, Store } from '../core/store.ts'
+import { DaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import { checkTexts, createQuery, type PgPool, type PostgresJs, refusalOf } from './postgres-query.ts'

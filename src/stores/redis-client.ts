@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 
 /** What is used of `ioredis` (`Redis` or `Cluster`). */

@@ -2,8 +2,8 @@
 // read and write with `struct`; what never changes follows, the texts of it as JSON.
 
 import { Buffer } from 'node:buffer'
-import { DaypassError } from '../core/errors.ts'
-import type { RevokedReason, Session } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import { DaypassError } from '../errors.ts'
 
 /** In the order of their numbers in rows: only ever added to. */
 const reasons = [

@@ -3,7 +3,7 @@
 // `prefix:schema:MODULE`  a hash: `version`, `usable_from` (the oldest version that may still use it), `issuer`
 
 import { Buffer } from 'node:buffer'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { defineScript, type Redis } from './redis-client.ts'
 import { checkSchema, type SchemaModule, schemaVersions } from './schema.ts'
 

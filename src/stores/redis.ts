@@ -11,8 +11,9 @@
 // completes (docs/redis.md).
 
 import { Buffer } from 'node:buffer'
-import { DaypassError, isDaypassError } from '../core/errors.ts'
-import type { Advance, RevokedReason, Session, Store } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import type { Advance, Store } from '../core/store.ts'
+import { DaypassError, isDaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import {
   asRedisError,

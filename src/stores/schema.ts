@@ -1,6 +1,6 @@
 // May this program use the tables that are there?
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 
 /** The two modules that keep tables. Each has a version of its own, so they share a database in either order. */
 export type SchemaModule = 'session' | 'account'

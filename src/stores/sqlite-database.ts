@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError, type ErrorCode } from '../core/errors.ts'
+import { DaypassError, type ErrorCode } from '../errors.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
   checkSchema,

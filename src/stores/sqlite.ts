@@ -2,7 +2,8 @@
 
 import { Buffer } from 'node:buffer'
 import type { DatabaseSync } from 'node:sqlite'
-import type { Advance, Advanced, RevokedReason, Session, Store } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import type { Advance, Advanced, Store } from '../core/store.ts'
 import { readPrefix } from './schema.ts'
 import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 

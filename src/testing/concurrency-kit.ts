@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { createDaypass } from '../core/daypass.ts'
-import { isDaypassError } from '../core/errors.ts'
-import type { Store } from '../core/types.ts'
+import type { Store } from '../core/store.ts'
+import { isDaypassError } from '../errors.ts'
 import { createClients, type KitAnswer, type KitLoad, type KitReport, type KitRequest } from './kit-clients.ts'
 
 /** Options of {@link runConcurrencyKit}. */

@@ -1,8 +1,9 @@
 // One server process of the crash kit: it refreshes what it is sent, until it is killed.
 
 import { flushCompileCache } from 'node:module'
-import { createDaypass, type Daypass } from '../core/daypass.ts'
-import { isDaypassError } from '../core/errors.ts'
+import type { Daypass } from '../core/api.ts'
+import { createDaypass } from '../core/daypass.ts'
+import { isDaypassError } from '../errors.ts'
 import type { KitAnswer, KitRequest } from './kit-clients.ts'
 import { openKitStore, type StoreSource } from './store-source.ts'
 

@@ -1,6 +1,7 @@
 // What does a store's author, or whoever simulates time and chance, get? Exports only.
 
-export type { Advance, Advanced, Session, Store } from '../core/types.ts'
+export type { Session } from '../core/session.ts'
+export type { Advance, Advanced, Store } from '../core/store.ts'
 export { createFakeClock, type FakeClock } from './clock.ts'
 export { type ConcurrencyKitOptions, runConcurrencyKit } from './concurrency-kit.ts'
 export { type CrashKitOptions, runCrashKit } from './crash-kit.ts'

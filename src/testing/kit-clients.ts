@@ -4,8 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDaypass } from '../core/daypass.ts'
-import { isDaypassError } from '../core/errors.ts'
-import type { Store } from '../core/types.ts'
+import type { Store } from '../core/store.ts'
+import { isDaypassError } from '../errors.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 
 /** A refresh on its way to some server. */

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Advance, Session, Store } from '../core/types.ts'
+import type { Session } from '../core/session.ts'
+import type { Advance, Store } from '../core/store.ts'
 
 /** One engine, as the contract sees it. */
 export interface StoreHarness {

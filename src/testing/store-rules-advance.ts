@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { advance as pureAdvance } from '../core/rotation.ts'
-import type { Advance, Session } from '../core/types.ts'
+import type { Session } from '../core/session.ts'
+import type { Advance } from '../core/store.ts'
 import {
   type Bench,
   bytes,

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { isExpired, advance as pureAdvance } from '../core/rotation.ts'
-import type { RevokedReason, Session, Store } from '../core/types.ts'
+import type { RevokedReason, Session } from '../core/session.ts'
+import type { Store } from '../core/store.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 import { hour, makeSession, minute, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
 

@@ -1,7 +1,7 @@
 // Rules of the store contract for opening a store and claiming it for an issuer.
 
 import assert from 'node:assert/strict'
-import { isDaypassError } from '../core/errors.ts'
+import { isDaypassError } from '../errors.ts'
 import { issuer, minute, rule, type StoreRule, sameRow } from './store-harness.ts'
 
 /** The rules of `open`, `check` and `now`. */

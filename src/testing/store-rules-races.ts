@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { advance as pureAdvance } from '../core/rotation.ts'
-import type { Advanced, Session } from '../core/types.ts'
+import type { Session } from '../core/session.ts'
+import type { Advanced } from '../core/store.ts'
 import {
   bytes,
   findRow,

@@ -1,7 +1,7 @@
 // The contract, first part: does a store keep, find, end and forget rows as it should?
 
 import assert from 'node:assert/strict'
-import type { Session } from '../core/types.ts'
+import type { Session } from '../core/session.ts'
 import {
   bytes,
   findRow,

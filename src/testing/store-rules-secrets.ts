@@ -3,11 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { createDaypass, type Daypass } from '../core/daypass.ts'
-import { isDaypassError } from '../core/errors.ts'
+import type { Daypass } from '../core/api.ts'
+import { createDaypass } from '../core/daypass.ts'
 import { createKeys } from '../core/keys.ts'
 import { childSalt, mintRefreshToken } from '../core/refresh-token.ts'
-import type { Session, Store } from '../core/types.ts'
+import type { Session } from '../core/session.ts'
+import type { Store } from '../core/store.ts'
+import { isDaypassError } from '../errors.ts'
 import { createFakeClock, type FakeClock } from './clock.ts'
 import { bytes, findRow, issuer, rule, type StoreHarness, type StoreRule } from './store-harness.ts'
 

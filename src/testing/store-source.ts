@@ -1,6 +1,6 @@
 // How does another process open the same store?
 
-import type { Store } from '../core/types.ts'
+import type { Store } from '../core/store.ts'
 
 /** Names a function that opens a store, for a process that shares nothing with this one. */
 export interface StoreSource {

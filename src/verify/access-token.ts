@@ -1,6 +1,6 @@
 // What does a verified access token say? (RFC 9068 §2.2)
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 
 /** A verified access token. Frozen: it is shared by every request that presents the same token. */
 export interface AccessToken<C = Record<string, unknown>> {

@@ -1,6 +1,6 @@
 // How does an API check access tokens without asking anybody? (Web standards only: no `node:` import.)
 
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { createTokenCache } from './cache.ts'
 import { parseStrictObject } from './json.ts'
@@ -8,7 +8,7 @@ import { readHeader, readSigned } from './jws.ts'
 import { type Jwk, type Keys, localKeys } from './keys.ts'
 import { remoteKeys } from './remote-keys.ts'
 
-export { DaypassError, type ErrorCode, isDaypassError } from '../core/errors.ts'
+export { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 export type { AccessToken } from './access-token.ts'
 export type { Jwk } from './keys.ts'
 

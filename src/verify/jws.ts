@@ -1,7 +1,7 @@
 // Is this text a compact JWS that one of our keys may have signed, and did it? (RFC 7515, RFC 8725)
 
 import { compactVerify } from 'jose'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { invalid } from './access-token.ts'
 import { parseStrictObject } from './json.ts'
 import { algorithms, type VerificationKey } from './keys.ts'

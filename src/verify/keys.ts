@@ -1,7 +1,7 @@
 // Which keys may check an access token, and which algorithm does each of them do?
 
 import { importJWK } from 'jose'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 
 /** A JSON Web Key (RFC 7517). Public here, but for `kty: "oct"`. */
 export interface Jwk {

@@ -1,7 +1,7 @@
 // Keys that are fetched from a `jwks_uri`, kept, and fetched again.
 
 import { importJWK } from 'jose'
-import { DaypassError } from '../core/errors.ts'
+import { DaypassError } from '../errors.ts'
 import { algorithmOf, checkStrength, type Jwk, type Key, type Keys, pickKey } from './keys.ts'
 
 /** Durations are seconds. */

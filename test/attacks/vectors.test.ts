@@ -8,7 +8,7 @@ import { createPrivateKey, createPublicKey, type JsonWebKey, sign as signWith, t
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/errors.ts'
 import { createVerifier, type Jwk } from '../../src/verify/index.ts'
 import { readHeader, readSigned } from '../../src/verify/jws.ts'
 import { localKeys } from '../../src/verify/keys.ts'

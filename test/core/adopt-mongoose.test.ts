@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import mongoose from 'mongoose'
-import { adoptMongoose } from '../../src/core/adopt.ts'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { adoptMongoose } from '../../src/adopt/mongoose.ts'
+import { isDaypassError } from '../../src/errors.ts'
 
 let models = 0
 const modelOf = (fields: mongoose.SchemaDefinition) =>

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { DaypassEvent } from '../../src/core/events.ts'
-import type { Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { findRow } from '../../src/testing/store-harness.ts'
 import { createRig, day, hour, newKey, onEachStore, refused, spyOn } from './setup.ts'

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createDaypass } from '../../src/core/daypass.ts'
-import { isDaypassError } from '../../src/core/errors.ts'
 import type { ClaimsSchema, DaypassOptions } from '../../src/core/options.ts'
+import { isDaypassError } from '../../src/errors.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createRig, onEachStore, refused } from './setup.ts'
 

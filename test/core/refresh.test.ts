@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createDaypass } from '../../src/core/daypass.ts'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/errors.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSeededRandom } from '../../src/testing/index.ts'
 import { findRow } from '../../src/testing/store-harness.ts'
@@ -461,7 +461,7 @@ onEachStore('the store away: 503 that says when to try again, and nothing is los
   const auth = rig.another({ store: spy.store })
   const { refreshToken } = await auth.issue('user-1')
   const idempotencyKey = newKey()
-  const { DaypassError } = await import('../../src/core/errors.ts')
+  const { DaypassError } = await import('../../src/errors.ts')
   for (const failing of ['advance', 'find']) {
     spy.before((call) => {
       if (call === failing) throw new DaypassError('ERR_STORE_UNAVAILABLE')

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DaypassError, isDaypassError } from '../../src/core/errors.ts'
 import { createRevocations } from '../../src/core/revocations.ts'
+import { DaypassError, isDaypassError } from '../../src/errors.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
 
 /** Milliseconds. */

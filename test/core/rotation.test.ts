@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { advance, type Decision, decide, isBurst, isExpired, type Presented } from '../../src/core/rotation.ts'
-import type { Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
 import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
 
 const second = 1000
@@ -39,7 +39,7 @@ interface Row {
   at?: number
   interval?: number
   retryInterval?: number
-  is: Decision
+  is: Decision['kind']
 }
 
 const rows: Row[] = [
@@ -280,7 +280,8 @@ for (const row of rows) {
       reuseInterval: row.interval ?? interval,
       retryInterval: row.retryInterval ?? retryInterval,
     })
-    assert.equal(decision, row.is)
+    const replayed = { parentKey: session.parentKey, parentSalt: session.parentSalt }
+    assert.deepEqual(decision, { kind: row.is, ...(row.is === 'replayed' && replayed) })
     assert.deepEqual({ session, presented }, before, 'a decision changes nothing')
   })
 }
@@ -290,10 +291,14 @@ test('superseded: the loser of a race at the end of a burst, until an interval a
   const late: Session = { ...keyed, rotatedAt: t0 + interval - 5 }
   const loser: Presented = { generation: 4, salt, key: otherKey, previousKey: null }
   for (const at of [interval - 1, interval, interval + 5, 2 * interval - 6]) {
-    assert.equal(decide(late, loser, t0 + at, intervals), 'superseded', `${at} ms`)
+    assert.equal(decide(late, loser, t0 + at, intervals).kind, 'superseded', `${at} ms`)
   }
-  assert.equal(decide(late, loser, t0 + 2 * interval - 5, intervals), 'reused')
-  assert.equal(decide(late, { ...loser, generation: 2 }, t0 + interval, intervals), 'reused', 'older than the burst')
+  assert.equal(decide(late, loser, t0 + 2 * interval - 5, intervals).kind, 'reused')
+  assert.equal(
+    decide(late, { ...loser, generation: 2 }, t0 + interval, intervals).kind,
+    'reused',
+    'older than the burst',
+  )
 })
 
 test('advance matches exactly where decide says rotated, over every small case', () => {
@@ -323,7 +328,7 @@ test('advance matches exactly where decide says rotated, over every small case',
               const decision = decide(session, presented, t0 + at, { reuseInterval, retryInterval })
               const step = makeStep(session, t0 + at, { generation: presentedGeneration, reuseInterval })
               const row = advance(session, step)
-              assert.equal(row !== null, decision === 'rotated')
+              assert.equal(row !== null, decision.kind === 'rotated')
               if (row !== null) {
                 assert.equal(row.generation, presentedGeneration + 1)
                 assert.ok(row.idleExpiresAt <= row.expiresAt)
@@ -335,9 +340,12 @@ test('advance matches exactly where decide says rotated, over every small case',
                 const again = { generation: presentedGeneration, salt: step.salt, previousKey: null }
                 const later = { ...row, parentKey: key }
                 if (!isExpired(later, t0 + at)) {
-                  assert.equal(decide(later, { ...again, key }, t0 + at, { reuseInterval, retryInterval }), 'replayed')
+                  assert.equal(
+                    decide(later, { ...again, key }, t0 + at, { reuseInterval, retryInterval }).kind,
+                    'replayed',
+                  )
                   const copy = decide(later, { ...again, key: otherKey }, t0 + at, { reuseInterval, retryInterval })
-                  assert.ok(copy === 'superseded' || copy === 'reused')
+                  assert.ok(copy.kind === 'superseded' || copy.kind === 'reused')
                 }
               }
               cases++
@@ -358,7 +366,7 @@ test('superseded exactly as promised: never missed within one interval, never fo
     decide(session, { generation, salt: otherSalt, key: otherKey, previousKey: null }, now, {
       reuseInterval: I,
       retryInterval: I,
-    })
+    }).kind
   const explore = (session: Session, overtakenAt: number[], now: number, events: number) => {
     for (const [generation, at] of overtakenAt.entries()) {
       const story = (later: number) => `${JSON.stringify(overtakenAt)} at ${now + later}, asked for ${generation}`

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/errors.ts'
 
 const times = Number(process.env.FUZZ_RUNS) || 1
 const seed = Number(process.env.DAYPASS_TEST_SEED)

@@ -8,7 +8,7 @@ import { makePlan, type Plan } from '../../proof/sim/plan.ts'
 import { noBadLuck, noLockStep, noResurrection } from '../../proof/sim/properties.ts'
 import { shrink } from '../../proof/sim/shrink.ts'
 import { type Sabotage, simulate } from '../../proof/sim/world.ts'
-import type { Advance } from '../../src/core/types.ts'
+import type { Advance } from '../../src/core/store.ts'
 
 test('a hundred days hold: nobody is signed out by bad luck, no thief goes on', { timeout: 300_000 }, async (t) => {
   let [refreshes, faults, caught] = [0, 0, 0]

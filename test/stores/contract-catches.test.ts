@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { childSalt } from '../../src/core/refresh-token.ts'
-import type { Session } from '../../src/core/types.ts'
+import type { Session } from '../../src/core/session.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { runConcurrencyKit, type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
 import { memoryHarness } from './harness.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/errors.ts'
 import { type AccountStore, openAccountsFirst } from '../../src/server/account-store.ts'
 import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
 

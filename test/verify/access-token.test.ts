@@ -11,7 +11,7 @@ import {
 } from 'node:crypto'
 import { test } from 'node:test'
 import { CompactEncrypt, FlattenedSign, GeneralSign } from 'jose'
-import { isDaypassError } from '../../src/core/errors.ts'
+import { isDaypassError } from '../../src/errors.ts'
 import { createVerifier, type Jwk } from '../../src/verify/index.ts'
 import {
   audience,

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DaypassError } from '../../src/core/errors.ts'
+import { DaypassError } from '../../src/errors.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
 import { createTokenCache } from '../../src/verify/cache.ts'
 import type { VerifierOptions } from '../../src/verify/index.ts'

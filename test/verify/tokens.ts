@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign as signWith } from 'node:crypto'
-import { type ErrorCode, isDaypassError } from '../../src/core/errors.ts'
+import { type ErrorCode, isDaypassError } from '../../src/errors.ts'
 import { createVerifier, type Jwk, type VerifierOptions } from '../../src/verify/index.ts'
 
 export const issuer = 'https://id.example'

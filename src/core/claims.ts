@@ -1,0 +1,59 @@
+// What an app may say of a person in an access token.
+
+import { Buffer } from 'node:buffer'
+import { DaypassError } from '../errors.ts'
+import { registeredClaims } from '../verify/access-token.ts'
+import { parseStrictObject } from '../verify/json.ts'
+import type { ClaimsSchema } from './options.ts'
+import type { Claims } from './session.ts'
+
+const maxClaimsLength = 4096
+
+/**
+ * Checks an app's claims, by its schema where it has one. Gives a copy that is what every store will give back, without
+ * dates and undefined members.
+ *
+ * @throws DaypassError `ERR_CLAIMS_INVALID`.
+ */
+export async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C> | undefined): Promise<Claims> {
+  let claims: unknown = given ?? {}
+  if (schema !== undefined) {
+    const result = await schema['~standard'].validate(claims)
+    if (result.issues) {
+      const reasons = result.issues.map((issue) => issue.message).join('; ')
+      throw new DaypassError('ERR_CLAIMS_INVALID', `The claims do not fit their schema: ${reasons}`)
+    }
+    claims = result.value
+  }
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims must be a plain object.')
+  }
+  const reserved = Object.keys(claims).find((name) => registeredClaims.has(name))
+  if (reserved !== undefined) {
+    throw new DaypassError(
+      'ERR_CLAIMS_INVALID',
+      `The claim "${reserved}" belongs to the protocol; name yours otherwise.`,
+    )
+  }
+  const json = toJson(claims)
+  const bytes = Buffer.from(json)
+  if (bytes.length > maxClaimsLength) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} bytes of JSON.`)
+  }
+  // What no verifier would accept must not get into a token: every refresh of the session would give a dead one.
+  if (parseStrictObject(bytes) === undefined) {
+    throw new DaypassError(
+      'ERR_CLAIMS_INVALID',
+      'The claims are nested too deeply, or have a member named "__proto__".',
+    )
+  }
+  return JSON.parse(json)
+}
+
+function toJson(claims: object): string {
+  try {
+    return JSON.stringify(claims)
+  } catch (cause) {
+    throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims must be plain JSON.', { cause })
+  }
+}

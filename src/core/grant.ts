@@ -1,0 +1,65 @@
+// The tokens that a sign-in or a refresh gives.
+
+import { createAccessTokenSigner } from './access-token.ts'
+import type { SessionInfo, Tokens } from './api.ts'
+import { base64url } from './bytes.ts'
+import type { Signer } from './keys.ts'
+import type { Settings } from './options.ts'
+import { mintRefreshToken, type ProofKey } from './refresh-token.ts'
+import type { Session } from './session.ts'
+import type { StoreClock } from './store-clock.ts'
+
+/** Makes {@link Parts.sign} and {@link Parts.grant}. */
+export function createGrants<C>(
+  { issuer, audience, accessTokenLifetime, clock, random }: Settings<C>,
+  signer: Signer,
+  proofKey: ProofKey,
+  storeClock: StoreClock,
+) {
+  const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
+
+  return {
+    /** An access token tells the time of this machine: APIs elsewhere check it by theirs, and know no store. */
+    sign(session: Session, now: number): string | Promise<string> {
+      const tokenId = base64url(random(16))
+      if (clock !== undefined) return signAccessToken(session, now, tokenId)
+      const ahead = storeClock.ahead()
+      if (ahead === 0) return signAccessToken(session, Date.now(), tokenId)
+      const { authTime, expiresAt } = session
+      const shifted = { ...session, authTime: authTime - ahead, expiresAt: expiresAt - ahead }
+      // Not `now` less the difference: it may have been measured anew since `now` was read.
+      return signAccessToken(shifted, Date.now(), tokenId)
+    },
+
+    grant(session: Session, accessToken: string, salt: Uint8Array, now: number): Tokens<C> {
+      return {
+        accessToken,
+        tokenType: 'Bearer',
+        expiresIn: Math.min(accessTokenLifetime, Math.ceil((session.expiresAt - now) / 1000)),
+        refreshToken: mintRefreshToken(session, session.generation, salt, proofKey),
+        session: toSessionInfo<C>(session),
+      }
+    },
+  }
+}
+
+/** What of a row its owner may see. */
+export function toSessionInfo<C>(session: Session): SessionInfo<C> {
+  const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr, idleExpiresAt, expiresAt } =
+    session
+  const claims = session.claims as C
+  return {
+    id,
+    subject,
+    clientId,
+    scope,
+    claims,
+    device,
+    createdAt,
+    rotatedAt,
+    authTime,
+    amr,
+    idleExpiresAt,
+    expiresAt,
+  }
+}

@@ -1,0 +1,174 @@
+// A refresh token is traded for new tokens.
+
+import { DaypassError } from '../errors.ts'
+import { type Adoption, isOldToken, type OldToken } from './adoption.ts'
+import type { RefreshedTokens, RefreshOptions } from './api.ts'
+import type { RequestOrigin } from './events.ts'
+import type { Parts } from './parts.ts'
+import {
+  childSalt,
+  hashIdempotencyKey,
+  isTagged,
+  maxGeneration,
+  type RefreshToken,
+  readRefreshToken,
+} from './refresh-token.ts'
+import { decide, isExpired, type Presented } from './rotation.ts'
+import type { Session } from './session.ts'
+import type { EndSession } from './sign-out.ts'
+import type { Advance, Advanced } from './store.ts'
+import { isAllowed } from './subject.ts'
+
+/** What an advance or an adoption found; an adopted session's access token is signed before the session is written. */
+type Adoptable = Advanced & { accessToken?: string }
+
+/** Makes {@link Daypass.refresh}. */
+export function createRefresh<C>(
+  parts: Parts<C>,
+  end: EndSession,
+  endSurplus: (subject: string, now: number) => Promise<void>,
+  adoption: Adoption | undefined,
+) {
+  const { settings, store, clock, emit, pruner } = parts
+  const { random, isActive } = settings
+
+  async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
+    const token = readRefreshToken(text, parts) ?? (adoption ? await adoption.read(text) : null)
+    if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
+    const key = readIdempotencyKey(request.idempotencyKey)
+    const previousKey = readIdempotencyKey(request.previousKey)
+    const { generation, salt } = token
+    const presented: Presented = { generation, salt, key, previousKey }
+    // The clock is the store's once the store is open, and an instant that was read before is not.
+    await store.ready()
+
+    // Run checks that can fail for reasons outside the session before changing state.
+    const early = needsExamination(request) ? await examine(token, presented, request) : undefined
+    if (request.signal?.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
+
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const now = clock()
+      const advanced = await advance(token, key, now, request)
+      const session = advanced?.session ?? (await store.find(token.sessionId))
+      if (session === null) throw new DaypassError('ERR_SESSION_UNKNOWN')
+      if (!isGenuine(token, session)) throw await forged(session, request)
+
+      if (advanced !== null) {
+        await settle(token, request)
+        const outcome = isOldToken(token) ? 'adopted' : 'rotated'
+        emit(session, outcome === 'adopted' ? { type: outcome } : { type: outcome, healed: advanced.healed }, request)
+        if (outcome === 'adopted') await endSurplus(session.subject, now)
+        pruner.maybe()
+        const child = key === null ? random(8) : childSalt(session, key, salt)
+        const accessToken = advanced.accessToken ?? early ?? (await parts.sign(session, now))
+        return { outcome, ...parts.grant(session, accessToken, child, now) }
+      }
+
+      const decision = decide(session, presented, now, settings)
+      // The row changed between advance() and find(). Retry.
+      if (decision.kind === 'rotated') continue
+      if (decision.kind !== 'replayed' && decision.kind !== 'retried') {
+        throw await refuse(session, decision.kind, generation, request)
+      }
+      await settle(token, request)
+      emit(session, { type: decision.kind }, request)
+      const child =
+        decision.kind === 'replayed' ? childSalt(session, decision.parentKey, decision.parentSalt) : random(8)
+      const accessToken = early ?? (await parts.sign(session, now))
+      return { outcome: decision.kind, ...parts.grant(session, accessToken, child, now) }
+    }
+    throw new DaypassError('ERR_REFRESH_SUPERSEDED')
+  }
+
+  /** The compare-and-set: of a token of ours by the store, of an older scheme's by writing its session. */
+  async function advance(
+    token: RefreshToken | OldToken,
+    key: Uint8Array | null,
+    now: number,
+    request: RefreshOptions,
+  ): Promise<Adoptable | null> {
+    const { sessionId: id, generation, salt } = token
+    const { idleTimeout, reuseInterval } = settings
+    const idleExpiresAt = now + idleTimeout
+    const step: Advance = { id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: request.ip }
+    if (!isOldToken(token)) return store.advance(step)
+    return adoption === undefined ? null : adoption.redeem(token, step, request)
+  }
+
+  async function settle(token: RefreshToken | OldToken, request: RequestOrigin): Promise<void> {
+    if (isOldToken(token)) await adoption?.settle(token, request)
+  }
+
+  const needsExamination = ({ clientId }: RefreshOptions) =>
+    isActive !== undefined || parts.isSignerExternal || clientId !== undefined
+
+  /**
+   * Reads the row and asks the app and an external signer. Changes nothing but to end a session.
+   *
+   * @returns The access token, where it is signed elsewhere.
+   */
+  async function examine(
+    token: RefreshToken | OldToken,
+    presented: Presented,
+    request: RefreshOptions,
+  ): Promise<string | undefined> {
+    const session = await store.find(token.sessionId)
+    const now = clock()
+    // Ended sessions fall through to decide(), which picks the error code.
+    if (session === null || session.revokedAt !== null || isExpired(session, now)) return undefined
+    if (!isGenuine(token, session)) throw await forged(session, request)
+    if (request.clientId !== undefined && request.clientId !== session.clientId) {
+      throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
+    }
+    // A copy of an old token falls through as well: the app is not asked about it.
+    if (decide(session, presented, now, settings).kind === 'reused') return undefined
+    if (!(await isAllowed(parts, session.subject))) {
+      await end(session.id, 'inactive', request)
+      throw new DaypassError('ERR_SUBJECT_INACTIVE')
+    }
+    return parts.isSignerExternal ? await parts.sign(session, now) : undefined
+  }
+
+  /** A good proof over a bad tag: only somebody with the server's key makes that (see SECURITY.md). */
+  async function forged(session: Session, request: RequestOrigin): Promise<DaypassError> {
+    await end(session.id, 'forgery', request)
+    return new DaypassError('ERR_REFRESH_TOKEN_INVALID')
+  }
+
+  async function refuse(
+    session: Session,
+    kind: 'superseded' | 'reused' | 'revoked' | 'expired',
+    presentedGeneration: number,
+    request: RequestOrigin,
+  ): Promise<DaypassError> {
+    switch (kind) {
+      case 'superseded':
+        emit(session, { type: kind, presentedGeneration }, request)
+        return new DaypassError('ERR_REFRESH_SUPERSEDED')
+      case 'reused':
+        // Several copies may come at once. One of them ends the session, and there is one event.
+        await end(session.id, 'reuse', request, (ended) => emit(ended, { type: kind, presentedGeneration }, request))
+        return new DaypassError('ERR_REFRESH_TOKEN_REUSED')
+      case 'expired':
+        // Written down, so that a clock that is set back brings nothing to life again.
+        if ((await store.revoke(session.id, clock(), kind)) !== null) emit(session, { type: kind }, request)
+        return new DaypassError('ERR_SESSION_EXPIRED')
+      case 'revoked':
+        return new DaypassError('ERR_SESSION_REVOKED')
+    }
+  }
+
+  return refresh
+}
+
+/** A token of ours has the session's tag; an old one made the session's name. */
+const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)
+
+/** A shorter key could be guessed by a thief, who would then share the owner's step. */
+const idempotencyKey = /^[\x21-\x7e]{22,255}$/
+
+function readIdempotencyKey(key: string | undefined): Uint8Array | null {
+  if (key === undefined) return null
+  if (typeof key !== 'string' || !idempotencyKey.test(key)) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
+  return hashIdempotencyKey(key)
+}

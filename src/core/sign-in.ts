@@ -1,0 +1,118 @@
+// A session begins.
+
+import { DaypassError } from '../errors.ts'
+import type { IssueOptions, Tokens } from './api.ts'
+import { base64url } from './bytes.ts'
+import { readClaims } from './claims.ts'
+import type { Parts } from './parts.ts'
+import type { Session } from './session.ts'
+import type { SignOut } from './sign-out.ts'
+
+/** A session of which nothing is known but its subject. `expiresAt` is its absolute end. */
+export function blankSession<C>(
+  { settings: { clientId, random } }: Parts<C>,
+  id: string,
+  subject: string,
+  now: number,
+  expiresAt: number,
+): Session {
+  return {
+    id,
+    subject,
+    clientId,
+    scope: '',
+    claims: {},
+    generation: 0,
+    secret: random(16),
+    parentSalt: null,
+    parentKey: null,
+    burstAt: 0,
+    burstGeneration: 0,
+    prevBurstGeneration: 0,
+    rotatedAt: now,
+    createdAt: now,
+    authTime: now,
+    amr: [],
+    idleExpiresAt: expiresAt,
+    expiresAt,
+    jkt: null,
+    device: {},
+    revokedAt: null,
+    revokedReason: null,
+  }
+}
+
+/**
+ * A session as it is at the sign-in; nothing is written.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_CLAIMS_INVALID`.
+ */
+export async function newSession<C>(
+  parts: Parts<C>,
+  id: string,
+  subject: string,
+  now: number,
+  given: IssueOptions<C>,
+): Promise<Session> {
+  const { settings } = parts
+  // Half a surrogate pair or a NUL is no text to every engine: two subjects could become one.
+  if (typeof subject !== 'string' || !/^[^\0\p{Surrogate}]{1,255}$/u.test(subject)) {
+    throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
+  }
+  const claims = await readClaims(given.claims, settings.claims)
+  const session = blankSession(parts, id, subject, now, now + settings.absoluteTimeout)
+  const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
+  if (!Number.isFinite(authTime)) {
+    throw new DaypassError('ERR_OPTION_INVALID', '`authTime` must be epoch milliseconds.')
+  }
+  const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
+  // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).
+  return { ...session, clientId, scope, claims, authTime: Math.floor(authTime), amr, device, idleExpiresAt }
+}
+
+/** Makes {@link Daypass.issue}. */
+export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) {
+  const { store, clock, emit, pruner } = parts
+  const { random, maxSessionsPerSubject } = parts.settings
+
+  async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
+    await store.ready()
+    const now = clock()
+    const session = await newSession(parts, base64url(random(16)), subject, now, given)
+    // Signed before it is written: a signer that is away leaves no session that nobody holds.
+    const accessToken = await parts.sign(session, now)
+    await store.create(session)
+    emit(session, { type: 'issued' }, session.device)
+    // After the new one is written: a sign-in that fails leaves the old one. Before the surplus is counted: the session
+    // that is replaced must not push out one of another device.
+    await Promise.all((given.replaces ?? []).map((token) => endReplaced(token, session, given.onReplaceFailed)))
+    await endSurplus(subject, now)
+    pruner.maybe()
+    return parts.grant(session, accessToken, random(8), now)
+  }
+
+  async function endReplaced(token: string, { device }: Session, onFailed?: (error: unknown) => void): Promise<void> {
+    try {
+      await revokeToken(token, { reason: 'replaced', request: device })
+    } catch (error) {
+      onFailed?.(error)
+    }
+  }
+
+  /**
+   * Ends the longest unused sessions above `maxSessionsPerSubject`. Called after the new session is written: whoever
+   * signs in at the same time counts the same rows and ends the same ones. A store that fails now must not lose the
+   * tokens of the session that is there already, so the next sign-in ends what is left over.
+   */
+  async function endSurplus(subject: string, now: number): Promise<void> {
+    if (maxSessionsPerSubject === Number.POSITIVE_INFINITY) return
+    try {
+      // The rows of sign-ins that run at the same time come on top; a limit that was lowered is reached step by step.
+      const sessions = await store.list(subject, now, maxSessionsPerSubject + 100)
+      sessions.sort((a, b) => b.rotatedAt - a.rotatedAt || (a.id < b.id ? -1 : 1))
+      for (const { id } of sessions.slice(maxSessionsPerSubject)) await end(id, 'limit')
+    } catch {}
+  }
+
+  return { issue, endSurplus }
+}
