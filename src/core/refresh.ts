@@ -3,6 +3,7 @@
 import { DaypassError } from '../errors.ts'
 import { type Adoption, isOldToken, type OldToken } from './adoption.ts'
 import type { RefreshedTokens, RefreshOptions } from './api.ts'
+import type { EndSession } from './end-session.ts'
 import type { RequestOrigin } from './events.ts'
 import type { Parts } from './parts.ts'
 import {
@@ -15,7 +16,6 @@ import {
 } from './refresh-token.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
 import type { Session } from './session.ts'
-import type { EndSession } from './sign-out.ts'
 import type { Advance, Advanced } from './store.ts'
 import { isAllowed } from './subject.ts'
 

@@ -1,0 +1,56 @@
+// The layers of src: imports go one way, types included, and no files import one another in a circle.
+
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { test } from 'node:test'
+
+const src = join(import.meta.dirname, '../../src')
+
+/** What each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
+const layers: Record<string, string[]> = {
+  'errors.ts': [],
+  verify: ['errors.ts'],
+  core: ['errors.ts', 'verify'],
+  adopt: ['errors.ts', 'verify', 'core'],
+  stores: ['errors.ts', 'core'],
+  http: ['errors.ts', 'verify', 'core'],
+  adapters: ['errors.ts', 'verify', 'core', 'http'],
+  client: [],
+  testing: ['errors.ts', 'core'],
+  server: ['errors.ts', 'core', 'stores', 'http'],
+  'index.ts': ['errors.ts', 'verify', 'core'],
+}
+
+const imports = new Map(
+  globSync('**/*.ts', { cwd: src }).map((file) => {
+    const text = readFileSync(join(src, file), 'utf8')
+    const targets = [...text.matchAll(/^(?:import|export)\b[^'"]*? from '(\.[^']+)'/gms)]
+    return [file, targets.map(([, target]) => normalize(join(dirname(file), target!)))] as const
+  }),
+)
+const layerOf = (file: string) => file.split('/')[0]!
+
+test('every file imports only from its own layer and from the layers below', () => {
+  assert.ok([...imports.values()].flat().length > 300, 'the imports are found')
+  for (const [file, targets] of imports) {
+    const layer = layerOf(file)
+    const allowed = layers[layer]
+    assert.ok(allowed !== undefined, `src/${file} is in no layer: add it to the table`)
+    for (const target of targets) {
+      const isAllowed = layerOf(target) === layer || allowed.includes(layerOf(target))
+      assert.ok(isAllowed, `src/${file} imports src/${target}`)
+    }
+  }
+})
+
+test('no files import one another in a circle', () => {
+  const done = new Set<string>()
+  const visit = (file: string, path: string[]) => {
+    assert.ok(!path.includes(file), `a circle: ${[...path.slice(path.indexOf(file)), file].join(' → ')}`)
+    if (done.has(file)) return
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) visit(file, [])
+})
