@@ -187,7 +187,7 @@ export function createHandler<C = Claims>(
     if (fromCookie !== undefined) {
       throw new DaypassError('ERR_REQUEST_INVALID', 'A refresh token came in the cookie and in the body: send one.')
     }
-    return { token: refreshToken, transport: 'body' }
+    return { token: refreshToken, transport: 'body', session }
   }
 
   /** A cookie says whose session is meant, also where somebody else has read the body. */
@@ -202,19 +202,21 @@ export function createHandler<C = Claims>(
 
   async function signOut(request: HttpRequest): Promise<HttpAnswer> {
     const { token, old, transport, session } = await readRefreshToken(request)
-    const revoke: RevokeOptions = { request: { ip: request.ip, userAgent: request.userAgent } }
-    // A sign-out that did not arrive, sent again later: it must not end the session of who has signed in since then.
-    if (typeof session === 'string') {
-      const isEnded = token !== undefined && (await auth.revokeToken(token, { ...revoke, sessionId: session }))
-      return { status: 204, headers: isEnded ? { 'set-cookie': cookie.clear(request) } : {} }
+    // What is not understood must not count as none: that would end whatever session is there.
+    if (session !== undefined && typeof session !== 'string') {
+      throw new DaypassError('ERR_REQUEST_INVALID', '`session` must be a string.')
     }
+    const revoke: RevokeOptions = { request: { ip: request.ip, userAgent: request.userAgent }, sessionId: session }
     // Both: the cookie before ours may hold a token that was never traded, and would sign in again.
-    if (token !== undefined) await auth.revokeToken(token, revoke)
-    if (old !== undefined) await auth.revokeToken(old, revoke)
-    else if (token === undefined && request.headers('authorization').length > 0) {
+    const held = [token, old].filter((text) => text !== undefined)
+    let isEnded = false
+    for (const text of held) isEnded = (await auth.revokeToken(text, revoke)) || isEnded
+    if (held.length === 0 && request.headers('authorization').length > 0) {
       const { sessionId } = await checkAccess(auth, request)
-      await auth.revoke(sessionId, revoke)
+      if (session === undefined || session === sessionId) await auth.revoke(sessionId, revoke)
     }
+    // A sign-out that did not arrive, sent again later: the cookie may be of who has signed in since then.
+    if (session !== undefined && !isEnded) return { status: 204, headers: {} }
     // The one answer that takes the cookie away: a refresh that lost a race must not destroy what won it.
     return transport === 'cookie'
       ? { status: 204, headers: { 'set-cookie': cookie.clear(request) } }

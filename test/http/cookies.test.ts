@@ -643,6 +643,43 @@ describe('only sign-out takes the cookie away', () => {
     assert.equal((await signOut(json.session.id)).status, 204)
   })
 
+  test('a sign-out whose session is not a text ends nothing', async (t) => {
+    const { origin, auth } = await serve(t)
+    const { cookie, json } = await signInCookie(origin)
+    const { json: byBody } = await signInBody(origin)
+    const senders: [Record<string, string>, object][] = [
+      [{ ...ownPage, cookie: cookie! }, {}],
+      [{}, { refreshToken: byBody.refreshToken }],
+      [{ authorization: `Bearer ${json.accessToken}` }, {}],
+    ]
+    for (const [headers, body] of senders) {
+      for (const session of [5, 0, null, true, false, {}, [], [json.session.id]]) {
+        const answer = await call(origin, 'POST /auth/logout', { json: { ...body, session }, headers })
+        assert.deepEqual([answer.status, answer.json.code], [400, 'ERR_REQUEST_INVALID'], JSON.stringify(session))
+        assert.equal(answer.setCookie, undefined)
+      }
+    }
+    assert.equal((await auth.sessions('ada')).length, 2)
+  })
+
+  test('a sign-out that names a session ends no other, whatever says whose it is', async (t) => {
+    const { origin, auth } = await serve(t)
+    const { json: other } = await signInBody(origin)
+    const { json } = await signInBody(origin)
+    const { accessToken, refreshToken } = json
+    const signOut = async (session: string, body: object, headers: Record<string, string> = {}) => {
+      const answer = await call(origin, 'POST /auth/logout', { json: { ...body, session }, headers })
+      return [answer.status, (await auth.sessions('ada')).length]
+    }
+    for (const session of [other.session.id, 'AAAAAAAAAAAAAAAAAAAAAA', '']) {
+      assert.deepEqual(await signOut(session, { refreshToken }), [204, 2])
+      assert.deepEqual(await signOut(session, {}, { authorization: `Bearer ${accessToken}` }), [204, 2])
+    }
+    assert.deepEqual(await signOut(json.session.id, { refreshToken }), [204, 1])
+    const { accessToken: otherToken } = other
+    assert.deepEqual(await signOut(other.session.id, {}, { authorization: `Bearer ${otherToken}` }), [204, 0])
+  })
+
   test('sign-out takes it away with the attributes it was set with, also where the session is over already', async (t) => {
     const { origin, auth } = await serve(t)
     const { cookie, json } = await signInCookie(origin)
