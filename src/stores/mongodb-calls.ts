@@ -2,7 +2,7 @@
 
 import { DaypassError, type ErrorCode } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
-import { checkSchema, checkVersion, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
+import { checkSchema, checkVersion, nameTaken, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
 
 /** What is used of a `mongodb` Collection (driver 6 or newer). */
 export interface MongoCollection {
@@ -62,7 +62,8 @@ export interface Mongo {
   /**
    * Makes the module's indexes and claims its collections for an issuer.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; nothing was written then.
+   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a collection under the
+   *   prefix holds documents that are not ours; nothing was written then.
    */
   open(issuer: string | null): Promise<void>
   /**
@@ -182,7 +183,24 @@ export function createMongo(
     return record as { version: number }
   }
 
+  /**
+   * The record is written before any row: rows without a record belong to somebody else. An empty collection is free,
+   * for it may have been made to be sharded.
+   */
+  async function checkFree(calls: MongoCalls, issuer: string | null): Promise<void> {
+    const strangers: [name: string, filter: object][] = [
+      ['schema', { usable_from: { $exists: false } }],
+      ...Object.keys(indexes).map((name): [string, object] => [name, {}]),
+    ]
+    for (const [name, filter] of strangers) {
+      const row = await calls.run(name, (rows, io) => rows.findOne(filter, { ...io, projection: { _id: 1 } }))
+      // Looked for again: another instance may have written the record, and then the row.
+      if (row !== null && (await findRecord(calls, issuer)) === null) throw nameTaken(`${prefix}_${name}`)
+    }
+  }
+
   async function claim(calls: MongoCalls, issuer: string | null): Promise<void> {
+    await checkFree(calls, issuer)
     const version = schemaVersions[module]
     const record = { version, usable_from: version, issuer }
     await again(() =>

@@ -2,16 +2,20 @@
 
 import type { Query } from './postgres-query.ts'
 import { refusalOf } from './postgres-query.ts'
-import { checkSchema, type SchemaModule, type SchemaRecord, schemaVersions } from './schema.ts'
+import { checkSchema, namesIn, nameTaken, type SchemaModule, type SchemaRecord, schemaVersions } from './schema.ts'
 
 /**
  * Opens a module's tables. One read tells where all is there: DDL asks for locks that somebody else's long transaction
  * would hold up, and for rights that an app's role may lack.
  *
- * @param statements What makes the tables. Each may run twice and by several instances at once, and none needs a session
- *   of its own, so that PgBouncer in transaction mode may be in between.
+ * The record is written before the tables: a table without a record belongs to somebody else. Its version is 0 until
+ * the last table is made, so that a half-made schema is made to its end.
+ *
+ * @param statements What makes the tables and indexes. Each may run twice and by several instances at once, and none
+ *   needs a session of its own, so that PgBouncer in transaction mode may be in between.
  * @param issuer Whose rows these are; null for a module that has no issuer.
- * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; nothing was written.
+ * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a table under the prefix is
+ *   not ours; nothing was written.
  */
 export async function openModule(
   query: Query,
@@ -20,20 +24,28 @@ export async function openModule(
   statements: readonly string[],
   issuer: string | null,
 ): Promise<void> {
+  const version = String(schemaVersions[module])
   let found = await readRecord(query, prefix, module)
   if (found === undefined) {
+    const taken = await findTaken(query, namesIn(statements.join(';')))
+    // Read again: another instance may have written its record, and then made the tables.
+    if (taken !== undefined && (await readRecord(query, prefix, module)) === undefined) throw nameTaken(taken)
     await define(query, createSchemaTable(prefix))
-    for (const statement of statements) await define(query, statement)
-    const version = String(schemaVersions[module])
-    // Written last, so that a half-made schema is made to its end. Of two issuers that come at once, one is first.
+    // Of two issuers that come at once, one is first.
     await query(
       `INSERT INTO ${prefix}_schema (module, version, usable_from, issuer)
-       VALUES ($1::text, $2::text::int4, $2::text::int4, $3::text) ON CONFLICT DO NOTHING`,
+       VALUES ($1::text, 0, $2::text::int4, $3::text) ON CONFLICT DO NOTHING`,
       [module, version, issuer],
     )
     found = (await readRecord(query, prefix, module))!
   }
   checkSchema(module, found, issuer)
+  if (found.version > 0) return
+  for (const statement of statements) await define(query, statement)
+  await query(`UPDATE ${prefix}_schema SET version = $2::text::int4 WHERE module = $1::text AND version = 0`, [
+    module,
+    version,
+  ])
 }
 
 const createSchemaTable = (prefix: string) => `
@@ -49,9 +61,20 @@ async function readRecord(query: Query, prefix: string, module: string): Promise
     )
     return record
   } catch (error) {
-    if (refusalOf(error) === undefinedTable) return undefined
-    throw error
+    const refusal = refusalOf(error)
+    if (refusal === undefinedTable) return undefined
+    throw refusal === undefinedColumn ? nameTaken(`${prefix}_schema`) : error
   }
+}
+
+/** The first of these names that is in use, by a table, an index or a view, wherever the search path leads. */
+async function findTaken(query: Query, names: readonly string[]): Promise<string | undefined> {
+  const [taken] = await query(
+    `SELECT to_json(name)::text FROM json_array_elements_text($1::text::json) AS name
+     WHERE to_regclass(name) IS NOT NULL LIMIT 1`,
+    [JSON.stringify(names)],
+  )
+  return taken
 }
 
 async function define(query: Query, statement: string): Promise<void> {
@@ -68,5 +91,6 @@ async function define(query: Query, statement: string): Promise<void> {
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const undefinedTable = '42P01'
+const undefinedColumn = '42703'
 /** duplicate_table, duplicate_object, unique_violation (of the catalogue). */
 const alreadyThere = new Set(['42P07', '42710', '23505'])

@@ -39,6 +39,20 @@ export function checkVersion(module: SchemaModule, usableFrom: number): void {
   if (!(usableFrom <= schemaVersions[module])) throw new DaypassError('ERR_STORE_SCHEMA')
 }
 
+/** The names of the tables and indexes that statements make: `CREATE TABLE [IF NOT EXISTS] [main.]NAME`. */
+export function namesIn(statements: string): string[] {
+  return [...statements.matchAll(/CREATE (?:TABLE|INDEX) (?:IF NOT EXISTS )?(?:main\.)?(\w+)/g)].map(
+    ([, name]) => name!,
+  )
+}
+
+/** What is said where a name under the prefix is in use, and no record says that Daypass made it. */
+export const nameTaken = (name: string): DaypassError =>
+  new DaypassError(
+    'ERR_OPTION_INVALID',
+    `The database has a \`${name}\` that Daypass did not make. Choose another \`prefix\`; nothing was written.`,
+  )
+
 /**
  * Reads the `prefix` option of a store in SQL or MongoDB. It goes into statements as it is, so it is letters, digits and
  * underscores.

@@ -9,6 +9,8 @@ import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
   checkSchema,
   checkVersion,
+  namesIn,
+  nameTaken,
   readPrefix,
   type SchemaModule,
   type SchemaRecord,
@@ -55,7 +57,8 @@ export interface Sqlite {
   /**
    * Makes the module's tables where they are not there, and claims them for an issuer.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; nothing was written then.
+   * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a table under the prefix
+   *   is not ours; nothing was written then.
    */
   open(issuer: string | null): Promise<void>
   /** A table's full name, so that no temporary table or attached database of the app's stands before it. */
@@ -93,16 +96,28 @@ export function createSqlite(
     return statement
   }
 
-  /** Whether the tables are there, and may be used by this program and for this issuer. */
+  /**
+   * Whether the tables are there, and may be used by this program and for this issuer. They are made in one transaction
+   * with their record: a table without a record belongs to somebody else.
+   */
   function isReady(issuer: string | null): boolean {
-    const exists = prepare("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?").get(`${name}_schema`)
-    if (exists === undefined) return false
-    const found = prepare(
-      `SELECT version AS version, usable_from AS "usableFrom", issuer AS issuer FROM ${record} WHERE module = ?`,
-    ).get(module)
-    if (found === undefined) return false
-    checkSchema(module, found as unknown as SchemaRecord, issuer)
-    return true
+    const find = prepare('SELECT name AS name FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE')
+    if (find.get(`${name}_schema`) !== undefined) {
+      const columns = prepare(
+        `SELECT 1 FROM pragma_table_info(?, 'main') WHERE name IN ('module', 'version', 'usable_from', 'issuer')`,
+      ).all(`${name}_schema`)
+      if (columns.length !== 4) throw nameTaken(`${name}_schema`)
+      const found = prepare(
+        `SELECT version AS version, usable_from AS "usableFrom", issuer AS issuer FROM ${record} WHERE module = ?`,
+      ).get(module)
+      if (found !== undefined) {
+        checkSchema(module, found as unknown as SchemaRecord, issuer)
+        return true
+      }
+    }
+    const taken = namesIn(schema(name)).find((each) => find.get(each) !== undefined)
+    if (taken !== undefined) throw nameTaken(taken)
+    return false
   }
 
   function make(issuer: string | null): void {
