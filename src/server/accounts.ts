@@ -100,7 +100,8 @@ function readCredentials({ email, password }: Record<string, unknown>): { email:
     throw new DaypassError('ERR_REQUEST_INVALID', 'Send `email` and `password`, both strings.')
   }
   const address = email.trim().toLowerCase()
-  if (!/^[^\s@]+@[^\s@]+$/.test(address) || address.length > 254) {
+  // Without control characters and halves of surrogate pairs, which not every engine can hold.
+  if (!/^[^\s@\p{Cc}\p{Cs}]+@[^\s@\p{Cc}\p{Cs}]+$/u.test(address) || address.length > 254) {
     throw new DaypassError('ERR_REQUEST_INVALID', 'This is not an e-mail address.')
   }
   if (password.length > 256) throw new DaypassError('ERR_REQUEST_INVALID', 'A password has 256 characters at the most.')

@@ -21,8 +21,10 @@ export function createLog(level: LogLevel, write: (line: string) => void = (line
   return { debug: at('debug'), info: at('info'), error: at('error') }
 }
 
-/** An error and what caused it, as fields: names, codes and places. */
+/** An error and what caused it, as fields: names, codes, texts and places. */
 export function errorFields(error: unknown): object {
+  // Stores give what their engine said as a text: the engine's own error may hold rows or a password.
+  if (typeof error === 'string') return { reason: error }
   if (!(error instanceof Error)) return { error: typeof error }
   const { name, code, message, stack, cause } = error as Error & { code?: string }
   const place = stack

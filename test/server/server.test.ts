@@ -108,6 +108,8 @@ describe('accounts', () => {
 
   const malformed: [string, object][] = [
     ['no e-mail address', { email: 'ada', password }],
+    ['a NUL in the e-mail address', { email: 'a\0@b.c', password }],
+    ['half a character in the e-mail address', { email: '\uD83D@b.c', password }],
     ['an object for a password', { email: 'a@b.c', password: { $ne: null } }],
     ['a short password', { email: 'short@example.com', password: 'short' }],
     ['an endless password', { email: 'long@example.com', password: 'x'.repeat(257) }],

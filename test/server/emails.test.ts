@@ -1,0 +1,47 @@
+// Which texts are no e-mail addresses? They are refused before any store is asked: not every engine can hold them.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isDaypassError } from '../../src/errors.ts'
+import type { AccountStore } from '../../src/server/account-store.ts'
+import { createAccounts } from '../../src/server/accounts.ts'
+
+const askNobody = new Proxy({} as AccountStore, {
+  get: (_, method) => assert.fail(`the store was asked: ${String(method)}`),
+})
+const accounts = createAccounts(askNobody, { rateLimit: true })
+
+const refused: Record<string, string> = {
+  'a NUL': 'a\0@b.c',
+  'a NUL in the domain': 'a@b\0.c',
+  'a NUL at the end': 'a@b.c\0',
+  'an escape': 'a\x1B[31m@b.c',
+  'a delete': 'a\x7F@b.c',
+  'a control character of Latin 1': 'a\x85b@b.c',
+  'the first half of a surrogate pair': '\uD83D@b.c',
+  'the second half of a surrogate pair': 'a@\uDE00b.c',
+  'surrogates in the wrong order': '\uDE00\uD83D@b.c',
+  '255 characters': `${'a'.repeat(251)}@b.c`,
+  'a blank': 'a b@c.d',
+  'two addresses': 'a@b.c,d@e.f',
+  nothing: '',
+}
+for (const [name, email] of Object.entries(refused)) {
+  test(`an e-mail with ${name} is refused, and no store is asked`, async () => {
+    for (const call of [accounts.register, accounts.authenticate]) {
+      await assert.rejects(call({ email, password: 'a long password' }, { ip: '192.0.2.1' } as any), (error) =>
+        isDaypassError(error, 'ERR_REQUEST_INVALID'),
+      )
+    }
+  })
+}
+
+test('addresses with letters of any script, emoji and 254 characters come to the store', async () => {
+  for (const email of ['zoë@exämple.org', '用户@例子.广告', '😀@b.c', `${'a'.repeat(250)}@b.c`]) {
+    await assert.rejects(
+      accounts.authenticate({ email, password: 'a long password' }, { ip: '192.0.2.1' } as any),
+      /the store was asked/,
+      email,
+    )
+  }
+})
