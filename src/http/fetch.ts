@@ -1,13 +1,13 @@
 // The door for everything that speaks Request and Response.
 
 import { DaypassError } from '../errors.ts'
-import { hasForwardingHeader, isLoopback, unmap } from './local.ts'
+import { hasForwardingHeader, isLoopback, readIp } from './local.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'
 
 /** Reads a Request. `address` is the caller's, which a Request does not know. */
 export function fromFetch(request: Request, address?: string): HttpRequest {
   const url = new URL(request.url)
-  const ip = address && unmap(address)
+  const ip = readIp(address)
   return {
     method: request.method,
     path: url.pathname,

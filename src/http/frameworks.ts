@@ -1,7 +1,7 @@
 // What Express and Fastify have found out about a request before it comes to Daypass: its body and its caller.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { unmap } from './local.ts'
+import { readIp } from './local.ts'
 import type { Hop } from './proxies.ts'
 
 /** A Fastify request, as far as it is read here. */
@@ -77,7 +77,7 @@ function readExpressCaller(req: ExpressRequest): Hop | undefined {
   if (typeof trusts !== 'function' || !trusts(req.socket.remoteAddress, 0)) return undefined
   const [forwardedHost = ''] = (req.headers['x-forwarded-host']?.toString() ?? '').split(',', 1)
   return {
-    ip: unmap(req.ip ?? ''),
+    ip: readIp(req.ip),
     secure: req.secure === true,
     host: forwardedHost.trim() || (req.headers.host ?? ''),
   }
@@ -87,7 +87,7 @@ function readExpressCaller(req: ExpressRequest): Hop | undefined {
 function readFastifyCaller(request: FastifyRequestLike): Hop | undefined {
   if (!('ips' in request)) return undefined
   const { ip, protocol, host, hostname } = request
-  return { ip: unmap(ip), secure: protocol === 'https', host: host ?? hostname }
+  return { ip: readIp(ip), secure: protocol === 'https', host: host ?? hostname }
 }
 
 /** The response to write to. Fastify is told to leave it alone, and the headers that its plugins have set go along. */

@@ -24,7 +24,25 @@ const forwardingHeaders = [
   'via',
 ]
 
-/** An IPv4 address without the IPv6 way of writing it, as sockets that listen for both give it. */
-export function unmap(address: string): string {
-  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
+/**
+ * The address in a text that somebody wrote: a socket, a proxy, a framework or a caller. Undefined where it is none.
+ * Some write the port too (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and sockets that listen for both kinds write IPv4 the
+ * IPv6 way.
+ */
+export function readIp(text = ''): string | undefined {
+  const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(text.trim()) ?? []
+  const address = (bracketed ?? v4 ?? text.trim()).replace(/^::ffff:(?=[\d.]+$)/i, '')
+  return isIpv4(address) || isIpv6(address) ? address : undefined
+}
+
+// Not `isIP` of node:net: the fetch door runs where there is no Node.
+
+function isIpv4(text: string): boolean {
+  return /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/.test(text)
+}
+
+/** With the zone that sockets give to addresses of the link (`fe80::1%eth0`). */
+function isIpv6(text: string): boolean {
+  const [, address] = /^([\da-f:.]{2,45})(?:%[\w.-]{1,32})?$/i.exec(text) ?? []
+  return address !== undefined && URL.canParse(`http://[${address}]`)
 }

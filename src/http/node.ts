@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { DaypassError } from '../errors.ts'
 import { type FastifyReplyLike, type FastifyRequestLike, readFramework, sendThrough } from './frameworks.ts'
-import { unmap } from './local.ts'
+import { readIp } from './local.ts'
 import type { HttpAnswer, HttpRequest } from './message.ts'
 import type { Caller, Unproxy } from './proxies.ts'
 
@@ -19,7 +19,7 @@ export function fromNode(request: NodeRequestLike, response: NodeResponseLike, u
   const { req, body, trust } = readFramework(request)
   const { target, host } = readTarget(req)
   const { remoteAddress, encrypted } = (req.socket ?? {}) as TLSSocket
-  const hop = { ip: remoteAddress && unmap(remoteAddress), secure: encrypted === true, host }
+  const hop = { ip: readIp(remoteAddress), secure: encrypted === true, host }
   const caller = unproxy(hop, (name) => req.headers[name]?.toString(), trust)
   return new NodeRequest(req, 'raw' in response ? response.raw : response, target, caller, body)
 }

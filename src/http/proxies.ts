@@ -3,7 +3,7 @@
 import { BlockList, isIP } from 'node:net'
 import { createWarner, type Warn } from '../core/warn.ts'
 import { DaypassError } from '../errors.ts'
-import { hasForwardingHeader, isLoopback, type ReadHeader, unmap } from './local.ts'
+import { hasForwardingHeader, isLoopback, type ReadHeader, readIp } from './local.ts'
 
 /** What a request says of its way here. */
 export interface Hop {
@@ -69,11 +69,10 @@ function createTrust(trusted: readonly string[]): (ip: string | undefined) => bo
 }
 
 /** What a proxy that is trusted says of its caller. */
-function readForwarded(hop: Hop, header: ReadHeader, isTrusted: (ip: string) => boolean): Hop {
+function readForwarded(hop: Hop, header: ReadHeader, isTrusted: (ip: string | undefined) => boolean): Hop {
   // The nearest that is no proxy of ours: whatever stands before it was written by the caller.
-  const chain = (header('x-forwarded-for') ?? '').split(',').map(readAddress)
-  const nearest = chain.findLast((address) => !isTrusted(address)) ?? ''
-  const ip = isIP(nearest) === 0 ? hop.ip : nearest
+  const chain = (header('x-forwarded-for') ?? '').split(',').map((entry) => readIp(entry))
+  const ip = chain.findLast((address) => !isTrusted(address)) ?? hop.ip
   const proto = header('x-forwarded-proto')
   return {
     ip,
@@ -110,19 +109,12 @@ function isRehosted({ host }: Hop, header: ReadHeader): boolean {
 }
 
 const repeats: Record<string, (value: string, hop: Hop) => boolean> = {
-  'x-forwarded-for': (value, { ip }) => readAddress(last(value)) === ip,
+  'x-forwarded-for': (value, { ip }) => ip !== undefined && readIp(last(value)) === ip,
   'x-forwarded-proto': (value, { secure }) => (last(value).toLowerCase() === 'https') === secure,
   'x-forwarded-host': (value, { host }) => last(value) === host,
-  'x-real-ip': (value, { ip }) => readAddress(value) === ip,
+  'x-real-ip': (value, { ip }) => ip !== undefined && readIp(value) === ip,
   forwarded: () => false,
 }
 
 /** The entry that the nearest proxy wrote. */
 const last = (value: string) => value.split(',').at(-1)!.trim()
-
-/** Some proxies write the port too (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and IPv4 the IPv6 way. */
-function readAddress(entry: string): string {
-  const text = entry.trim()
-  const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? []
-  return unmap(bracketed ?? v4 ?? text)
-}

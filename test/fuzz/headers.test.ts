@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { read } from '../../src/client/answer.ts'
 import { createCookie } from '../../src/http/cookies.ts'
 import { readRefreshKeys } from '../../src/http/idempotency-key.ts'
-import { isLoopback } from '../../src/http/local.ts'
+import { isLoopback, readIp } from '../../src/http/local.ts'
 import type { HttpRequest } from '../../src/http/message.ts'
 import { createUnproxy } from '../../src/http/proxies.ts'
 import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from './setup.ts'
@@ -103,6 +103,22 @@ test('any Idempotency-Key header: printable keys that stand in it, or a refusal,
         assert.match(each, /^[\x21-\x7e]+$/)
         assert.ok(values.join(', ').includes(each))
       }
+    }),
+    runs(5000),
+  )
+})
+
+test('a text is an address exactly where Node takes it for one, with a port or without', () => {
+  const address = fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom('::', '::1', '1::', '255.255.255.255', '::1.2.3.4'))
+  const near = fc.oneof(anyText, changed('192.0.2.255'), changed('2001:db8::192.0.2.1'), changed('fe80::1%eth0'))
+  fc.assert(
+    fc.property(fc.oneof(address, near), (text) => {
+      const found = readIp(text)
+      if (isIP(text) !== 0 && !text.includes('%')) {
+        assert.equal(found, text.replace(/^::ffff:(?=[\d.]+$)/i, ''))
+        assert.equal(readIp(isIP(text) === 6 ? `[${text}]:5123` : `${text}:5123`), found)
+      }
+      if (found !== undefined) assert.notEqual(isIP(found), 0, text)
     }),
     runs(5000),
   )

@@ -1,0 +1,73 @@
+// Who called, as a session's device and the events say it: an address, or nothing, through every door.
+
+import assert from 'node:assert/strict'
+import type { RequestListener } from 'node:http'
+import { createRequire } from 'node:module'
+import { type TestContext, test } from 'node:test'
+import express from 'express'
+import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import { createNodeAuth } from '../../src/adapters/node.ts'
+import type { Daypass } from '../../src/index.ts'
+import { express4, overFetch } from '../adapters/apps.ts'
+import { authenticate, call, listen, makeDaypass, password, type Role } from './server.ts'
+
+const Fastify = createRequire(import.meta.url)('fastify')
+
+const onListener = async (t: TestContext, listener: RequestListener) => {
+  const server = await listen(listener)
+  t.after(() => server.close())
+  return server.origin
+}
+const onExpress = (create: typeof express) => (t: TestContext, auth: Daypass<Role>) => {
+  const app = create().set('trust proxy', true)
+  return onListener(t, app.use(createExpressAuth(auth, { authenticate }).routes))
+}
+/** Each believes whatever stands in X-Forwarded-For. */
+const doors: Record<string, (t: TestContext, auth: Daypass<Role>) => Promise<string>> = {
+  'Express 5': onExpress(express),
+  'Express 4': onExpress(express4),
+  async Fastify(t, auth) {
+    const web = createNodeAuth(auth, { authenticate })
+    const fastify = Fastify({ trustProxy: true })
+    fastify.all('/auth/*', (request: any, reply: any) => web.handle(request, reply))
+    t.after(() => fastify.close())
+    return fastify.listen({ port: 0, host: '127.0.0.1' })
+  },
+  'node:http': (t, auth) => {
+    const web = createNodeAuth(auth, { authenticate, trustedProxies: ['127.0.0.1'] })
+    return onListener(t, (req, res) => void web.handle(req, res))
+  },
+  fetch: (t, auth) => {
+    const web = createFetchAuth(auth, { authenticate })
+    return onListener(
+      t,
+      overFetch(async (request) => (await web.handle(request, request.headers.get('x-forwarded-for')!))!),
+    )
+  },
+}
+
+const addresses: Record<string, string> = {
+  '203.0.113.9': '203.0.113.9',
+  '203.0.113.9:5123': '203.0.113.9',
+  '::ffff:203.0.113.9': '203.0.113.9',
+  '2001:db8::9': '2001:db8::9',
+  '[2001:db8::9]:5123': '2001:db8::9',
+}
+const noAddresses = ['<script>alert(1)</script>', 'A'.repeat(9000), 'unknown', '203.0.113.999', '1', '_hidden', '::g']
+
+for (const [name, start] of Object.entries(doors)) {
+  test(`${name}: what is no address is not kept as one`, async (t) => {
+    const { auth, events } = makeDaypass()
+    const origin = await start(t, auth)
+    const json = { name: 'ada', password, transport: 'body' }
+    for (const given of [...Object.keys(addresses), ...noAddresses]) {
+      const answer = await call(origin, 'POST /auth/login', { json, headers: { 'x-forwarded-for': given } })
+      assert.equal(answer.status, 200, answer.text)
+      const { ip } = answer.json.session.device
+      // Where a proxy is configured, its own address is what is known.
+      assert.equal(ip, addresses[given] ?? (name === 'node:http' ? '127.0.0.1' : undefined), given)
+      assert.equal(events.at(-1)!.request?.ip, ip)
+    }
+  })
+}
