@@ -86,7 +86,7 @@ export interface DaypassOptions<C = Claims> {
   whenStoreIsAway?: 'refuse' | 'accept'
   /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
   onEvent?: (event: DaypassEvent) => void
-  /** Called with what works and will not for long, at most once a minute of each code. Default `console.warn`. */
+  /** Called with what works and will not for long, at most once a minute of each code and cause. Default `console.warn`. */
   onWarning?: OnWarning
   /**
    * Milliseconds since the epoch, as all servers on one store must see them. Default: the store's own clock where it has

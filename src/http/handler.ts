@@ -55,7 +55,7 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
   bodyLimit?: number
   /** Told what the caller is not told: why an answer is 500 or 503. Default: `console.error`. */
   onError?: (error: unknown) => void
-  /** Told what the set-up lacks, at most once a minute of each kind (docs/errors.md). Default: `console.warn`. */
+  /** Told what the set-up lacks, at most once a minute of each kind and cause (docs/errors.md). Default: `console.warn`. */
   onWarning?: OnWarning
 }
 

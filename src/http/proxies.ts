@@ -35,22 +35,27 @@ export function createUnproxy(trusted?: readonly string[], warn: Warn = createWa
     if (isTrusted(hop.ip)) return addLocal(readForwarded(hop, header, isTrusted), header, true)
     const known = trusted === undefined ? framework?.() : undefined
     if (known !== undefined) return addLocal(known, header, true)
-    const ignored = findIgnored(hop, header)
-    if (ignored !== undefined) warn('DAYPASS_PROXY_UNTRUSTED', explain(hop.ip, ignored))
-    else if (isRehosted(hop, header)) {
-      warn(
-        'DAYPASS_PROXY_UNTRUSTED',
-        'A page of this server has another origin than the Host says: a proxy in front changes the Host and tells nothing of its callers. Let it send X-Forwarded-For, -Proto and -Host, and name it in `trustedProxies`.',
-      )
-    }
+    const problem = findProblem(hop, header)
+    if (problem !== undefined) warn('DAYPASS_PROXY_UNTRUSTED', problem, hop.ip ?? 'a Unix socket')
     return addLocal(hop, header, false)
   }
 }
 
-function explain(ip: string | undefined, header: string): string {
-  const fact = `A request from ${ip ?? 'a Unix socket'} has the header ${header}, which is not believed.`
-  if (ip !== undefined) return `${fact} If that is your proxy, set \`trustedProxies: ['${ip}']\`.`
-  return `${fact} \`trustedProxies\` takes addresses: let your proxy connect over TCP.`
+/** What an operator should know of a request that nobody is trusted to have passed on. */
+function findProblem(hop: Hop, header: ReadHeader): string | undefined {
+  const ignored = findIgnored(hop, header)
+  const from = hop.ip ?? 'a Unix socket'
+  if (ignored !== undefined) {
+    return `A request from ${from} has the header ${ignored}, which is not believed. ${advise(hop.ip)}`
+  }
+  if (!isRehosted(hop, header)) return undefined
+  return `A request from ${from} is of a page of this server by its header sec-fetch-site, and the page has another origin than the Host says: a proxy changes the Host. Let it send X-Forwarded-For, -Proto and -Host. ${advise(hop.ip)}`
+}
+
+/** Anybody can send any header, so an address is to be trusted only by whoever knows it. */
+function advise(ip: string | undefined): string {
+  if (ip === undefined) return '`trustedProxies` takes addresses: let your proxy connect over TCP.'
+  return `If this is your proxy, and only then, name it: \`trustedProxies: ['${ip}']\`. If ${ip} is not your proxy's address, somebody made the header up: nothing is to be done.`
 }
 
 function createTrust(trusted: readonly string[]): (ip: string | undefined) => boolean {

@@ -72,7 +72,7 @@ test('a clock that is more than half a minute off is told, whichever way, with b
     await createStoreClock(
       store,
       () => time.clock() + off,
-      (...given) => warnings.push(given),
+      (code, message) => warnings.push([code, message]),
     ).measure()
     if (told === undefined) assert.deepEqual(warnings, [])
     else {

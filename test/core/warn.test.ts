@@ -18,6 +18,24 @@ test('a warning is given at once, and then at most once a minute', () => {
   assert.equal(given.length, 2)
 })
 
+test('one cause hides no other, and any number of causes are 16 warnings a minute', () => {
+  const given: string[] = []
+  let now = 0
+  const warn = createWarner(
+    ({ message }) => given.push(message),
+    () => now,
+  )
+  for (const cause of ['stranger', 'proxy', 'stranger', 'proxy']) warn('DAYPASS_PROXY_UNTRUSTED', cause, cause)
+  assert.deepEqual(given, ['stranger', 'proxy'])
+  for (let cause = 0; cause < 1000; cause++) warn('DAYPASS_PROXY_UNTRUSTED', 'many', `${cause}`)
+  assert.equal(given.length, 16)
+  warn('DAYPASS_CLOCK_SKEW', 'skew')
+  assert.deepEqual(given.slice(16), ['skew'], 'what has one cause is never crowded out')
+  now = 60_000
+  warn('DAYPASS_PROXY_UNTRUSTED', 'later', 'proxy')
+  assert.equal(given.at(-1), 'later')
+})
+
 test('a clock that was set back by an hour silences no warning', () => {
   const given: Warning[] = []
   let now = 3_600_000

@@ -8,7 +8,9 @@ import express from 'express'
 import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth } from '../../src/adapters/node.ts'
-import type { Daypass } from '../../src/index.ts'
+import { createWarner } from '../../src/core/warn.ts'
+import { createUnproxy } from '../../src/http/proxies.ts'
+import type { Daypass, Warning } from '../../src/index.ts'
 import { express4, overFetch } from '../adapters/apps.ts'
 import { authenticate, call, listen, makeDaypass, password, type Role } from './server.ts'
 
@@ -71,3 +73,30 @@ for (const [name, start] of Object.entries(doors)) {
     }
   })
 }
+
+test('a header of a stranger does not hide the warning of the proxy, and says whose address it is', () => {
+  const warnings: Warning[] = []
+  const unproxy = createUnproxy(
+    undefined,
+    createWarner((warning) => warnings.push(warning)),
+  )
+  const ask = (ip: string, headers: Record<string, string>) =>
+    unproxy({ ip, secure: false, host: 'localhost:3000' }, (name) => headers[name])
+  for (let turn = 0; turn < 3; turn++) {
+    ask('203.0.113.9', { 'x-forwarded-for': '198.51.100.1' })
+    ask('10.0.0.7', { 'x-forwarded-proto': 'https' })
+    ask('10.0.0.8', { 'sec-fetch-site': 'same-origin', origin: 'https://app.test' })
+  }
+  const about = [
+    ['203.0.113.9', 'x-forwarded-for'],
+    ['10.0.0.7', 'x-forwarded-proto'],
+    ['10.0.0.8', 'sec-fetch-site'],
+  ]
+  assert.equal(warnings.length, about.length)
+  for (const [index, [ip, header]] of about.entries()) {
+    const { message } = warnings[index]!
+    assert.ok(message.startsWith(`A request from ${ip} `), message)
+    assert.ok(message.includes(`header ${header}`), message)
+    assert.ok(message.includes(`If this is your proxy, and only then, name it: \`trustedProxies: ['${ip}']\``), message)
+  }
+})

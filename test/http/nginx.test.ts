@@ -136,7 +136,7 @@ describe('behind nginx', { skip: nginxMissing }, () => {
         served.warnings.map(({ code }) => code),
         ['DAYPASS_PROXY_UNTRUSTED'],
       )
-      assert.match(served.warnings[0]!.message, /changes the Host .*`trustedProxies`/)
+      assert.match(served.warnings[0]!.message, /changes the Host\..*`trustedProxies: /)
     })
 
     for (const [which, headers] of Object.entries({ usual, 'usual but Host': usualButHost })) {
