@@ -215,8 +215,8 @@ export async function simulate(plan: Plan, sabotage: Sabotage = {}, isTold = fal
     if (path === '/auth/refresh' && presented && ask.from !== 'thief' && response.status !== 503) {
       book.noteOwner(sessionOf(presented), json.code === 'ERR_REFRESH_SUPERSEDED')
     }
-    // A token that has outlived its session may have outlived its secret, too.
-    const isGood = presented && book.isLive(database.rows.get(sessionOf(presented)))
+    // A token that has outlived its session may have outlived its secret, too. So may a thief's copy of an old one.
+    const isGood = presented && ask.from !== 'thief' && book.isLive(database.rows.get(sessionOf(presented)))
     if (path === '/auth/refresh' && json.code === 'ERR_REFRESH_TOKEN_INVALID' && isGood) {
       book.fail(noBadLuck, 'a token of our own is called invalid')
     }

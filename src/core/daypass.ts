@@ -50,7 +50,13 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   const warn = createWarner(settings.onWarning, settings.clock)
   const storeClock = createStoreClock(settings.store, settings.clock ?? Date.now, warn)
   const clock = settings.clock ?? storeClock
-  const store = openFirst(settings.store, issuer, async () => void (await storeClock.measure()))
+  const store = openFirst(
+    settings.store,
+    issuer,
+    async () => void (await storeClock.measure()),
+    // An app that gives a clock of its own is believed.
+    settings.clock === undefined ? storeClock.settle : () => undefined,
+  )
   const pruner = createPruner(store, clock, store.now && storeClock.measure)
   const revocations = createRevocations({
     store,

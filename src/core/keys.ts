@@ -210,6 +210,12 @@ function readKey(key: KeyObject | string | Jwk, type: 'private' | 'public'): Key
 }
 
 function readSecret(secret: unknown): Buffer {
+  if (typeof secret === 'string' && isList(secret)) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      "`secret` looks like several, with commas: give a list, secret.split(',').",
+    )
+  }
   const bytes =
     typeof secret === 'string'
       ? Buffer.from(secret)
@@ -228,4 +234,10 @@ function readSecret(secret: unknown): Buffer {
 /** Two issuers with one secret have no key in common, so no token of one is a token of the other. */
 function derive(master: Buffer, issuer: string, purpose: string, length: number): Buffer {
   return Buffer.from(hkdfSync('sha256', master, 'daypass v1', `${purpose}\0${issuer}`, length))
+}
+
+/** Whether each part between commas would be a secret by itself. Taken for one secret, the list would sign out everybody. */
+function isList(text: string): boolean {
+  const parts = text.split(',')
+  return parts.length > 1 && parts.every((part) => part.trim().length >= 32)
 }

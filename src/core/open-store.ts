@@ -4,7 +4,7 @@ import type { Store } from './store.ts'
 
 /** A store that opens itself. */
 export interface SelfOpening extends Store {
-  /** Opens the store, unless it is open: for who needs what opening finds out, such as its clock, before the first call. */
+  /** Opens the store, unless it is open, and calls `beforeUse`: called before an instant of the store's clock is read. */
   ready(): Promise<void>
 }
 
@@ -13,8 +13,14 @@ export interface SelfOpening extends Store {
  * the next one tries anew: an engine that is away when the app starts is not away for ever.
  *
  * @param onOpen Called when the store is open, and waited for before the first call.
+ * @param beforeUse Called by `ready` on an open store, and waited for where it gives a promise.
  */
-export function openFirst(store: Store, issuer: string, onOpen: () => Promise<void>): SelfOpening {
+export function openFirst(
+  store: Store,
+  issuer: string,
+  onOpen: () => Promise<void>,
+  beforeUse: () => Promise<void> | undefined,
+): SelfOpening {
   let isOpen = false
   const opened = Promise.resolve()
   let opening: Promise<void> | undefined
@@ -36,7 +42,7 @@ export function openFirst(store: Store, issuer: string, onOpen: () => Promise<vo
   const { now } = store
   return {
     open,
-    ready: () => (isOpen ? opened : open()),
+    ready: () => (isOpen ? (beforeUse() ?? opened) : open()),
     create: (session) => (isOpen ? store.create(session) : open().then(() => store.create(session))),
     find: (id) => (isOpen ? store.find(id) : open().then(() => store.find(id))),
     advance: (step) => (isOpen ? store.advance(step) : open().then(() => store.advance(step))),

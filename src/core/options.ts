@@ -47,9 +47,15 @@ export interface DaypassOptions<C = Claims> {
    * `['secret', key]` publishes a key that does not sign yet. Rotate them as `secret` is rotated (docs/keys.md).
    */
   signingKeys?: readonly (SigningKey | 'secret')[]
-  /** How long an access token lives. Default 900 (15 minutes), at most 86,400 (a day). */
+  /**
+   * How long an access token lives. Default 900 (15 minutes), or half of `idleTimeout` where that is less. At most 86,400
+   * (a day), and shorter than `idleTimeout`.
+   */
   accessTokenLifetime?: number
-  /** After how long without a refresh a session ends. Default 604,800 (7 days). */
+  /**
+   * After how long without a refresh a session ends. Default 604,800 (7 days). A client refreshes when its access token
+   * ends, so somebody who is there is seen once in `accessTokenLifetime`.
+   */
   idleTimeout?: number
   /** After how long a session ends however much it is used. Default 2,592,000 (30 days). */
   absoluteTimeout?: number
@@ -117,21 +123,24 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
     throw wrong('`algorithm` is EdDSA or HS256; for ES256 and RS256 give `signingKeys`.')
   }
+  const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const accessTokenLifetime = duration(
     'accessTokenLifetime',
     options.accessTokenLifetime,
-    900,
+    // Whoever is there shows it by a refresh, so there must be one before the idle time is over.
+    Math.min(900, Math.ceil(idleTimeout / 2)),
     1,
     maxAccessTokenLifetime,
   )
-  const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const absoluteTimeout = duration('absoluteTimeout', options.absoluteTimeout, Math.max(2_592_000, idleTimeout), 1)
   const reuseInterval = duration('reuseInterval', options.reuseInterval, 30, 0)
   const retryInterval = duration('retryInterval', options.retryInterval, reuseInterval === 0 ? 0 : 86_400, 0)
-  if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
-  if (accessTokenLifetime > absoluteTimeout) {
-    throw wrong('`accessTokenLifetime` must not be longer than `absoluteTimeout`.')
+  if (accessTokenLifetime >= idleTimeout) {
+    throw wrong(
+      '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows that somebody is there.',
+    )
   }
+  if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
   const { clock, whenStoreIsAway = 'refuse' } = options
   if (whenStoreIsAway !== 'refuse' && whenStoreIsAway !== 'accept') {
     throw wrong("`whenStoreIsAway` is 'refuse' or 'accept'.")

@@ -7,6 +7,12 @@ import type { Parts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { SignOut } from './sign-out.ts'
 
+/**
+ * A sign-in outranks the refreshes of the same minute. Its instant was read before the app checked the claims and a
+ * signer signed; a refresh elsewhere meanwhile must not end the session that the person is about to get.
+ */
+const lastUse = ({ generation, rotatedAt }: Session) => (generation === 0 ? rotatedAt + 60_000 : rotatedAt)
+
 /** Makes {@link Daypass.issue}. */
 export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) {
   const { store, clock, emit, pruner } = parts
@@ -46,7 +52,7 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
     try {
       // The rows of sign-ins that run at the same time come on top; a limit that was lowered is reached step by step.
       const sessions = await store.list(subject, now, maxSessionsPerSubject + 100)
-      sessions.sort((a, b) => b.rotatedAt - a.rotatedAt || (a.id < b.id ? -1 : 1))
+      sessions.sort((a, b) => lastUse(b) - lastUse(a) || (a.id < b.id ? -1 : 1))
       for (const { id } of sessions.slice(maxSessionsPerSubject)) await end(id, 'limit')
     } catch {}
   }

@@ -28,7 +28,8 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
       const token = readRefreshToken(text, parts)
       if (token === null) {
         const old = await adoption?.read(text)
-        return old && adoption ? adoption.revoke(old, reason, request) : false
+        if (!old || !adoption || (sessionId !== undefined && sessionId !== old.sessionId)) return false
+        return adoption.revoke(old, reason, request)
       }
       if (sessionId !== undefined && sessionId !== token.sessionId) return false
       const session = await store.find(token.sessionId)

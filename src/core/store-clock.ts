@@ -10,10 +10,17 @@ export interface StoreClock {
   ahead(): number
   /** Compares both clocks; gives the earlier. Throws `ERR_STORE_…` where the store cannot tell. */
   measure(): Promise<number>
+  /**
+   * Sees to it that the difference can be relied on, before an instant is read. Nothing where it can. Where this machine's
+   * clock was set, or stood still, it compares anew and is waited for; once a minute it compares in the background.
+   */
+  settle(): Promise<void> | undefined
 }
 
 /** Clocks that differ by less are left alone: the way to the store and back is part of what is measured. */
 const tolerance = 1000
+/** A difference that is older is measured anew. */
+const measuredEvery = 60_000
 /** Clocks that differ by more are worth a warning: access tokens are checked by this machine's clock. */
 const worthWarning = 30_000
 
@@ -22,15 +29,24 @@ const worthWarning = 30_000
  * miss a sign-out. So each follows the store's clock, by the difference that it measured last.
  *
  * @param own This machine's clock.
+ * @param monotonic A clock that nobody sets, in milliseconds.
  */
-export function createStoreClock(store: Pick<Store, 'now'>, own: () => number, warn: Warn): StoreClock {
+export function createStoreClock(
+  store: Pick<Store, 'now'>,
+  own: () => number,
+  warn: Warn,
+  monotonic: () => number = () => performance.now(),
+): StoreClock {
   let ahead = 0
+  let measuredAt: { own: number; monotonic: number } | undefined
+  let measuring: Promise<unknown> | undefined
 
   async function measure(): Promise<number> {
     if (store.now === undefined) return own()
     const before = own()
     const there = await store.now()
     const after = own()
+    measuredAt = { own: after, monotonic: monotonic() }
     const difference = there - (before + after) / 2
     // The store answered at some instant in between; where that explains the difference, there is none.
     const proved = Math.abs(difference) - (after - before) / 2
@@ -45,5 +61,18 @@ export function createStoreClock(store: Pick<Store, 'now'>, own: () => number, w
     return Math.min(after, there)
   }
 
-  return Object.assign(() => own() + ahead, { ahead: () => ahead, measure })
+  function settle(): Promise<void> | undefined {
+    if (store.now === undefined || measuredAt === undefined) return undefined
+    const passed = monotonic() - measuredAt.monotonic
+    const isSet = Math.abs(own() - measuredAt.own - passed) > tolerance
+    if (!isSet && passed < measuredEvery) return undefined
+    measuring ??= measure().finally(() => {
+      measuring = undefined
+    })
+    if (isSet) return measuring.then(() => {})
+    measuring.catch(() => {})
+    return undefined
+  }
+
+  return Object.assign(() => own() + ahead, { ahead: () => ahead, measure, settle })
 }

@@ -2,6 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'
+import { DaypassError } from '../errors.ts'
 
 /** One statement for `pg`: rows come as lists, and each value as the text that the server sent. */
 export interface PgStatement {
@@ -39,8 +40,19 @@ interface Sent {
  */
 export type Send = (text: string, values: (string | null)[]) => Sent
 
-/** How statements go through this client. */
+/**
+ * How statements go through this client.
+ *
+ * @throws DaypassError `ERR_OPTION_INVALID` where it is none. What was given is not in the error: an address has a password.
+ */
 export function createSend(client: PgPool | PostgresJs): Send {
+  const isClient = client !== null && (typeof client === 'object' || typeof client === 'function')
+  if (!isClient || !('unsafe' in client || 'query' in client)) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'Give a Pool of `pg` (new pg.Pool({ connectionString })) or what `postgres(address)` gives.',
+    )
+  }
   if ('unsafe' in client) return (text, values) => sendPostgresJs(client, text, values)
   if (isPool(client)) {
     keepProcess(client)

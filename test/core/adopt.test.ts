@@ -902,6 +902,27 @@ describe('over HTTP', () => {
     assert.equal((await post('/auth/logout', { cookie: twice })).status, 204)
   })
 
+  for (const [where, options, name] of [
+    ['the app’s own cookie', { cookie: { oldName: 'jwt' } }, 'jwt'],
+    ['ours, whose name was kept', { cookie: { name: 'jwt' } }, '__Host-jwt'],
+  ] as const) {
+    test(`a sign-out that names a session ends no other, with an old token in ${where}`, async () => {
+      const { auth, give, list, post } = serve(options)
+      const [traded, unused] = [give(), give()]
+      const { session } = (await post('/auth/refresh', { cookie: `${name}=${traded}` })).json
+      const signOut = async (old: string, session: unknown) => {
+        const { status, headers } = await post('/auth/logout', { cookie: `${name}=${old}` }, { session })
+        return [status, headers['set-cookie'] !== undefined, (await auth.sessions('ada')).length]
+      }
+      for (const old of [traded, unused]) {
+        assert.deepEqual(await signOut(old, 'AAAAAAAAAAAAAAAAAAAAAA'), [204, false, 1])
+        assert.deepEqual(await signOut(old, 5), [400, false, 1])
+      }
+      assert.equal(list.size, 1, 'the token that was not traded is still good')
+      assert.deepEqual(await signOut(traded, session.id), [204, true, 0])
+    })
+  }
+
   test('a page of another site cannot make the browser trade its old cookie', async () => {
     const { give, list, post } = serve({ cookie: { oldName: 'jwt' } })
     const headers = { cookie: `jwt=${give()}`, 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }

@@ -300,11 +300,11 @@ onEachStore(
   async (rig) => {
     const { auth, time, events } = rig
     const a = await auth.issue('user-1')
-    time.advance(1)
+    time.advance(61)
     const b = await auth.issue('user-1')
-    time.advance(1)
+    time.advance(61)
     await auth.refresh(a.refreshToken)
-    time.advance(1)
+    time.advance(61)
     const c = await auth.issue('user-1')
     await refused(auth.refresh(b.refreshToken), 'ERR_SESSION_REVOKED')
     assert.deepEqual(
@@ -372,6 +372,30 @@ test('a store that fails right after a sign-in was written: the person has the s
   // The next sign-in ends what was left over.
   await another({ maxSessionsPerSubject: 2 }).issue('user-1')
   assert.equal((await auth.sessions('user-1')).length, 2)
+})
+
+test('a sign-in outlives the limit, though another device refreshed while its claims were checked', async () => {
+  for (const maxSessionsPerSubject of [1, 2]) {
+    const { auth, time, another } = createRig(createMemoryStore(), { maxSessionsPerSubject })
+    const others = [await auth.issue('user-1'), ...(maxSessionsPerSubject === 2 ? [await auth.issue('user-1')] : [])]
+    time.advance(600)
+    const slow = another({
+      claims: {
+        '~standard': {
+          version: 1,
+          vendor: 'test',
+          async validate(value) {
+            time.advance(1)
+            for (const { refreshToken } of others) await auth.refresh(refreshToken)
+            return { value: value as Record<string, unknown> }
+          },
+        },
+      },
+    })
+    const { refreshToken } = await slow.issue('user-1')
+    assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+    assert.equal((await auth.sessions('user-1')).length, maxSessionsPerSubject)
+  }
 })
 
 test('maxSessionsPerSubject: of sessions of one instant the same ones end, however the store lists them', async () => {

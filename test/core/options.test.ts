@@ -38,8 +38,10 @@ test('options that make no sense are refused at the start, each with a text that
     ['idleTimeout', { idleTimeout: Number.NaN }],
     ['idleTimeout', { idleTimeout: 100, absoluteTimeout: 50 }],
     ['absoluteTimeout', { absoluteTimeout: 1e30 }],
-    ['absoluteTimeout', { absoluteTimeout: 60, idleTimeout: 60, accessTokenLifetime: 61 }],
     ['reuseInterval', { reuseInterval: -1 }],
+    ['accessTokenLifetime', { idleTimeout: 900, accessTokenLifetime: 900 }],
+    ['accessTokenLifetime', { idleTimeout: 600, accessTokenLifetime: 900 }],
+    ['secret', { secret: `${'a1b2c3d4'.repeat(6)},${'e5f6a7b8'.repeat(6)}` }],
     ['maxSessionsPerSubject', { maxSessionsPerSubject: 0 }],
     ['maxSessionsPerSubject', { maxSessionsPerSubject: Number.NaN }],
   ]
@@ -58,8 +60,8 @@ test('options that make no sense are refused at the start, each with a text that
 test('the outermost values that are allowed are allowed', () => {
   const century = 3_155_760_000
   const allowed: Partial<DaypassOptions>[] = [
-    { accessTokenLifetime: 60, idleTimeout: 60, absoluteTimeout: 60 },
-    { accessTokenLifetime: 1, idleTimeout: 1, absoluteTimeout: 1, reuseInterval: 0 },
+    { accessTokenLifetime: 59, idleTimeout: 60, absoluteTimeout: 60 },
+    { accessTokenLifetime: 1, idleTimeout: 2, absoluteTimeout: 2, reuseInterval: 0 },
     { accessTokenLifetime: 86_400 },
     { absoluteTimeout: century, idleTimeout: century },
     { maxSessionsPerSubject: 1 },

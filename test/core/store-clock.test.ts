@@ -192,3 +192,47 @@ for (const off of [-3600, -61, 61, 3600]) {
     assert.equal((await store.find(session.id))!.revokedAt, time.clock())
   })
 }
+
+test('a clock that is set right after the store was opened signs nobody out: the difference is measured anew', async () => {
+  const { store, time } = createRemoteStore()
+  const machine = { off: -3 * 3_600_000, monotonic: 0 }
+  const own = () => time.clock() + machine.off
+  const clock = createStoreClock(
+    store,
+    own,
+    () => {},
+    () => time.clock(),
+  )
+  assert.equal(clock.settle(), undefined, 'nothing was measured yet')
+  await clock.measure()
+  assert.equal(clock(), time.clock())
+  assert.equal(clock.settle(), undefined)
+  machine.off = 0
+  await clock.settle()
+  assert.deepEqual([clock(), clock.ahead()], [time.clock(), 0])
+  // Of an age of a minute it is measured in the background, whoever calls.
+  time.advance(61)
+  machine.off = 5 * 3_600_000
+  await clock.settle()
+  assert.equal(clock(), time.clock())
+})
+
+test('a store that cannot tell the time after the clock was set: the call fails, and nothing is decided by a wrong clock', async () => {
+  const { store, time } = createRemoteStore()
+  let off = 0
+  let isAway = false
+  const there = { now: async () => (isAway ? Promise.reject(new Error('away')) : store.now!()) }
+  const clock = createStoreClock(
+    there,
+    () => time.clock() + off,
+    () => {},
+    () => time.clock(),
+  )
+  await clock.measure()
+  off = -3_600_000
+  isAway = true
+  await assert.rejects(async () => clock.settle(), /away/)
+  isAway = false
+  await clock.settle()
+  assert.equal(clock(), time.clock())
+})
