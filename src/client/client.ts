@@ -8,7 +8,7 @@ import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
 import { hint } from './hints.ts'
 import { createLock } from './lock.ts'
 import { hrefOf, originOf } from './origin.ts'
-import { createWebStorage, type Memory } from './storage.ts'
+import { createWebStorage, type Memory, parseMemory } from './storage.ts'
 import { joinTabs, type TabMessage } from './tabs.ts'
 import type {
   ClaimsOf,
@@ -95,7 +95,7 @@ export function createClient(options: ClientOptions): DaypassClient {
   async function recall(): Promise<Memory> {
     const text = await within(storage.get(name))
     // A text that is not ours to read counts as none.
-    known = (text && maybe(() => Object(JSON.parse(text as string)))) || known
+    known = parseMemory(text) ?? known
     learn(known)
     return known
   }
@@ -163,10 +163,11 @@ export function createClient(options: ClientOptions): DaypassClient {
     current = session ?? true
     token = accessToken
     failures = 0
-    notBefore = -Infinity
+    notBefore = retellAt = -Infinity
     // No token is so short that it is renewed without a pause.
     snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + Math.max(expiresIn, 1) * 1000 }
     show('signed-in')
+    retell()
   }
 
   /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
@@ -196,7 +197,6 @@ export function createClient(options: ClientOptions): DaypassClient {
     body: object,
     headers?: Record<string, string>,
     request = abortAfter(timeout),
-    isNew?: boolean,
   ): Promise<Answer> {
     const url = urlOf(path)
     const asked = async () =>
@@ -214,7 +214,7 @@ export function createClient(options: ClientOptions): DaypassClient {
         isBody,
       )
     const answer = await orAbort(asked(), request).catch(failed)
-    if (path !== logoutPath) hint(url, transport, answer, isNew)
+    if (path !== logoutPath) hint(url, transport, answer)
     debug?.(path, answer.told.status!, answer.told.reason!)
     return answer
   }
@@ -249,7 +249,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     /** One question to the server, its key written down before and its answer after. Returns what was no verdict. */
     async function attempt(): Promise<Answer | undefined> {
       const sent = await recall()
-      if (sent.untold) retell()
+      retell()
       // Another tab finished while this one waited for its turn: what it got is on its way here.
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
@@ -262,12 +262,14 @@ export function createClient(options: ClientOptions): DaypassClient {
       await remember({ ...sent, key })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
       asking = abortAfter(timeout)
-      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, asking, isNew)
+      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, asking)
       const { access, refreshToken: child, isOver } = answer
       if (!access && !isOver) return answer
 
       const now = await recall()
       if (own.signal.aborted) return
+      // Nobody has signed in or out meanwhile, and nothing that was lost on the way may have cleared it.
+      if (!sent.key && now.at === at) hint(refreshPath, transport, answer, isNew)
       const session = access?.session?.id
       if (now.out! >= at || sent.untold?.includes(session!)) return end('sign-out')
       // Whoever is there now is nobody that was signed out namelessly.
@@ -310,7 +312,11 @@ export function createClient(options: ClientOptions): DaypassClient {
    * In one's turn: tells the server of these sign-outs, but for the one that it answered already, and remembers which it
    * did not hear of. Returns such an answer.
    */
-  async function leave(handles: Iterable<string>, first?: string, answered?: Answer): Promise<Answer | undefined> {
+  async function leave(
+    handles: Iterable<string> | undefined,
+    first?: string,
+    answered?: Answer,
+  ): Promise<Answer | undefined> {
     const untold = new Set(handles)
     let unheard: Answer | undefined
     const leaveOne = async (handle: string) => {
@@ -325,17 +331,22 @@ export function createClient(options: ClientOptions): DaypassClient {
     if (now.untold || untold.size) await remember({ ...now, untold: toList(untold) }).catch(() => {})
     return unheard
   }
-  const toList = (untold: Set<string>) => (untold.size ? [...untold].slice(-9) : undefined)
+  const toList = (untold: Set<string>) => (untold.size ? [...untold].slice(-99) : undefined)
 
-  let isRetold = false
-  /** Once a start. */
+  let retellAt = -Infinity
+  /** Tells again what is untold: at each occasion, but after a failure not for half a minute, or until the server answers. */
   function retell() {
-    if (!isRetold) lock(async () => leave((await recall().catch(() => known)).untold ?? []))
-    isRetold = true
+    if (!known.untold || until(retellAt)) return
+    retellAt = clock() + 30_000
+    lock(async () => {
+      await recall().catch(Boolean)
+      if (!(await leave(known.untold!))) retellAt = -Infinity
+    })
   }
 
   /** A token good for a call in the session of `own`; undefined with nobody signed in. */
   async function tokenFor(own: Fence, isForced?: boolean, isRefused?: boolean): Promise<string | undefined> {
+    retell()
     // Nothing was stored: it may be found later, by an app that had to unlock its storage first.
     const mayAsk = snapshot.status !== 'signed-out' || (isBody && snapshot.reason === 'no-session')
     if (isForced || isRefused || (!left() && mayAsk)) await refresh(own, isForced)
@@ -425,7 +436,13 @@ export function createClient(options: ClientOptions): DaypassClient {
         const { at: previous = 0, untold } = known
         const at = Math.max(since, previous + 1)
         const session = access.session?.id
-        const memory = { token: refreshToken, at, session, untold: isBody ? untold : undefined, isNew: !isBody }
+        const memory = {
+          token: refreshToken,
+          at,
+          session,
+          untold: isBody ? untold : undefined,
+          isNew: !isBody && !untold,
+        }
         if (isTooLate) {
           await leave([...(untold ?? []), handleOf(memory)!])
           throw signedOut()
@@ -440,7 +457,6 @@ export function createClient(options: ClientOptions): DaypassClient {
           }
         }
         tell({ access, at })
-        if (memory.untold) retell()
         return told.body!
       }).catch(offline)
     },

@@ -21,7 +21,7 @@ export function hint(url: string, transport: string, { told, access, isOther }: 
   else if (access) seen.add(url)
   else if (reason === 'ERR_ORIGIN_REFUSED') say(refused)
   else if (reason === 'ERR_REFRESH_TOKEN_MISSING' && isNew)
-    say('The cookie of the sign-in did not come back: use https (or localhost) and one site for page and server.')
+    say('The cookie of the sign-in did not come back: use https (or localhost) on one site.')
   else if (!seen.has(url)) {
     if (/2..|3..|404|405/.test(`${status}`))
       say(`${url} is no route of Daypass (HTTP ${status}): check baseUrl, the paths and the server's routes.`)

@@ -111,8 +111,8 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    * answer brings the session back. The server is told before anything is waited for, so the page may be left right after
    * the call. Sign-ins that were called before, in any tab, fail with ERR_SIGNED_OUT.
    *
-   * @throws DaypassClientError ERR_OFFLINE: the server did not hear of it yet. It is told again at the next start (the first
-   *   call, or the first `subscribe`), and by calling again. Until then the session lives on there.
+   * @throws DaypassClientError ERR_OFFLINE: the server did not hear of it yet. It is told again at the next call, wake-up or
+   *   start, after a failure not for half a minute, and by calling again. Until then the session lives on there.
    */
   signOut(): Promise<void>
   /**

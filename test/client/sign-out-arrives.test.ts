@@ -158,6 +158,63 @@ for (const transport of ['cookie', 'body'] as const) {
   })
 }
 
+for (const transport of ['cookie', 'body'] as const) {
+  test(`${transport}: a program that goes on running is told of no sign-out too few, however often the network fails`, async (t) => {
+    const { server, network, client, storage, living } = await start(t, transport)
+    const time = { now: 0 }
+    const daemon = createClient({
+      ...{ baseUrl: `${server.url}/auth`, transport, storage, fetch: network.fetch },
+      clock: () => time.now,
+    })
+    await client.signOut()
+    for (let person = 0; person < 3; person++) {
+      await daemon.signIn({ password: 'right' })
+      network.isDown = true
+      await signOutOffline(daemon)
+      // Each call is an occasion, but not each one is used.
+      network.sent.length = 0
+      for (let calls = 0; calls < 5; calls++) await daemon.fetch(`${server.url}/api`).catch(() => {})
+      await until(() => network.sent.some(({ path }) => path === '/auth/logout'))
+      assert.equal(network.sent.filter(({ path }) => path === '/auth/logout').length, 1)
+      network.isDown = false
+      time.now += 60_000
+      await daemon.fetch(`${server.url}/api`)
+      await until(async () => (await living()) === 0)
+    }
+  })
+
+  test(`${transport}: a token that came shows that the network works: what is untold is told at once`, async (t) => {
+    const { network, client, storage, living } = await start(t, transport)
+    network.isDown = true
+    await signOutOffline(client)
+    await client.fetch('http://127.0.0.1:1/').catch(() => {})
+    network.isDown = false
+    await client.signIn({ password: 'right' })
+    await until(async () => (await living()) === 1)
+    await until(() => storage.memory().untold === undefined)
+  })
+}
+
+test('body: fifty sign-outs that nobody heard are all told when the network is back', async (t) => {
+  const { server, network, storage, living } = await start(t, 'body')
+  const { fetch: send } = network
+  network.fetch = (async (input, init) => {
+    if (String(input).endsWith('/logout')) throw new TypeError('fetch failed')
+    return send(input, init)
+  }) as typeof fetch
+  const open = () => createClient({ baseUrl: `${server.url}/auth`, storage, fetch: network.fetch })
+  for (let person = 0; person < 50; person++) {
+    const client = open()
+    await client.signIn({ password: 'right' })
+    await signOutOffline(client)
+  }
+  assert.equal(await living(), 51)
+  network.fetch = send
+  const client = open()
+  await client.signIn({ password: 'right' })
+  await until(async () => (await living()) === 2)
+})
+
 test('body: signed out offline, in as somebody else, out again: no session stays at the server', async (t) => {
   const { network, client, storage, living } = await start(t, 'body')
   network.isDown = true

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { type ClientOptions, createClient, isOffline } from '../../src/client/index.ts'
+import { type ClientOptions, createClient, isOffline, isSignedOut } from '../../src/client/index.ts'
 import { type DaypassServer, startDaypass } from './daypass-server.ts'
 import { createStorage } from './scripted-server.ts'
 
@@ -152,4 +152,48 @@ for (const transport of ['body', 'cookie'] as const) {
     assert.equal(server.happened('reused', 'revoked'), false)
     assert.ok(storage.memory().last)
   })
+}
+
+/** What each field may be by mistake: another type, or an instant that no clock shows. */
+const wrong: Record<string, unknown[]> = {
+  token: [7, {}, ['x'], true],
+  key: [7.5, {}, [], true, null],
+  last: [7.5, {}, [], true, null],
+  at: ['7', {}, 1e300, 1.5, true],
+  session: [7, {}, ['x']],
+  out: ['7', {}, 1e300, 1.5, true],
+  untold: ['text', 7, {}, [7], [{}], null],
+  isNew: ['x', {}],
+  other: [7],
+}
+for (const transport of ['body', 'cookie'] as const) {
+  for (const [field, values] of Object.entries(wrong)) {
+    test(`${transport}: a storage in which ${field} is not as it was written: the session goes on, or one may sign in`, async (t) => {
+      for (const value of values) {
+        const server = await startDaypass(t)
+        const storage = createStorage()
+        let cookie = ''
+        const withCookie: typeof fetch = async (input, init) => {
+          const headers = { ...(init?.headers as object), 'sec-fetch-site': 'same-origin', ...(cookie && { cookie }) }
+          const response = await fetch(input, init?.credentials ? { ...init, headers } : init)
+          cookie = response.headers.get('set-cookie')?.split(';')[0] ?? cookie
+          return response
+        }
+        const options = { baseUrl: `${server.url}/auth`, transport, storage, fetch: withCookie, sleep: async () => {} }
+        await createClient(options).signIn({ password: 'right' })
+        for (const [name, text] of storage.values)
+          storage.values.set(name, JSON.stringify({ ...JSON.parse(text), [field]: value }))
+        const client = createClient(options)
+        const is = `${field}: ${JSON.stringify(value)}`
+        // Only without its token is a session lost.
+        if (field === 'token' && transport === 'body') await assert.rejects(client.getAccessToken(), isSignedOut, is)
+        else await client.getAccessToken({ forceFresh: true })
+        await client.signOut()
+        await client.signIn({ password: 'right' })
+        await client.getAccessToken({ forceFresh: true })
+        assert.equal(client.getSession().status, 'signed-in', is)
+        assert.equal(server.happened('reused'), false, is)
+      }
+    })
+  }
 }
