@@ -107,10 +107,17 @@ function dataFolder(store: string): string {
 
 function readSecret(given: string | undefined, store: string): Pick<Config, 'secret' | 'newSecretPath'> {
   if (given) return { secret: given.split(',').map((part) => part.trim()), newSecretPath: undefined }
+  // A secret that each machine makes for itself would sign out whoever comes to another one, and at every deploy.
+  if (/^(postgres(ql)?|rediss?(\+cluster)?|mongodb(\+srv)?):/.test(store)) {
+    throw wrong(
+      'DAYPASS_SECRET',
+      'is not set; every server on this database needs the same one (openssl rand -base64 48)',
+    )
+  }
   const folder = dataFolder(store)
   const path = join(folder, 'secret')
   try {
-    mkdirSync(folder, { recursive: true })
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
     // "wx": of two servers that start at once, one makes it and the other reads it.
     writeFileSync(path, `${randomBytes(48).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 })
     return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: path }

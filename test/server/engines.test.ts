@@ -35,7 +35,7 @@ async function liveAt(server: ServerProcess, forgets: boolean): Promise<void> {
   const refresh = (refreshToken: string, key = newKey()) =>
     post(`${server.url}/auth/refresh`, { refreshToken }, { 'idempotency-key': key })
 
-  assert.equal((await fetch(`${server.url}/readyz`)).status, 200)
+  await isReady(server)
   const registered = await post(`${server.url}/auth/register`, credentials)
   assert.equal(registered.status, 200)
   const key = newKey()
@@ -55,7 +55,7 @@ async function liveAt(server: ServerProcess, forgets: boolean): Promise<void> {
 
   assert.equal(await server.stop(), 0)
   await server.start()
-  assert.equal((await fetch(`${server.url}/readyz`)).status, 200)
+  await isReady(server)
   if (forgets) return
   const second = await refresh(first.body.refreshToken)
   assert.equal(second.status, 200, 'the session outlives the process')
@@ -64,6 +64,15 @@ async function liveAt(server: ServerProcess, forgets: boolean): Promise<void> {
   assert.equal((await post(`${server.url}/auth/password`, next, bearer)).status, 204)
   assert.equal((await post(`${server.url}/auth/login`, credentials)).status, 401)
   assert.equal((await post(`${server.url}/auth/login`, { ...credentials, password: next.next })).status, 200)
+}
+
+/** A server listens before its driver has found the engine. */
+async function isReady(server: ServerProcess): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    if ((await fetch(`${server.url}/readyz`)).status === 200) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error('The server is not ready after ten seconds.')
 }
 
 test('sqlite:', (t) => live(t, undefined))

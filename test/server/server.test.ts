@@ -240,6 +240,11 @@ describe('as a process', () => {
     ['a misspelt setting', { DAYPASS_ACESS_TOKEN_LIFETIME: '2' }, /DAYPASS_ACESS_TOKEN_LIFETIME is not a setting/],
     ['a lifetime that is no number', { DAYPASS_IDLE_TIMEOUT: 'a week' }, /DAYPASS_IDLE_TIMEOUT must be a number/],
     ['a weak secret', { DAYPASS_SECRET: 'changeme' }, /openssl rand/],
+    [
+      'a shared database without a secret',
+      { DAYPASS_STORE: 'postgres://localhost/x' },
+      /DAYPASS_SECRET is not set; every/,
+    ],
     ['a store that nobody knows', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
     ['a folder that is a file', { DAYPASS_STORE: 'sqlite:/dev/null/x.db' }, /DAYPASS_SECRET|database/],
   ]

@@ -83,6 +83,6 @@ export async function refused(
     cause = error.cause
     return true
   })
-  assert.ok(performance.now() - began < 3000, 'refused fast')
+  assert.ok(performance.now() - began < 20_000, 'refused fast')
   return cause
 }
