@@ -17,6 +17,8 @@ const hideModules = `--import=${import.meta.resolve('./hide-modules.ts')}`
 async function live(t: TestContext, store: string | undefined, { hide = '', forgets = false } = {}): Promise<void> {
   const server = await startServerProcess({
     DAYPASS_SECRET: randomBytes(48).toString('base64'),
+    // The Cluster serves both drivers, one after the other, and its rows belong to one issuer.
+    DAYPASS_ISSUER: 'https://id.example',
     ...(store !== undefined && { DAYPASS_STORE: store }),
     ...(hide !== '' && { NODE_OPTIONS: hideModules, HIDE_MODULES: hide }),
   })
