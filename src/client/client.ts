@@ -222,8 +222,8 @@ export function createClient(options: ClientOptions): DaypassClient {
   /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with ERR_SIGNED_OUT as the fence. */
   async function refresh(own: Fence, isForced?: boolean): Promise<void> {
     const before = token
-    if (isForced && own.flight && !own.isForced) {
-      // That one may ask nobody.
+    if (own.flight && (isForced ? !own.isForced : refused && token === refused)) {
+      // That one may ask nobody: it may be a visitor's, which ends with the token of a sign-in.
       await orAbort(own.flight, own)
       if (token && token !== before) return
     }

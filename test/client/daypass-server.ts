@@ -107,7 +107,8 @@ export async function startDaypass(
     revokeSessions: () => auth.revokeSubject('ada'),
     requests: (path: string) => seen.filter((one) => one.path === path),
     /** How often `/auth/refresh` was asked. */
-    refreshes: () => self.requests('/auth/refresh').length,
+    /** A page that got no answer looks by a GET whether the address can be reached at all. */
+    refreshes: () => self.requests('/auth/refresh').filter(({ method }) => method === 'POST').length,
     /** How often a token was really traded for the next. */
     rotations: () => events.filter(({ type }) => type === 'rotated').length,
     happened: (...types: DaypassEvent['type'][]) => events.some(({ type }) => types.includes(type)),
