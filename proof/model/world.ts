@@ -241,7 +241,7 @@ const intervalsOf = ({ interval, retryInterval }: Bounds) => ({ reuseInterval: i
 const remembered = ({ row, child, rotatedAt, used }: World, { failovers }: Bounds) =>
   used.failovers < failovers ? { row, child, rotatedAt } : null
 
-/** The compare-and-set: the first half of `refresh` in src/core/daypass.ts. Null where it does not match. */
+/** The compare-and-set: the first half of src/core/refresh.ts. Null where it does not match. */
 function compareAndSet(world: World, question: Question, p: Protocol, bounds: Bounds) {
   const { generation, salt, key } = presentedOf(question)
   const step: Advance = {
