@@ -30,7 +30,7 @@ export interface EventStreamOptions extends Omit<RequestInit, 'signal'> {
   random?: () => number
 }
 
-/** Whether there is no stream to be had: the server answered with a 4xx, or with something that is no stream. */
+/** Whether there is no stream to be had: the server answered with a 4xx, with something that is no stream, or without end. */
 export const isStreamRefused = is('ERR_STREAM_REFUSED')
 
 /**
@@ -41,7 +41,8 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
  * by the server, or that lasted longer than half a minute, begins them anew. Leaving the loop closes the connection.
  *
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
- *   `response`: a 4xx (but for 408, 425 and 429), or no `text/event-stream`. The signal's reason.
+ *   `response`: a 4xx (but for 408, 425 and 429), or no `text/event-stream`; with neither: a line, or the data of one event,
+ *   of more than 16 million characters. The signal's reason.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @example
  * ```ts
@@ -102,7 +103,7 @@ export async function* streamEvents(
       const reason = cut.signal.reason ?? error
       if (isSignedOut(reason)) throw reason
       if (isStreamRefused(reason)) {
-        isHandedOver = true
+        isHandedOver = !!reason.response
         throw reason
       }
       if (cut.signal.aborted) continue
@@ -129,19 +130,26 @@ function check(response: Response): void {
   })
 }
 
+/** Characters of one line, or of one event's data: what is longer would fill the memory of whoever reads it. */
+const longest = 16_000_000
+
 /**
  * Parses text/event-stream. What has no data is no event and is told all the same: its `id` or `retry` counts. Each line
  * of data has its line end.
  */
 async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>, lastEventId: string) {
-  let text = ''
+  /** The line that has not ended yet. */
+  let rest = ''
+  let isAfterCr = false
   let event = { type: '', data: '', retry: undefined as number | undefined }
   for await (const chunk of chunks(body)) {
-    text += chunk
-    // A CR at the very end may be half of a line end.
-    const lines = text.split(/\r\n|\n|\r(?!$)/)
-    text = lines.pop()!
-    for (const line of lines) {
+    // Each chunk is split alone: to search the whole line again with each of its chunks takes the square of the time.
+    const pieces = (isAfterCr ? chunk.replace(/^\n/, '') : chunk).split(/\r\n?|\n/)
+    isAfterCr = chunk.endsWith('\r')
+    const last = pieces.pop()!
+    for (const piece of pieces) {
+      const line = rest + piece
+      rest = ''
       if (!line) {
         yield { ...event, type: event.type || 'message', lastEventId }
         event = { type: '', data: '', retry: undefined }
@@ -154,6 +162,9 @@ async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>, lastEv
       else if (name === 'id' && !value.includes('\0')) lastEventId = value
       else if (name === 'retry' && /^\d+$/.test(value)) event.retry = Number(value)
     }
+    rest += last
+    if (rest.length + event.data.length > longest)
+      throw new DaypassClientError('ERR_STREAM_REFUSED', { reason: 'endless' })
   }
 }
 

@@ -100,6 +100,90 @@ test('events are what the standard says they are, however the bytes are cut', as
   assert.deepEqual([seen[0]!.token, seen[0]!.accept], ['Bearer access-1', 'text/event-stream'])
 })
 
+/** A client whose API answers with these chunks. (Over a socket it is chance which bytes come together.) */
+async function startChunked(t: TestContext, chunks: Iterable<string>) {
+  const state = { isCancelled: false }
+  const source = chunks[Symbol.iterator]()
+  const encoder = new TextEncoder()
+  let pulls = 0
+  const { client, url } = await start(t, {
+    fetch: async (input, init) => {
+      if (!String((input as Request).url ?? input).endsWith('/events')) return fetch(input, init)
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          // Timers, that of the test among them, get their turn.
+          if (++pulls % 256 === 0) await new Promise((resolve) => setImmediate(resolve))
+          const { done, value } = source.next()
+          // Open until it is cancelled, as a stream of events is.
+          if (done) await new Promise(() => {})
+          else controller.enqueue(encoder.encode(value))
+        },
+        cancel() {
+          state.isCancelled = true
+        },
+      })
+      ;(input as Request).signal.addEventListener('abort', () => {
+        state.isCancelled = true
+      })
+      return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+    },
+  })
+  return { client, url, state }
+}
+
+test('a line of 4 MB that comes in 32 bytes at a time takes no more than a line at once', {
+  timeout: 60_000,
+}, async (t) => {
+  const size = 4_000_000
+  function* chunks() {
+    yield 'data: '
+    for (let i = 0; i < size; i += 32) yield 'x'.repeat(32)
+    yield '\n\n'
+  }
+  const { client, url } = await startChunked(t, chunks())
+  const [event] = await take(1, client, url, quick)
+  assert.equal(event!.data.length, size)
+})
+
+test('a line end that two chunks share is one, and a CR at the end of a chunk ends its line at once', async (t) => {
+  const { client, url } = await startChunked(t, [
+    'data: a\r',
+    '\ndata: b\r',
+    '\n',
+    '\r',
+    '\ndata: c\r',
+    '\r',
+    '\n\ndata: d\n',
+    '\n',
+    'data: e\r\r',
+  ])
+  const events = await take(4, client, url, quick)
+  assert.deepEqual(
+    events.map(({ data }) => data),
+    ['a\nb', 'c', 'd', 'e'],
+  )
+})
+
+for (const [what, chunk] of [
+  ['a line', 'x'.repeat(100_000)],
+  ['an event of many lines', `data: ${'x'.repeat(100_000)}\n`],
+] as const) {
+  test(`${what} without an end is refused, and its connection is closed`, async (t) => {
+    let count = 0
+    function* chunks() {
+      for (; count < 1000; count++) yield chunk
+    }
+    const { client, url, state } = await startChunked(t, chunks())
+    await assert.rejects(take(1, client, url, quick), (error) => {
+      assert.ok(isStreamRefused(error))
+      assert.deepEqual([error.reason, error.response], ['endless', undefined])
+      return true
+    })
+    assert.ok(count < 200, `${count} chunks were read`)
+    assert.ok(state.isCancelled)
+  })
+}
+
 test('a stream that ends or breaks goes on where it was; 204 is the end', async (t) => {
   const { script, client, url, seen } = await start(t)
   script.push(
