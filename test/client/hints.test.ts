@@ -10,7 +10,7 @@ import { type ClientOptions, createClient } from '../../src/client/index.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { startDaypass } from './daypass-server.ts'
-import { createFakeTime } from './scripted-server.ts'
+import { createFakeTime, createGate, createStorage } from './scripted-server.ts'
 
 /** What is said on the console from here on. */
 function listen(t: TestContext): string[] {
@@ -126,6 +126,86 @@ test('a cookie that is not sent again after the sign-in: told so at the first re
   assert.equal(lines.length, 1)
   assert.match(lines[0]!, /^daypass: The cookie of the sign-in did not come back: use https/)
 })
+
+/** fetch of a page of the server's own, with a browser's cookies. */
+function createBrowser(url: string) {
+  const cookies = new Map<string, string>()
+  const send: typeof fetch = async (input, init) => {
+    const cookie = [...cookies].map((pair) => pair.join('=')).join('; ')
+    const headers = { ...(init?.headers as object), origin: url, 'sec-fetch-site': 'same-origin', cookie }
+    const response = await fetch(input, { ...init, headers })
+    for (const line of response.headers.getSetCookie()) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)!
+      if (/max-age=0/i.test(line)) cookies.delete(name!)
+      else cookies.set(name!, value!)
+    }
+    return response
+  }
+  return { cookies, send }
+}
+
+test('a cookie that did come back, and was cleared later by the person: nothing is said of the sign-in', async (t) => {
+  const lines = listen(t)
+  const server = await startDaypass(t)
+  const { cookies, send } = createBrowser(server.url)
+  const client = open(server.url, { transport: 'cookie', fetch: send })
+  await client.signIn({ password: 'right' })
+  await client.getAccessToken({ forceFresh: true })
+  cookies.clear()
+  await assert.rejects(client.getAccessToken({ forceFresh: true }), { reason: 'ERR_REFRESH_TOKEN_MISSING' })
+  assert.deepEqual(lines, [])
+})
+
+test('a cookie that did come back with a refresh whose response was lost: nothing is said of the sign-in', async (t) => {
+  const lines = listen(t)
+  const server = await startDaypass(t)
+  const { cookies, send } = createBrowser(server.url)
+  const client = open(server.url, { transport: 'cookie', fetch: send })
+  await client.signIn({ password: 'right' })
+  server.faults.push(async (response, commit) => {
+    await commit()
+    cookies.clear()
+    response.destroy()
+  })
+  await assert.rejects(client.getAccessToken({ forceFresh: true }), { reason: 'ERR_REFRESH_TOKEN_MISSING' })
+  assert.equal(server.refreshes(), 2)
+  assert.deepEqual(lines, [])
+})
+
+for (const tabs of [true, false]) {
+  test(`another tab signs out while the first refresh is on its way (${tabs ? 'and tells so' : 'tabs tell each other nothing'}): nothing is said of the sign-in`, async (t) => {
+    const lines = listen(t)
+    const server = await startDaypass(t)
+    const { cookies, send } = createBrowser(server.url)
+    const storage = createStorage()
+    const asked = createGate()
+    const signedOut = createGate()
+    const page = open(server.url, {
+      transport: 'cookie',
+      storage,
+      tabs,
+      fetch: async (input, init) => {
+        if (String(input).endsWith('/refresh')) {
+          asked.open()
+          await signedOut.opened
+        }
+        return send(input, init)
+      },
+    })
+    await page.signIn({ password: 'right' })
+    const refreshed = assert.rejects(page.getAccessToken({ forceFresh: true }), { code: 'ERR_SIGNED_OUT' })
+    await asked.opened
+    const other = open(server.url, { transport: 'cookie', storage, tabs, fetch: send })
+    const left = other.signOut()
+    for (const end = performance.now() + 10_000; cookies.size || storage.memory().out === undefined; ) {
+      assert.ok(performance.now() < end, 'the sign-out has cleared the cookie and is written down')
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    signedOut.open()
+    await Promise.all([refreshed, left])
+    assert.deepEqual(lines, [])
+  })
+}
 
 test('a refusal by origin is told with what to list', async (t) => {
   const lines = listen(t)

@@ -299,6 +299,39 @@ test('forceFresh beside a call that asks nobody: it asks, after a sign-in by oth
   }
 })
 
+for (const transport of ['body', 'cookie'] as const) {
+  test(`${transport}: a refused token is not renewed by a visitor's question, which asks nobody after a sign-in`, async (t) => {
+    const server = await startServer(t)
+    const storage = createStorage()
+    const { get } = storage
+    const asked = createGate()
+    const answered = createGate()
+    // The visitor's question hangs at its first look into the storage.
+    storage.get = async (name) => {
+      storage.get = get
+      asked.open()
+      await answered.opened
+      return get(name)
+    }
+    const jar = createJar()
+    const send: typeof fetch = async (input, init) => {
+      const response = await jar.fetch(input, init)
+      // By then the call that was refused waits for that question.
+      if (response.status === 401) setImmediate(answered.open)
+      return response
+    }
+    const client = createClient({ baseUrl: `${server.url}/auth`, transport, storage, fetch: send })
+    const first = client.fetch(`${server.url}/api`)
+    await asked.opened
+    await client.signIn(credentials)
+    server.expireTokens()
+    assert.equal((await client.fetch(`${server.url}/api`)).status, 200)
+    assert.equal((await first).status, 200)
+    assert.equal(await client.getAccessToken(), 'access-2')
+    assert.equal(server.refreshes(), 1)
+  })
+}
+
 test('forceFresh beside a refresh that brings a token: one refresh for both', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   time.now += 900_000
