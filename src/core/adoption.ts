@@ -95,7 +95,7 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
 
   function begin(token: OldToken, now: number, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
     // Not the instant of this call: whatever asks for a recent sign-in must ask for one.
-    const defaults = { authTime: 0, device: { ip, userAgent: userAgent?.slice(0, 255) } }
+    const defaults = { authTime: 0, device: { ip, userAgent } }
     return newSession(parts, token.sessionId, subject, now, { ...defaults, ...given })
   }
 

@@ -4,7 +4,8 @@ import { DaypassError } from '../errors.ts'
 import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
 import type { Parts } from './parts.ts'
-import type { Session } from './session.ts'
+import type { Device, Session } from './session.ts'
+import { isKeepable, isSubject, toIp, toKeepable } from './text.ts'
 
 /** A session of which nothing is known but its subject. `expiresAt` is its absolute end. */
 export function blankSession<C>(
@@ -53,17 +54,37 @@ export async function newSession<C>(
   given: IssueOptions<C>,
 ): Promise<Session> {
   const { settings } = parts
-  // Half a surrogate pair or a NUL is no text to every engine: two subjects could become one.
-  if (typeof subject !== 'string' || !/^[^\0\p{Surrogate}]{1,255}$/u.test(subject)) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'The subject must be a text of 1 to 255 characters.')
+  if (!isSubject(subject)) {
+    throw wrong('The subject must be a text of 1 to 255 characters, without NUL or half a surrogate pair.')
   }
   const claims = await readClaims(given.claims, settings.claims)
   const session = blankSession(parts, id, subject, now, now + settings.absoluteTimeout)
   const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
-  if (!Number.isFinite(authTime)) {
-    throw new DaypassError('ERR_OPTION_INVALID', '`authTime` must be epoch milliseconds.')
+  if (!Number.isFinite(authTime)) throw wrong('`authTime` must be epoch milliseconds.')
+  for (const [name, text] of Object.entries({ clientId, scope })) {
+    if (!isKeepable(text)) throw wrong(`\`${name}\` must be a text without NUL or half a surrogate pair.`)
+  }
+  if (!Array.isArray(amr) || !amr.every(isKeepable)) {
+    throw wrong('`amr` must be a list of texts without NUL or half a surrogate pair.')
   }
   const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
   // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).
-  return { ...session, clientId, scope, claims, authTime: Math.floor(authTime), amr, device, idleExpiresAt }
+  return {
+    ...session,
+    clientId,
+    scope,
+    claims,
+    authTime: Math.floor(authTime),
+    amr,
+    device: toDevice(device),
+    idleExpiresAt,
+  }
 }
+
+/** What is known of a device, as it is kept. */
+function toDevice({ userAgent, ip, label }: Device): Device {
+  const kept = { userAgent: toKeepable(userAgent), ip: toIp(ip), label: toKeepable(label) }
+  return Object.fromEntries(Object.entries(kept).filter(([, text]) => text !== undefined))
+}
+
+const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

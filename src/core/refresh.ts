@@ -18,6 +18,7 @@ import { decide, isExpired, type Presented } from './rotation.ts'
 import type { Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { isAllowed } from './subject.ts'
+import { toIp } from './text.ts'
 
 /** What an advance or an adoption found; an adopted session's access token is signed before the session is written. */
 type Adoptable = Advanced & { accessToken?: string }
@@ -90,7 +91,7 @@ export function createRefresh<C>(
     const { sessionId: id, generation, salt } = token
     const { idleTimeout, reuseInterval } = settings
     const idleExpiresAt = now + idleTimeout
-    const step: Advance = { id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: request.ip }
+    const step: Advance = { id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: toIp(request.ip) }
     if (!isOldToken(token)) return store.advance(step)
     return adoption === undefined ? null : adoption.redeem(token, step, request)
   }

@@ -3,7 +3,10 @@
 /** The app's own claims in an access token: plain JSON. */
 export type Claims = Record<string, unknown>
 
-/** Where a session lives: shown to its owner in the list of devices. */
+/**
+ * Where a session lives: shown to its owner in the list of devices. Texts are kept to 255 characters, an `ip` to 60. What
+ * no engine can keep, NUL and half a surrogate pair, is replaced by U+FFFD.
+ */
 export interface Device {
   userAgent?: string | undefined
   /** The address of the last request that moved the session. */

@@ -5,6 +5,7 @@ import type { RevokeOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
 import type { Parts } from './parts.ts'
 import { isTagged, readRefreshToken } from './refresh-token.ts'
+import { isSubject } from './text.ts'
 
 export type SignOut = ReturnType<typeof createSignOut>
 
@@ -42,6 +43,8 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
       { reason = 'sign-out', request, except }: RevokeOptions & { except?: string } = {},
     ): Promise<number> {
       await store.ready()
+      // An engine that changes such a text on its way would end somebody else's.
+      if (!isSubject(subject)) return 0
       const now = clock()
       const ended = await store.revokeSubject(subject, now, reason, except)
       for (const session of ended) {

@@ -140,7 +140,7 @@ export function createHandler<C = Claims>(
     JSON.stringify(user)
     const { ip, userAgent } = request
     const chosen = transport ?? defaultTransport
-    const device = { ip, userAgent: userAgent?.slice(0, 255), ...given.device }
+    const device = { ip, userAgent, ...given.device }
     // The new cookie takes the place of the one that is there, whose session nobody could sign out of any more.
     const replaces = [...(given.replaces ?? []), ...(chosen === 'cookie' ? readHeldTokens(request) : [])]
     const onReplaceFailed = (error: unknown) => tellOperator(onError, error)

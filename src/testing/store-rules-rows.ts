@@ -90,6 +90,18 @@ const keeping: StoreRule[] = [
     const claims = { text: 'ü\u0000"\\𝕏'.repeat(400), __nested: { constructor: 1, toString: 'x', length: 0 } }
     const session = await create({ claims })
     assert.deepEqual((await findRow(store, session.id)).claims, claims)
+    const odd = { 'a name\u0000 and \ud800': 'half a pair: \udfff', $set: { 'a.b': '\u0001\u001f\u007f\ufeff\uffff' } }
+    const other = await create({ claims: odd })
+    assert.deepEqual((await findRow(store, other.id)).claims, odd)
+  }),
+
+  rule('control characters and the last code points are kept, wherever texts are', async ({ store, create, t0 }) => {
+    const odd = '\u0001\t\r\n\u001f\u007f\u0085\u2028\ufeff\ufffd\uffff\u{10ffff}'
+    const device = { userAgent: odd, label: odd, ip: '\u0001x' }
+    const session = await create({ subject: odd, clientId: odd, scope: odd, amr: [odd], device })
+    sameRow(await store.find(session.id), session)
+    assert.deepEqual(ids(await store.list(odd, t0, 100)), [session.id])
+    assert.deepEqual(ids(await store.revokeSubject(odd, t0, 'admin')), [session.id])
   }),
 
   rule('subjects are texts, whatever is in them, and never mixed up', async ({ store, create, t0 }) => {
@@ -130,6 +142,10 @@ const keeping: StoreRule[] = [
       ` ${id}`,
       `${id}AAAA`,
       id.toLowerCase(),
+      `${id}\u0000`,
+      '\u0000',
+      '\ud800',
+      `${id.slice(0, 21)}\udfff`,
     ]) {
       assert.equal(await store.find(other), null, `found by ${JSON.stringify(other)}`)
       assert.equal(await store.revoke(other, Date.now(), 'admin'), null)
@@ -244,6 +260,8 @@ const ending: StoreRule[] = [
     sameRow(await store.find(kept.id), kept)
     // An exception that is not there excepts nothing.
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', freshId())), [kept.id])
+    const last = await create()
+    assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', '\u0000\ud800')), [last.id])
   }),
 
   rule('list gives the live sessions of the subject, newest sign-in first', async ({ store, create, t0 }) => {

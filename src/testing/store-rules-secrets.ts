@@ -111,6 +111,55 @@ export const secretRules: readonly StoreRule[] = [
     assert.equal(await store.prune(clock.clock(), 500), 2)
     assert.equal(await store.find(next.session.id), null)
   }),
+
+  rule('texts that an engine cannot keep: a stranger’s are cleaned, an app’s are refused', async ({ store }) => {
+    const { auth } = createTestDaypass(store)
+    const odd = 'a\u0000b\ud800c\udfff'
+    const cleaned = 'a\ufffdb\ufffdc\ufffd'
+    // The cut at 255 characters goes through a pair.
+    const long = `${'x'.repeat(254)}🦊`
+    const claims = { [odd]: odd }
+    const first = await auth.issue('subject-1', { claims, device: { userAgent: odd, ip: odd, label: odd } })
+    const second = await auth.issue('subject-2', { device: { userAgent: long, ip: long, label: long } })
+    const [one] = await auth.sessions('subject-1')
+    assert.deepEqual(one!.device, { userAgent: cleaned, ip: cleaned, label: cleaned })
+    assert.deepEqual(one!.claims, claims)
+    const cut = `${'x'.repeat(254)}\ufffd`
+    const [two] = await auth.sessions('subject-2')
+    assert.deepEqual(two!.device, { userAgent: cut, ip: 'x'.repeat(60), label: cut })
+
+    // Beside the refresh of somebody else, which may be carried out with it.
+    const request = { idempotencyKey: newKey(), ip: odd, userAgent: odd }
+    const refreshed = await Promise.all([
+      auth.refresh(first.refreshToken, request),
+      auth.refresh(second.refreshToken, { idempotencyKey: newKey(), ip: '192.0.2.7' }),
+    ])
+    assert.deepEqual(refreshed[0].session.claims, claims)
+    assert.deepEqual((await auth.verify(refreshed[0].accessToken)).claims[odd], odd)
+    assert.equal((await auth.sessions('subject-1'))[0]!.device.ip, cleaned)
+    assert.equal((await auth.sessions('subject-2'))[0]!.device.ip, '192.0.2.7')
+
+    const isRefused = (error: unknown) => isDaypassError(error, 'ERR_OPTION_INVALID')
+    for (const bad of ['a\u0000', '\u0000', 'a\ud800', '\udfff']) {
+      await assert.rejects(auth.issue(bad), isRefused)
+      for (const option of [{ clientId: bad }, { scope: bad }, { amr: [bad] }]) {
+        await assert.rejects(auth.issue('subject-1', option), isRefused)
+      }
+    }
+    // An engine that replaces half a pair would take one for the other.
+    await auth.issue('a\ufffd')
+    for (const nobody of ['a\u0000', 'a\ud800', 'a\udfff']) {
+      assert.deepEqual(await auth.sessions(nobody), [])
+      assert.equal(await auth.revokeSubject(nobody), 0)
+    }
+    for (const id of ['\u0000', '\ud800', one!.id + '\u0000']) assert.equal(await auth.revoke(id), false)
+    for (const token of ['dpr_\u0000', `${first.refreshToken}\u0000`, '\ud800'.repeat(64)]) {
+      await refused(auth, token)
+      assert.equal(await auth.revokeToken(token), false)
+    }
+    assert.equal((await auth.sessions('a\ufffd')).length, 1)
+    assert.equal((await auth.sessions('subject-1')).length, 1)
+  }),
 ]
 
 const newKey = () => randomBytes(24).toString('base64url')
