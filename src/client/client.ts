@@ -272,14 +272,16 @@ export function createClient(options: ClientOptions): DaypassClient {
       if (!sent.key && now.at === at) hint(refreshPath, transport, answer, isNew)
       const session = access?.session?.id
       if (now.out! >= at || sent.untold?.includes(session!)) return end('sign-out')
+      // Found after a sign-out that was heard of and never written down, since its tab died: it counts from now.
+      const from = at > ended ? at : since
       // Whoever is there now is nobody that was signed out namelessly.
       const untold = now.untold?.filter(Boolean)
       // Another's newer state is not ours to overwrite. Which token the jar held is not to be seen; whose key was sent is.
       if (isBody ? [refreshToken, child].includes(now.token) : now.key === key) {
         const next = now.key === key ? undefined : now.key
-        await remember(access ? { token: child, last: key, key: next, at, session, untold } : { out: at, untold })
+        await remember(access ? { token: child, last: key, key: next, at: from, session, untold } : { out: at, untold })
       } else if (isBody || !access) return answer
-      if (!isSettled()) tell(access ? { access, at } : { out: at, reason: answer.told.reason })
+      if (!isSettled()) tell(access ? { access, at: from } : { out: at, reason: answer.told.reason })
     }
 
     for (let tries = 0; !isSettled(); tries++) {

@@ -186,3 +186,31 @@ test('two tabs: one refresh for both, sign-out in one ends the other at once, si
   await tabs[2]!.signIn(credentials)
   await has('signed-in')
 })
+
+test('two tabs: a session that the server still knows is found after a sign-out that was told and never written down', async (t) => {
+  const server = await startServer(t)
+  const { fetch } = createJar()
+  const options = {
+    baseUrl: `${server.url}/auth`,
+    transport: 'cookie',
+    storage: createStorage(),
+    fetch,
+    tabs: true,
+  } as const
+  const [first, second] = [createClient(options), createClient(options)]
+  await first.signIn(credentials)
+  // A tab tells of its sign-out and dies before it writes it down. A later sign-in looks older: the clock was set back.
+  const dying = new BroadcastChannel(`daypass:${server.url}/auth/refresh`)
+  dying.postMessage({ out: Date.now() + 60_000, reason: 'sign-out' })
+  for (const tab of [first, second]) while (tab.getSession().status !== 'signed-out') await new Promise(setImmediate)
+  dying.close()
+
+  await first.getAccessToken({ forceFresh: true })
+  assert.equal((await first.fetch(`${server.url}/api`)).status, 200)
+  while (second.getSession().status !== 'signed-in') await new Promise(setImmediate)
+  // The next tab, which heard of no sign-out, agrees on when the session began.
+  const third = createClient(options)
+  await third.getAccessToken()
+  await first.signOut()
+  for (const tab of [second, third]) while (tab.getSession().status !== 'signed-out') await new Promise(setImmediate)
+})
