@@ -93,10 +93,14 @@ function createRedis(driver: Driver): Redis {
   return {
     async run({ lua, sha }, key, args) {
       try {
-        return await driver.evalsha(sha, key, args)
+        return await driver.evalsha(sha, key, args).catch((error) => {
+          if (!error?.message?.startsWith('NOSCRIPT')) throw error
+          return driver.eval(lua, key, args)
+        })
       } catch (error) {
-        if (!(error as Error)?.message?.startsWith('NOSCRIPT')) throw error
-        return driver.eval(lua, key, args)
+        // Up to Redis 6, what a script met is in the middle of the text.
+        if (/\bWRONGTYPE\b/.test((error as Error)?.message)) throw keyTaken(key)
+        throw error
       }
     },
     async isReplicated(keys, atLeast, milliseconds) {
@@ -217,6 +221,13 @@ function nodeRedis(given: NodeRedis, timeout: number): Driver {
     },
   }
 }
+
+/** What is said where a key holds something else than Daypass writes there. */
+export const keyTaken = (key: string): DaypassError =>
+  new DaypassError(
+    'ERR_OPTION_INVALID',
+    `Redis has a \`${key}\` that Daypass did not make. Choose another \`prefix\`, or delete that key if nothing needs it.`,
+  )
 
 /** What a client or a server said, in Daypass's words; whose turn it is to act is in the message. */
 export function asRedisError(error: unknown): DaypassError {

@@ -4,7 +4,7 @@
 
 import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
-import { defineScript, type Redis } from './redis-client.ts'
+import { defineScript, keyTaken, type Redis } from './redis-client.ts'
 import { checkSchema, type SchemaModule, schemaVersions } from './schema.ts'
 
 /** Writes the record where there is none, and gives what is there. */
@@ -25,7 +25,7 @@ const allBytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
  *
  * @param issuer Whose rows the caller wants; null for a module that has no issuer.
  * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; `ERR_OPTION_INVALID` where the client changes what is sent
- *   or answered.
+ *   or answered, and where the key is in use for something else.
  */
 export async function openSchema(redis: Redis, prefix: string, module: SchemaModule, issuer: string | null) {
   const key = `${prefix}:schema:${module}`
@@ -39,6 +39,8 @@ export async function openSchema(redis: Redis, prefix: string, module: SchemaMod
   const args = [String(schemaVersions[module]), ...(issuer === null ? [] : [issuer])]
   const found = (await redis.run(openScript, key, args)) as (Buffer | null)[]
   const [version, usableFrom, owner] = found.map((text) => (text === null ? null : String(text)))
+  // A hash, but not ours.
+  if (version === null || usableFrom === null) throw keyTaken(key)
   checkSchema(module, { version: Number(version), usableFrom: Number(usableFrom), issuer: owner ?? null }, issuer)
 }
 

@@ -324,7 +324,12 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   return {
-    open: (issuer) => within(() => openSchema(redis, prefix, 'session', issuer)),
+    open: (issuer) =>
+      within(async () => {
+        // Before anything is written: a feed of the app's own would make each call fail later.
+        await call(feedKey, 'ZRANGE', '0', '0')
+        await openSchema(redis, prefix, 'session', issuer)
+      }),
     create: (session) =>
       within(async (began) => {
         const { id, subject, revokedAt } = session

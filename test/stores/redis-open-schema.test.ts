@@ -12,6 +12,13 @@ import { connect, readKeys, redisMissing, startRedis, startRedisCluster } from '
 const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
 const newer = { code: 'ERR_STORE_SCHEMA' }
 
+/** Refused by the key that is taken, and by what to do. */
+const isTaken = (key: string) => (error: any) => {
+  assert.equal(error.code, 'ERR_OPTION_INVALID')
+  assert.ok(error.message.includes(`\`${key}\``) && error.message.includes('`prefix`'), error.message)
+  return true
+}
+
 describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, async () => {
   if (redisMissing) return
   const [engine, cluster] = await Promise.all([startRedis('--appendfsync', 'no'), startRedisCluster()])
@@ -37,6 +44,48 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
       await open()
       assert.equal(await admin.hget(`${prefix}:schema:${module}`, 'version'), '3')
     }
+  })
+
+  const others: [key: string, make: (key: string) => Promise<unknown>][] = [
+    ['schema:session', (key) => admin.set(key, 'x')],
+    ['schema:session', (key) => admin.rpush(key, 'x')],
+    ['schema:session', (key) => admin.hset(key, 'version', '1', 'theirs', 'x')],
+    ['schema:account', (key) => admin.set(key, 'x')],
+    ['schema:account', (key) => admin.hset(key, 'theirs', 'x')],
+    ['revoked', (key) => admin.sadd(key, 'x')],
+  ]
+  for (const [name, make] of others) {
+    test(`${name} is a key of the app’s own (${/admin\.(\w+)/.exec(String(make))![1]}): refused by its name, and left alone`, async (t) => {
+      const prefix = newPrefix()
+      await make(`${prefix}:${name}`)
+      const { client: nodeRedis, close } = await connect(engine.url, 'node-redis')
+      t.after(close)
+      for (const each of [client, nodeRedis]) {
+        const isAccount = name.endsWith('account')
+        const open = isAccount ? createRedisAccounts(each, prefix).open() : createRedisStore(each, { prefix }).open('a')
+        await assert.rejects(open, isTaken(`${prefix}:${name}`))
+      }
+      assert.deepEqual(await admin.keys(`${prefix}:*`), [`${prefix}:${name}`])
+    })
+  }
+
+  test('a key of the app’s own where a row or a subject’s list belongs: the call that meets it names it', async () => {
+    const prefix = newPrefix()
+    const store = createRedisStore(client, { prefix })
+    await store.open('a')
+    const session = makeSession(Date.now())
+    const list = `${prefix}:subject:{${session.subject}}`
+    await admin.set(list, 'x')
+    await assert.rejects(store.create(session), isTaken(list))
+    await assert.rejects(store.list(session.subject, Date.now(), 10), isTaken(list))
+    assert.equal(await store.find(session.id), null)
+    const row = `${prefix}:session:{${session.id}}`
+    await admin.hset(row, 'x', '1')
+    await assert.rejects(store.find(session.id), isTaken(row))
+    await assert.rejects(store.advance(makeStep(session, Date.now())), isTaken(row))
+    await admin.del(list, row)
+    await store.create(session)
+    sameRow(await store.find(session.id), session)
   })
 
   test('a row of a newer version: every call that meets it says so, and writes nothing', async () => {
