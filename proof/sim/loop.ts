@@ -1,64 +1,34 @@
-// In which order do things happen, and what time is it? One queue of events on a clock that nobody else turns.
+// The simulated clock: one queue of timers that advances time from one timer to the next.
 
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** What is due at an instant. Cleared, it is nothing any more. */
-export interface Due {
+/** Work that is due at an instant. A cleared timer has no work. */
+export interface Timer {
   at: number
   order: number
   work: (() => unknown) | undefined
 }
 
-/** A clock that jumps from one event to the next; between two events everything that they set off comes to its end. */
+/** Between two timers, everything that the first one started runs to its end. */
 export interface Loop {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Does `work` after so many milliseconds; what is due at one instant is done in the order it was asked for. */
-  after(milliseconds: number, work: () => unknown): Due
+  /** Runs `work` after so many milliseconds. Timers that are due at the same instant run in the order they were set. */
+  after(milliseconds: number, work: () => unknown): Timer
   sleep(milliseconds: number): Promise<void>
-  /** Lets nothing happen until a promise that waits for something real (a thread that verifies a token) has settled. */
+  /** Stops simulated time until a promise settles that waits for a real thread, such as the verification of a token. */
   hold<T>(promise: Promise<T>): Promise<T>
-  /** Lets everything happen that is due within so many milliseconds. */
+  /** Runs every timer that is due within so many milliseconds. */
   run(milliseconds: number): Promise<void>
 }
 
 export function createLoop(start: number): Loop {
-  const heap: Due[] = []
+  const queue = createQueue()
   let now = start
   let order = 0
   let held = 0
 
-  const isBefore = (a: Due, b: Due) => a.at < b.at || (a.at === b.at && a.order < b.order)
-
-  function push(due: Due): void {
-    let index = heap.push(due) - 1
-    while (index > 0) {
-      const parent = (index - 1) >> 1
-      if (!isBefore(due, heap[parent]!)) break
-      heap[index] = heap[parent]!
-      index = parent
-    }
-    heap[index] = due
-  }
-
-  function pop(): Due {
-    const first = heap[0]!
-    const last = heap.pop()!
-    if (heap.length === 0) return first
-    let index = 0
-    for (;;) {
-      let child = 2 * index + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
-      if (!isBefore(heap[child]!, last)) break
-      heap[index] = heap[child]!
-      index = child
-    }
-    heap[index] = last
-    return first
-  }
-
-  /** A turn of Node's own loop: by its end every microtask has run, and those that they set off. */
+  /** Waits for a turn of Node's own event loop: by its end all microtasks have run, and those that they queued. */
   async function settle(): Promise<void> {
     do await turn()
     while (held > 0)
@@ -67,9 +37,9 @@ export function createLoop(start: number): Loop {
   const loop: Loop = {
     now: () => now,
     after(milliseconds, work) {
-      const due = { at: now + Math.max(0, milliseconds), order: order++, work }
-      push(due)
-      return due
+      const timer = { at: now + Math.max(0, milliseconds), order: order++, work }
+      queue.push(timer)
+      return timer
     },
     sleep: (milliseconds) => new Promise((resolve) => loop.after(milliseconds, resolve)),
     async hold(promise) {
@@ -83,15 +53,63 @@ export function createLoop(start: number): Loop {
     async run(milliseconds) {
       const end = now + milliseconds
       await settle()
-      while (heap.length > 0 && heap[0]!.at <= end) {
-        const due = pop()
-        if (due.work === undefined) continue
-        now = due.at
-        due.work()
+      for (let timer = queue.popUntil(end); timer; timer = queue.popUntil(end)) {
+        if (timer.work === undefined) continue
+        now = timer.at
+        timer.work()
         await settle()
       }
       now = end
     },
   }
   return loop
+}
+
+const isBefore = (a: Timer, b: Timer) => a.at < b.at || (a.at === b.at && a.order < b.order)
+
+/** A binary heap: the earliest timer is first. */
+function createQueue() {
+  const heap: Timer[] = []
+
+  function push(timer: Timer): void {
+    let index = heap.push(timer) - 1
+    while (index > 0) {
+      const parentIndex = (index - 1) >> 1
+      const parent = heap[parentIndex]
+      if (parent === undefined || !isBefore(timer, parent)) break
+      heap[index] = parent
+      index = parentIndex
+    }
+    heap[index] = timer
+  }
+
+  /** Moves a timer from the top down to its place. */
+  function sink(timer: Timer): void {
+    let index = 0
+    for (;;) {
+      let childIndex = 2 * index + 1
+      let child = heap[childIndex]
+      if (child === undefined) break
+      const right = heap[childIndex + 1]
+      if (right !== undefined && isBefore(right, child)) {
+        child = right
+        childIndex++
+      }
+      if (!isBefore(child, timer)) break
+      heap[index] = child
+      index = childIndex
+    }
+    heap[index] = timer
+  }
+
+  /** Removes the earliest timer, if it is due by `end`. */
+  function popUntil(end: number): Timer | undefined {
+    const first = heap[0]
+    if (first === undefined || first.at > end) return undefined
+    const last = heap.pop()
+    if (last !== undefined && last !== first) sink(last)
+    return first
+  }
+
+  return { push, popUntil }
 }

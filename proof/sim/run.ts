@@ -1,24 +1,27 @@
-// Does anyone get signed out by bad luck, and does any thief get by? `npm run sim` lives through thousands of lives.
+// `npm run sim`: simulates thousands of lives, and reports sign-outs by bad luck and thieves that were not caught.
 //
-// `npm run sim -- --help` tells what it takes.
+// `npm run sim -- --help` lists the options.
 
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
-import { latestStatement, longestDelay, makePlan, type Plan } from './plan.ts'
-import { type Tally, tallied } from './properties.ts'
+import { at } from '../at.ts'
+import { makePlan } from './make-plan.ts'
+import { latestStatement, longestDelay, type Plan } from './plan.ts'
+import { counterNames, type Tally } from './properties.ts'
 import { shrink } from './shrink.ts'
-import { duration, simulate } from './world.ts'
+import { simulate } from './simulate.ts'
+import { formatDuration } from './time.ts'
 
 const help = `npm run sim -- [options]
 
-  --seeds N    how many lives; 2,000 without it
-  --from S     the first seed; without it one that chance picks, so that every run lives what nobody has lived before
-  --seed N     one life, told as a story; a life that fails is shrunk to the least that fails
-  --days D     how long each life is; 1 without it
-  --at-once    several programs at once on one file, without a lock: more than is promised, and it fails
-  --help       this
+  --seeds N    the number of lives (default 2,000)
+  --from S     the first seed (default: a random one, so that each run simulates new lives)
+  --seed N     print the story of one life; if the life fails, also print the shortest story that fails
+  --days D     the length of each life in days (default 1)
+  --at-once    run several programs at once on one file without a lock; this is not supported, and lives fail
+  --help       print this help
 `
 
 interface Job {
@@ -33,36 +36,43 @@ interface Done {
   broken: { seed: number; property: string; message: string }[]
 }
 
-async function work({ from, count, days, atOnce }: Job): Promise<Done> {
+function addTo(total: Tally, tally: Tally): void {
+  for (const [name, times] of Object.entries(tally)) total[name] = (total[name] ?? 0) + times
+}
+
+async function simulateAll({ from, count, days, atOnce }: Job): Promise<Done> {
   const done: Done = { tally: {}, broken: [] }
   for (let seed = from; seed < from + count; seed++) {
     const { broken, tally } = await simulate(makePlan(seed, days, atOnce))
-    for (const [name, times] of Object.entries(tally)) done.tally[name] = (done.tally[name] ?? 0) + times
+    addTo(done.tally, tally)
     if (broken) done.broken.push({ seed, property: broken.name, message: broken.message })
   }
   return done
 }
 
-const assumptions = `Assumed: a message arrives within ${duration(longestDelay)} or never, a statement is carried out within ${duration(latestStatement)} or never, and the
-reuse interval is longer than both and the difference of two servers' clocks (4 s; up to 59 s where it is 90 s or more,
-or where the store has a clock); a client without keys asks again within retryInterval; a failover loses neither a
-sign-in nor an end that was answered; of several tabs on one jar, or at a sign-in, none dies between a Set-Cookie and its
-own note of it; programs on one file take turns.
+const assumptions = `Assumptions:
+- A message arrives within ${formatDuration(longestDelay)} or never. A statement is carried out within ${formatDuration(latestStatement)} or never.
+- The reuse interval is longer than both together with the difference of two servers' clocks. That difference is 4 s, or up
+  to 59 s if the interval is at least 90 s or the store has a clock.
+- A client without keys repeats a refresh within retryInterval.
+- A failover loses no sign-in and no end of a session that was answered.
+- Where tabs share a cookie, and at a sign-in, no tab dies between receiving a Set-Cookie and storing its note of it.
+- Programs that share a file take turns.
 `
 
-async function tellOne(seed: number, days: number, atOnce: boolean): Promise<void> {
+async function printLife(seed: number, days: number, atOnce: boolean): Promise<void> {
   const plan = makePlan(seed, days, atOnce)
   console.log(`${assumptions}\n${describe(plan)}\n`)
   const { broken, story } = await simulate(plan, {}, true)
   console.log(story.join('\n'))
   console.log(broken ? `\n${broken.name}: ${broken.message}` : '\nEverything held.')
-  if (broken) await tellShortest(plan)
+  if (broken) await printShortest(plan)
 }
 
-async function tellShortest(whole: Plan): Promise<void> {
+async function printShortest(whole: Plan): Promise<void> {
   const { plan, story, runs } = await shrink(whole)
   const [left, all] = [plan.happenings.length, whole.happenings.length]
-  console.log(`\nThe least that fails: ${left} of the ${all} happenings of seed ${plan.seed} (${runs} runs)\n`)
+  console.log(`\nThe shortest life that fails: ${left} of the ${all} happenings of seed ${plan.seed} (${runs} runs)\n`)
   console.log(story.join('\n'))
   process.exitCode = 1
 }
@@ -73,8 +83,8 @@ function describe({ seed, devices, servers, absoluteTimeout }: Plan): string {
     if (kind !== 'browser') return `${article} ${name}`
     return `${article} ${name} (tabs: ${tabs}, ${locks ? 'with' : 'without'} Web Locks)`
   })
-  const { accessTokenLifetime, idleTimeout, reuseInterval } = servers[0]!.settings
-  const lives = [accessTokenLifetime, idleTimeout, absoluteTimeout].map((seconds) => duration(seconds * 1000))
+  const { accessTokenLifetime, idleTimeout, reuseInterval } = at(servers, 0).settings
+  const lives = [accessTokenLifetime, idleTimeout, absoluteTimeout].map((seconds) => formatDuration(seconds * 1000))
   return `Seed ${seed}: ${machines.join(', ')}; servers: ${servers.length}. Access tokens live ${lives[0]}, sessions ${lives[1]} idle and ${lives[2]} at most; the reuse interval is ${reuseInterval} s.`
 }
 
@@ -87,7 +97,7 @@ async function runMany(from: number, seeds: number, days: number, atOnce: boolea
   const broken: Done['broken'] = []
   let next = from
   let done = 0
-  // Small enough that the last ones end together.
+  // Small jobs, so that all workers end at about the same time.
   const size = Math.min(20, Math.ceil(seeds / availableParallelism()))
   await Promise.all(
     Array.from({ length: availableParallelism() }, async () => {
@@ -100,7 +110,7 @@ async function runMany(from: number, seeds: number, days: number, atOnce: boolea
         worker.once('message', resolve).once('error', reject)
         const { tally, broken: found } = await promise
         worker.off('error', reject)
-        for (const [name, times] of Object.entries(tally)) total[name] = (total[name] ?? 0) + times
+        addTo(total, tally)
         broken.push(...found)
         done += count
         if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${seeds} seeds, ${broken.length} violations `)
@@ -111,11 +121,18 @@ async function runMany(from: number, seeds: number, days: number, atOnce: boolea
   if (process.stderr.isTTY) process.stderr.write('\n')
 
   const seconds = (performance.now() - began) / 1000
+  printTotals(total, broken, done, done * days, seconds)
+  for (const { seed, property, message } of broken) console.log(`\nseed ${seed}: ${property}: ${message}`)
+  if (broken[0]) await printShortest(makePlan(broken[0].seed, days, atOnce))
+  console.log(`\n${broken.length === 0 ? 'Everything held' : 'VIOLATED'}: ${Math.round(seconds)} s`)
+}
+
+function printTotals(total: Tally, broken: Done['broken'], seeds: number, days: number, seconds: number): void {
   const line = (name: string, value: number) => console.log(`${value.toLocaleString('en').padStart(12)}  ${name}`)
-  line('seeds', done)
-  line('simulated days', done * days)
-  line('simulated days a second', Math.round((done * days) / seconds))
-  for (const name of tallied) line(name, total[name] ?? 0)
+  line('seeds', seeds)
+  line('simulated days', days)
+  line('simulated days per second', Math.round(days / seconds))
+  for (const name of counterNames) line(name, total[name] ?? 0)
   const faults = Object.entries(total).filter(([name]) => name.startsWith('fault: '))
   line(
     'faults, of which',
@@ -126,9 +143,6 @@ async function runMany(from: number, seeds: number, days: number, atOnce: boolea
   line('sign-outs by bad luck', count('NO BAD LUCK'))
   line('thieves undetected', count('NO LOCK-STEP'))
   line('other violations', broken.length - count('NO BAD LUCK') - count('NO LOCK-STEP'))
-  for (const { seed, property, message } of broken) console.log(`\nseed ${seed}: ${property}: ${message}`)
-  if (broken[0]) await tellShortest(makePlan(broken[0].seed, days, atOnce))
-  console.log(`\n${broken.length === 0 ? 'Everything held' : 'VIOLATED'}: ${Math.round(seconds)} s`)
 }
 
 if (isMainThread) {
@@ -150,11 +164,11 @@ if (isMainThread) {
   const read = (name: keyof typeof values, fallback: number) => {
     const number = Number(values[name] ?? fallback)
     if (Number.isInteger(number) && number > 0) return number
-    console.error(`--${name} takes a whole number above 0.`)
+    console.error(`--${name} must be a whole number above 0.`)
     process.exit(2)
   }
   const days = read('days', 1)
   const atOnce = values['at-once'] ?? false
-  if (values.seed !== undefined) await tellOne(read('seed', 1), days, atOnce)
+  if (values.seed !== undefined) await printLife(read('seed', 1), days, atOnce)
   else await runMany(read('from', randomInt(1, 2 ** 31)), read('seeds', 2000), days, atOnce)
-} else parentPort!.on('message', async (job: Job) => parentPort!.postMessage(await work(job)))
+} else parentPort?.on('message', async (job: Job) => parentPort?.postMessage(await simulateAll(job)))

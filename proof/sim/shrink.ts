@@ -1,15 +1,16 @@
-// What is the least that has to happen for a run to fail? Happenings are crossed off as long as it still does (ddmin).
+// Shrinks a failing life: removes happenings from its plan as long as it still fails (ddmin).
 
+import type { Sabotage } from './life.ts'
 import type { Happening, Plan } from './plan.ts'
-import { type Outcome, type Sabotage, simulate } from './world.ts'
+import { type Outcome, simulate } from './simulate.ts'
 
-/** A failing run with nothing in it that can be left out, and its story. */
+/** A failing life of which no happening can be removed, and its story. */
 export interface Shrunk extends Outcome {
   plan: Plan
   runs: number
 }
 
-/** Shrinks a failing run; `mostRuns` bounds how long that may take. */
+/** Shrinks a failing life with `mostRuns` runs at most. */
 export async function shrink(plan: Plan, sabotage?: Sabotage, mostRuns = 600): Promise<Shrunk> {
   const { broken } = await simulate(plan, sabotage)
   let { happenings } = plan
@@ -31,7 +32,7 @@ export async function shrink(plan: Plan, sabotage?: Sabotage, mostRuns = 600): P
         isSmaller = true
       } else at += size
     }
-    // What could not go before may go now that something else has.
+    // A happening that was needed before may be removable now that others are gone.
     if (!isSmaller || size > 1) size = size === 1 ? 0 : size >> 1
     if (runs >= mostRuns) break
   }

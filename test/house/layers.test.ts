@@ -1,11 +1,11 @@
-// The layers of src: imports go one way, types included, and no files import one another in a circle.
+// The layers of src: imports go one way, types included. In src and in proof no files import one another in a circle.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { test } from 'node:test'
 
-const src = join(import.meta.dirname, '../../src')
+const root = join(import.meta.dirname, '../..')
 
 /** What each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
 const layers: Record<string, string[]> = {
@@ -22,16 +22,19 @@ const layers: Record<string, string[]> = {
   'index.ts': ['errors.ts', 'verify', 'core'],
 }
 
-const imports = new Map(
-  globSync('**/*.ts', { cwd: src }).map((file) => {
-    const text = readFileSync(join(src, file), 'utf8')
-    const targets = [...text.matchAll(/^(?:import|export)\b[^'"]*? from '(\.[^']+)'/gms)]
-    return [file, targets.map(([, target]) => normalize(join(dirname(file), target!)))] as const
-  }),
-)
+/** The imports of each file of a folder. */
+const importsIn = (folder: string) =>
+  new Map(
+    globSync('**/*.ts', { cwd: join(root, folder) }).map((file) => {
+      const text = readFileSync(join(root, folder, file), 'utf8')
+      const targets = [...text.matchAll(/^(?:import|export)\b[^'"]*? from '(\.[^']+)'/gms)]
+      return [file, targets.map(([, target = '']) => normalize(join(dirname(file), target)))] as const
+    }),
+  )
 const layerOf = (file: string) => file.split('/')[0]!
 
 test('every file imports only from its own layer and from the layers below', () => {
+  const imports = importsIn('src')
   assert.ok([...imports.values()].flat().length > 300, 'the imports are found')
   for (const [file, targets] of imports) {
     const layer = layerOf(file)
@@ -44,13 +47,16 @@ test('every file imports only from its own layer and from the layers below', () 
   }
 })
 
-test('no files import one another in a circle', () => {
-  const done = new Set<string>()
-  const visit = (file: string, path: string[]) => {
-    assert.ok(!path.includes(file), `a circle: ${[...path.slice(path.indexOf(file)), file].join(' → ')}`)
-    if (done.has(file)) return
-    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
-    done.add(file)
-  }
-  for (const file of imports.keys()) visit(file, [])
-})
+for (const folder of ['src', 'proof']) {
+  test(`no files of ${folder} import one another in a circle`, () => {
+    const imports = importsIn(folder)
+    const done = new Set<string>()
+    const visit = (file: string, path: string[]) => {
+      assert.ok(!path.includes(file), `a circle: ${[...path.slice(path.indexOf(file)), file].join(' → ')}`)
+      if (done.has(file)) return
+      for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+      done.add(file)
+    }
+    for (const file of imports.keys()) visit(file, [])
+  })
+}
