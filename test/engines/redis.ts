@@ -77,12 +77,19 @@ export async function givenRedis(url: string): Promise<RedisEngine> {
   return { url, version: await versionOf(admin), servers: [], admin, remove: async () => admin.disconnect() }
 }
 
-/** Three masters with a replica each; a master that is silent for a second is replaced. */
-export async function startRedisCluster(): Promise<RedisEngine> {
+/** Three masters with a replica each; a master that is silent for so many milliseconds is replaced. */
+export async function startRedisCluster(nodeTimeout = 1000): Promise<RedisEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-cluster-'))
   const ports: number[] = []
   while (ports.length < 6) ports.push(await freePort(ports))
-  const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--appendfsync', 'everysec']
+  const settings = [
+    '--cluster-enabled',
+    'yes',
+    '--cluster-node-timeout',
+    String(nodeTimeout),
+    '--appendfsync',
+    'everysec',
+  ]
   const servers = await Promise.all(ports.map((port) => startServer(folder, port, settings)))
   const addresses = ports.map((port) => `127.0.0.1:${port}`)
   const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes']
