@@ -5,11 +5,13 @@ import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import express from 'express'
+import fastify from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions, type SignInOptions } from '../../src/adapters/node.ts'
 import type { AccessToken, Daypass } from '../../src/index.ts'
-import { listen, type Role, type Running } from '../http/server.ts'
+import { listen, type Role, type Running, running } from '../http/server.ts'
 
 // Express 4 brings no types of its own; what is used of it has the types of Express 5.
 export const express4 = createRequire(import.meta.url)('express4') as typeof express
@@ -70,6 +72,30 @@ export const startExpress =
     return listen(app)
   }
 
+/** Fastify with its own parser of JSON, which Daypass's routes come before. */
+export const startFastify: Start = async (auth, options) => {
+  const web = createFastifyAuth(auth, options)
+  const app = fastify()
+  app.register(web.routes)
+  app.post<{ Body: OwnLogin }>('/own-login', async (request, reply) => {
+    const { name, given } = request.body
+    await web.signIn(request, reply, name, { role: 'own' }, given)
+  })
+  app.post('/own-logout', web.signOut)
+  app.get(
+    '/me',
+    web.requireAuth((request) => found(request.auth)),
+  )
+  app.get('/reports', { preHandler: web.requireAuth({ scope }) }, async (request) => found(request.auth!))
+  app.get(
+    '/recent',
+    web.requireAuth((request) => found(request.auth), { maxAge }),
+  )
+  app.setNotFoundHandler(async (_request, reply) => reply.code(404).send({ code: 'APP_NOT_FOUND' }))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return running(app.server)
+}
+
 export const startFetch: Start = (auth, options) => {
   const web = createFetchAuth(auth, options)
   const app = async (request: Request, ip?: string): Promise<Response> => {
@@ -122,6 +148,7 @@ export const adapters: Record<string, Start> = {
   'Express 5 alone': startExpress(express, false),
   'Express 4 after express.json()': startExpress(express4, true),
   'Express 4 alone': startExpress(express4, false),
+  'Fastify 5': startFastify,
   fetch: startFetch,
 }
 

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import express from 'express'
+import fastify from 'fastify'
 import { createExpressAuth, createRequireAuth } from '../../src/adapters/express.ts'
+import { createRequireAuth as createFastifyRequireAuth } from '../../src/adapters/fastify.ts'
 import { createNodeAuth, createNodeGuard } from '../../src/adapters/node.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
@@ -22,6 +24,7 @@ import {
   type Running,
   refreshBody,
   refreshCookie,
+  running,
   secret,
   signInBody,
   signInCookie,
@@ -551,6 +554,17 @@ describe('an API that only checks tokens (daypass/verify)', () => {
     },
     'Express 5': (jwks, onError = console.error) => startApi(express, jwks, onError),
     'Express 4': (jwks, onError = console.error) => startApi(express4, jwks, onError),
+    async 'Fastify 5'(jwks, onError = console.error) {
+      const requireAuth = createFastifyRequireAuth(newVerifier(jwks), { onError })
+      const app = fastify()
+      app.get('/scoped', { preHandler: requireAuth({ scope: 'orders:read' }) }, async () => ({}))
+      app.get(
+        '/orders',
+        requireAuth(async ({ auth }) => ({ subject: auth.subject, role: auth.claims.role })),
+      )
+      await app.listen({ port: 0, host: '127.0.0.1' })
+      return running(app.server)
+    },
   }
   function startApi(create: typeof express, jwks: string | undefined, onError: (error: unknown) => void) {
     const requireAuth = createRequireAuth(newVerifier(jwks), { onError })

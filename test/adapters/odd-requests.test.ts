@@ -7,10 +7,22 @@ import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import express, { type ErrorRequestHandler } from 'express'
+import fastify from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
-import { authenticate, listen, makeDaypass, newKey, password, type Role, type Running, raw } from '../http/server.ts'
+import {
+  authenticate,
+  listen,
+  makeDaypass,
+  newKey,
+  password,
+  type Role,
+  type Running,
+  raw,
+  running,
+} from '../http/server.ts'
 import { express4, overFetch } from './apps.ts'
 
 const page = 'https://app.test'
@@ -29,7 +41,7 @@ const onExpress = (create: typeof express, parser: boolean) => () => {
   return listen(app.use(onParserError))
 }
 
-type Adapter = 'node' | 'fetch' | 'express5' | 'express4' | 'express5+json' | 'express4+json'
+type Adapter = 'node' | 'fetch' | 'fastify' | 'express5' | 'express4' | 'express5+json' | 'express4+json'
 const adapters: Record<Adapter, () => Promise<Running>> = {
   node() {
     const web = createNodeAuth(makeDaypass().auth, options)
@@ -42,6 +54,13 @@ const adapters: Record<Adapter, () => Promise<Running>> = {
     const web = createFetchAuth(makeDaypass().auth, options)
     const notFound = () => Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
     return listen(overFetch(async (request, ip) => (await web.handle(request, ip)) ?? notFound()))
+  },
+  async fastify() {
+    const app = fastify()
+    app.register(createFastifyAuth(makeDaypass().auth, options).routes)
+    app.setNotFoundHandler((_request, reply) => reply.code(404).send({ code: 'APP_NOT_FOUND' }))
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    return running(app.server)
   },
   express5: onExpress(express, false),
   express4: onExpress(express4, false),

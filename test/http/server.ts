@@ -33,6 +33,11 @@ export interface Running {
 export async function listen(listener: RequestListener): Promise<Running> {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return running(server)
+}
+
+/** A server that listens already. */
+export function running(server: Server): Running {
   const { port } = server.address() as AddressInfo
   return {
     origin: `http://127.0.0.1:${port}`,
