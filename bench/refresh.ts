@@ -11,7 +11,7 @@ import { type Figure, figureOf, fixed, percent, printTable, ratioOf, rounds, typ
 const chains = 32
 const roundCount = 15
 const apiKey = 'an-api-key-of-a-benchmark-that-guards-nothing'
-const cli = join(import.meta.dirname, '../src/server/cli.ts')
+const cli = join(import.meta.dirname, '../server/src/cli.ts')
 const rawServer = join(import.meta.dirname, 'raw-server.ts')
 
 interface Server {

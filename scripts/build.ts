@@ -1,4 +1,4 @@
-// How is dist/ made? `node scripts/build.ts`: the library by tsc and the console by Vite; `… console`: the console alone.
+// Builds dist/ and server/dist/. `node scripts/build.ts library server console`, or all three where none is named.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,14 +8,25 @@ const root = join(import.meta.dirname, '..')
 const tool = (name: string, ...args: string[]) =>
   execFileSync(join(root, 'node_modules/.bin', name), args, { cwd: root, stdio: 'inherit' })
 
-if (process.argv[2] !== 'console') {
-  // What was removed from src must not live on in a package.
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
-  tool('tsc', '-p', 'tsconfig.build.json')
-  nameTypesByTheirOutput()
-  chmodSync(join(root, 'dist/server/cli.js'), 0o755)
+const parts: Record<string, () => void> = {
+  library() {
+    // What was removed from src must not live on in a package.
+    rmSync(join(root, 'dist'), { recursive: true, force: true })
+    tool('tsc', '-p', 'tsconfig.build.json')
+    nameTypesByTheirOutput()
+  },
+  server() {
+    for (const file of globSync(join(root, 'server/dist/*.js'))) rmSync(file)
+    tool('tsc', '-p', 'server/tsconfig.build.json')
+    chmodSync(join(root, 'server/dist/cli.js'), 0o755)
+  },
+  console() {
+    tool('vite', 'build', 'server/web', '--logLevel', 'warn')
+  },
 }
-tool('vite', 'build', 'web', '--logLevel', 'warn')
+// In this order: the server and the console import the library as any app does.
+const wanted = process.argv.slice(2)
+for (const [name, build] of Object.entries(parts)) if (wanted.length === 0 || wanted.includes(name)) build()
 
 /** tsc rewrites `./x.ts` in what runs and leaves it in the types; a reader's TypeScript may be older than ours. */
 function nameTypesByTheirOutput(): void {

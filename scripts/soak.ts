@@ -47,7 +47,7 @@ const server = spawn(
     '--max-semi-space-size=8',
     '--import',
     join(import.meta.dirname, 'soak-probe.ts'),
-    join(import.meta.dirname, '../src/server/cli.ts'),
+    join(import.meta.dirname, '../server/src/cli.ts'),
     'serve',
   ],
   {

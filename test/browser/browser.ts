@@ -54,10 +54,12 @@ async function unpackLibraries(): Promise<Record<string, string>> {
 
 /** Builds the console, unless it is built and newer than all it is made of. */
 export async function buildConsole(): Promise<void> {
-  const page = join(root, 'dist/console/index.html')
-  const sources = globSync(['web/*', 'src/client/*'], { cwd: root }).map((file) => statSync(join(root, file)).mtimeMs)
+  const page = join(root, 'server/dist/console/index.html')
+  const sources = globSync(['server/web/*', 'dist/client/*'], { cwd: root }).map(
+    (file) => statSync(join(root, file)).mtimeMs,
+  )
   if (existsSync(page) && statSync(page).mtimeMs > Math.max(...sources)) return
-  await build({ root: join(root, 'web'), logLevel: 'warn' })
+  await build({ root: join(root, 'server/web'), logLevel: 'warn' })
 }
 
 /** What the page's script got hold of, and what went wrong in it. */

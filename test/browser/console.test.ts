@@ -83,6 +83,11 @@ const events = ({ log }: ServerProcess, name: string) => log.filter(({ message }
 
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
 
+const isDevice = ({ name }: { name: string }) => name === 'daypass-device'
+const deviceCookies = async (context: BrowserContext) => (await context.cookies()).filter(isDevice)
+const sessionCookies = async (context: BrowserContext) =>
+  (await context.cookies()).filter((cookie) => !isDevice(cookie))
+
 describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 }, () => {
   test('ten calls at once for 20 seconds: none fails, and every expiry costs one refresh', async (t) => {
     const server = await openServer(t)
@@ -146,8 +151,10 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
       const bodies = (await Promise.all(watched.bodies)).join('\n')
       assert.match(bodies, /"accessToken":"eyJ/)
       assert.doesNotMatch(bodies, /dpr_/)
-      const [cookie, ...more] = await context.cookies()
+      // The other one says that this browser has signed in before.
+      const [[cookie, ...more], [device]] = [await sessionCookies(context), await deviceCookies(context)]
       assert.deepEqual(more, [])
+      assert.deepEqual([device!.httpOnly, device!.sameSite], [true, 'Strict'])
       assert.match(cookie!.value, /^dpr_/)
       assert.deepEqual([cookie!.httpOnly, cookie!.sameSite], [true, 'Strict'])
     })
@@ -175,7 +182,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     await Promise.all([seesCard(one), seesCard(two)])
     await seesText(two, 'ending', 'You signed out.')
     await until('the server knows', () => events(server, 'revoked').length > 0)
-    assert.deepEqual(await one.context.cookies(), [])
+    assert.deepEqual(await sessionCookies(one.context), [])
     await two.page.reload()
     await seesCard(two)
     assert.equal(events(server, 'issued').length, 1)
@@ -258,7 +265,16 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     await seesText(tab, 'problem', 'E-mail and password do not match.')
 
     const guess = { email, password: 'a guess', transport: 'body' }
-    await Promise.all(Array.from({ length: 10 }, () => post(`${server.url}/auth/login`, guess)))
+    await Promise.all(Array.from({ length: 12 }, () => post(`${server.url}/auth/login`, guess)))
+    await signIn(tab, email)
+    await seesPass(tab, email)
+    await tab.page.getByTestId('sign-out').click()
+    await seesCard(tab)
+    // Guesses elsewhere are not this browser's.
+    await tab.page.evaluate(async (guess) => {
+      const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(guess) }
+      for (let n = 0; n < 10; n++) await fetch('/auth/login', options)
+    }, guess)
     await signIn(tab, email)
     await seesText(tab, 'problem', /Too many tries\. Wait [\d.]+ minutes/)
     assert.deepEqual(tab.watched.problems, [])

@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const cli = join(import.meta.dirname, '../../src/server/cli.ts')
+const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 
 export interface ServerProcess {
   url: string

@@ -11,7 +11,7 @@ import { post, type ServerProcess, startServerProcess } from './process.ts'
 
 const key = () => `"${randomBytes(16).toString('base64url')}"`
 const password = 'correct horse battery'
-const cli = join(import.meta.dirname, '../../src/server/cli.ts')
+const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 const run = promisify(execFile)
 
 describe('with curl, against the body transport', () => {

@@ -6,9 +6,8 @@ import { after, before, describe, test } from 'node:test'
 import type { MongoClient } from 'mongodb'
 import { isDaypassError } from '../../src/errors.ts'
 import { createDaypass } from '../../src/index.ts'
-import { createMongoAccounts } from '../../src/server/accounts-mongodb.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
-import { findRow, issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
+import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
 
 const t0 = Date.now()
@@ -118,35 +117,6 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     }
   })
 
-  test('sessions and accounts share a database, in both orders, from nothing and again', async () => {
-    const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: t0 }
-    for (const order of ['sessions first', 'accounts first', 'both at once']) {
-      const db = client.db(engine.database())
-      for (let start = 0; start < 2; start++) {
-        const accounts = createMongoAccounts(db)
-        const store = createMongoStore(db)
-        if (order === 'sessions first') await store.open(issuer)
-        if (order === 'both at once') await Promise.all([accounts.open(), store.open(issuer)])
-        await accounts.open()
-        await store.open(issuer)
-        assert.equal(await accounts.create(account), start === 0, order)
-        assert.equal(await accounts.create({ ...account, id: '2' }), false, 'one account an address')
-        const session = makeSession(t0)
-        await store.create(session)
-        await findRow(store, session.id)
-        assert.deepEqual(await accounts.findByEmail('a@b.c'), account)
-        const modules = await db
-          .collection('daypass_schema')
-          .find({}, { sort: { _id: 1 } })
-          .toArray()
-        assert.deepEqual(
-          modules.map(({ _id }) => String(_id)),
-          ['account', 'session'],
-        )
-      }
-    }
-  })
-
   test('two apps with prefixes of their own share a database, and each has its own people', async () => {
     const db = client.db(engine.database())
     const one = createMongoStore(db, { prefix: 'one' })
@@ -164,19 +134,12 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     const db = client.db(engine.database())
     const store = createMongoStore(db)
     await store.open(issuer)
-    const accounts = createMongoAccounts(db)
-    await accounts.open()
-    // A driver's error quotes the key that is there twice.
-    await db.collection('daypass_account').dropIndex('daypass_email')
-    const rows = Array.from({ length: 2 }, (_, n) => ({ _id: `${n}` as any, email: 'ada@example.com' }))
-    await db.collection('daypass_account').insertMany(rows)
     const session = makeSession(t0)
     await store.create(session)
-    for (const call of [store.create(session), accounts.open()]) {
-      const error: any = await call.catch((reason: unknown) => reason)
-      assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
-      assert.equal(typeof error.cause, 'string')
-      assert.doesNotMatch(String(error.cause), /ada@example|dup key|Binary/)
-    }
+    // A driver's error quotes the key that is there twice.
+    const error: any = await store.create(session).catch((reason: unknown) => reason)
+    assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
+    assert.equal(typeof error.cause, 'string')
+    assert.doesNotMatch(String(error.cause), /dup key|Binary/)
   })
 })

@@ -6,8 +6,6 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import type { MongoClient } from 'mongodb'
 import mongoose from 'mongoose'
 import { createDaypass } from '../../src/index.ts'
-import { createMongoAccounts } from '../../src/server/accounts-mongodb.ts'
-import { openMongo } from '../../src/server/open-mongodb.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { runConcurrencyKit, runCrashKit, startFaultyProxy, storeContract } from '../../src/testing/index.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
@@ -266,47 +264,6 @@ describe('the MongoDB store', options, () => {
     const began = performance.now()
     await assert.rejects(store.find('AAAAAAAAAAAAAAAAAAAAAA'), { code: 'ERR_STORE_UNAVAILABLE' })
     assert.ok(performance.now() - began < 1000)
-  })
-
-  test('accounts and limits: one account an address, tries counted in their window', async (t) => {
-    const own = open(t)
-    const accounts = createMongoAccounts(own.db(engine.database()))
-    await Promise.all([accounts.open(), accounts.open()])
-    const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
-    const made = await Promise.all(Array.from({ length: 10 }, (_, n) => accounts.create({ ...account, id: `${n}` })))
-    assert.equal(made.filter(Boolean).length, 1)
-    const { id } = (await accounts.findByEmail('a@b.c'))!
-    assert.deepEqual(await accounts.findById(id), { ...account, id })
-    assert.equal(await accounts.findByEmail('x@y.z'), null)
-    await accounts.setPassword(id, 'other')
-    assert.equal((await accounts.findById(id))?.passwordHash, 'other')
-    const now = Date.now()
-    const tries = await Promise.all(Array.from({ length: 20 }, () => accounts.countTry('k', now, 60)))
-    assert.deepEqual(
-      tries.map(({ tries }) => tries).sort((a, b) => a - b),
-      Array.from({ length: 20 }, (_, n) => n + 1),
-    )
-    assert.deepEqual(await accounts.countTry('k', now + 60, 60), { tries: 1, until: now + 120 })
-    await accounts.forgetTries('k')
-    assert.equal((await accounts.countTry('k', now + 61, 60)).tries, 1)
-  })
-
-  test('one URL opens sessions and accounts in the database that it names', async () => {
-    const database = engine.database()
-    const stores = await openMongo(engine.url.replace('/?', `/${database}?`))
-    await stores.accounts.create({ id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 0 })
-    await stores.sessions.open(issuer)
-    assert.deepEqual(await stores.sessions.list('nobody', 0, 100), [])
-    await stores.close()
-    assert.equal(await client.db(database).collection('daypass_account').countDocuments(), 1)
-  })
-})
-
-test('a connection string that is none is told without its password', async () => {
-  await assert.rejects(openMongo('mongodb://user:hunter2@'), (error: any) => {
-    assert.equal(error.code, 'ERR_OPTION_INVALID')
-    assert.doesNotMatch(`${error.message} ${error.cause}`, /hunter2/)
-    return true
   })
 })
 

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
@@ -24,7 +23,6 @@ after(async () => {
   await engine.remove()
 })
 
-const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
 const schema = (url: string) =>
   once(url, 'SELECT module, version, usable_from, issuer FROM daypass_schema ORDER BY module')
 const tables = async (url: string) =>
@@ -43,38 +41,19 @@ const behindPgBouncer: Record<string, (url: string) => Connected> = {
 const noPgBouncer = 'missing' in pgbouncer && pgbouncer.missing
 
 for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behindPgBouncer)]) {
-  for (const first of ['sessions', 'accounts', 'both at once, by eight instances'] as const) {
-    const skip = name in behindPgBouncer && noPgBouncer
-    test(`sessions and accounts on one empty database through ${name}: ${first} first`, { skip }, async () => {
-      const url = await engine.database()
-      const { client, end } = driver(url)
-      const store = createPostgresStore(client)
-      const accounts = createPostgresAccounts(client)
-      if (first === 'sessions') {
-        await store.open(issuer)
-        await accounts.open()
-      } else if (first === 'accounts') {
-        await accounts.open()
-        await store.open(issuer)
-      } else {
-        const all = Array.from(
-          { length: 8 },
-          () => [createPostgresStore(client), createPostgresAccounts(client)] as const,
-        )
-        await Promise.all(all.flatMap(([store, accounts]) => [accounts.open(), store.open(issuer)]))
-      }
-      const row = makeSession(Date.now())
-      await store.create(row)
-      sameRow(await store.find(row.id), row)
-      assert.equal(await accounts.create(account), true)
-      assert.deepEqual(await accounts.findById('1'), account)
-      assert.deepEqual(await schema(url), [
-        { module: 'account', version: 1, usable_from: 1, issuer: null },
-        { module: 'session', version: 1, usable_from: 1, issuer },
-      ])
-      await end()
-    })
-  }
+  test(`eight instances at once on one empty database through ${name}`, {
+    skip: name in behindPgBouncer && noPgBouncer,
+  }, async () => {
+    const url = await engine.database()
+    const { client, end } = driver(url)
+    const stores = Array.from({ length: 8 }, () => createPostgresStore(client))
+    await Promise.all(stores.map((store) => store.open(issuer)))
+    const row = makeSession(Date.now())
+    await stores[0]!.create(row)
+    sameRow(await stores[1]!.find(row.id), row)
+    assert.deepEqual(await schema(url), [{ module: 'session', version: 1, usable_from: 1, issuer }])
+    await end()
+  })
 }
 
 test('two prefixes are two sets of tables, for two issuers', async () => {
@@ -84,18 +63,10 @@ test('two prefixes are two sets of tables, for two issuers', async () => {
   const blog = createPostgresStore(pool, { prefix: 'blog_2' })
   await shop.open('https://shop.example')
   await blog.open('https://blog.example')
-  await createPostgresAccounts(pool, { prefix: 'shop' }).open()
   const row = makeSession(Date.now())
   await shop.create(row)
   assert.equal(await blog.find(row.id), null)
-  assert.deepEqual(await tables(url), [
-    'blog_2_schema',
-    'blog_2_session',
-    'shop_account',
-    'shop_schema',
-    'shop_session',
-    'shop_try',
-  ])
+  assert.deepEqual(await tables(url), ['blog_2_schema', 'blog_2_session', 'shop_schema', 'shop_session'])
   await assert.rejects(createPostgresStore(pool, { prefix: 'shop' }).open('https://blog.example'), {
     code: 'ERR_STORE_ISSUER',
   })
@@ -143,8 +114,6 @@ test('a newer version that an older one cannot use: it is told so, and writes no
   const pool = newPool(url)
   const running = createPostgresStore(pool)
   await running.open(issuer)
-  const accounts = createPostgresAccounts(pool)
-  await accounts.open()
   const now = Date.now()
   const row = makeSession(now)
   await running.create(row)
@@ -154,7 +123,6 @@ test('a newer version that an older one cannot use: it is told so, and writes no
 
   const isTold = { code: 'ERR_STORE_SCHEMA', status: 503 }
   await assert.rejects(createPostgresStore(pool).open(issuer), isTold)
-  await assert.rejects(createPostgresAccounts(pool).open(), isTold)
   await assert.rejects(running.create(makeSession(now)), isTold)
   await assert.rejects(running.advance(makeStep(row, now)), isTold)
   await assert.rejects(running.revoke(row.id, now, 'admin'), isTold)

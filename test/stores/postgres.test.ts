@@ -6,7 +6,6 @@ import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import postgres from 'postgres'
 import { createDaypass } from '../../src/index.ts'
-import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
 import {
   runConcurrencyKit,
@@ -150,7 +149,6 @@ test('eight instances that start at once on an empty database make its tables on
   const url = await engine.database()
   const pools = Array.from({ length: 8 }, () => newPool(url, 1))
   await Promise.all(pools.map((pool) => createPostgresStore(pool).open('test')))
-  await Promise.all(pools.map((pool) => createPostgresAccounts(pool).open()))
   await Promise.all(pools.map((pool) => pool.end()))
 })
 
@@ -273,27 +271,6 @@ test('a statement that hangs is given up on after the time-out', async () => {
   await blocker.query('ROLLBACK')
   await blocker.end()
   assert.equal((await auth.refresh(refreshToken)).session.id, session.id)
-  await pool.end()
-})
-
-test('accounts and limits: one account an address, tries counted in their window', async () => {
-  const pool = newPool(await engine.database())
-  const accounts = createPostgresAccounts(pool)
-  await accounts.open()
-  const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
-  assert.equal(await accounts.create(account), true)
-  assert.equal(await accounts.create({ ...account, id: '2' }), false)
-  assert.deepEqual(await accounts.findByEmail('a@b.c'), account)
-  await accounts.setPassword('1', 'other')
-  assert.equal((await accounts.findById('1'))?.passwordHash, 'other')
-  const tries = await Promise.all(Array.from({ length: 20 }, () => accounts.countTry('k', 1000, 60)))
-  assert.deepEqual(
-    tries.map(({ tries }) => tries).sort((a, b) => a - b),
-    Array.from({ length: 20 }, (_, n) => n + 1),
-  )
-  assert.deepEqual(await accounts.countTry('k', 1060, 60), { tries: 1, until: 1120 })
-  await accounts.forgetTries('k')
-  assert.equal((await accounts.countTry('k', 1061, 60)).tries, 1)
   await pool.end()
 })
 

@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { Cluster, Redis } from 'ioredis'
 import { createClient, createCluster } from 'redis'
-import { createRedisAccounts } from '../../src/server/accounts-redis.ts'
 import type { RedisClient } from '../../src/stores/redis-client.ts'
 import { storeContract } from '../../src/testing/index.ts'
 import { redisHarness, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
@@ -70,20 +69,6 @@ describe('the documented Redis user', { skip: redisMissing }, async () => {
   for (const [name, server, open] of clients) {
     describe(name, { concurrency: 6 }, () => {
       for (const rule of storeContract) test(rule.name, () => rule.run(redisHarness(server, open)))
-
-      test('accounts and limits', async (t) => {
-        const { client, close } = await open()
-        t.after(close)
-        const accounts = createRedisAccounts(client, `test-${name.replace(/\W/g, '')}`)
-        await accounts.open()
-        const account = { id: '1', email: 'a@b.c', passwordHash: 'h', createdAt: 1 }
-        assert.equal(await accounts.create(account), true)
-        await accounts.setPassword('1', 'i')
-        assert.equal((await accounts.findById('1'))?.passwordHash, 'i')
-        assert.equal(await accounts.create({ ...account, id: '2' }), false)
-        await accounts.countTry('k', 1, 1000)
-        await accounts.forgetTries('k')
-      })
     })
   }
 

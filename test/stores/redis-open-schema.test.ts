@@ -4,7 +4,6 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import type { Redis } from 'ioredis'
-import { createRedisAccounts } from '../../src/server/accounts-redis.ts'
 import { createRedisStore } from '../../src/stores/redis.ts'
 import { makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { connect, readKeys, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
@@ -31,19 +30,15 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
   test('keys of a newer version are refused unless it says that this one may use them', async () => {
     const prefix = newPrefix()
     await createRedisStore(client, { prefix }).open('a')
-    const accounts = createRedisAccounts(client, prefix)
-    await accounts.open()
-    for (const module of ['session', 'account']) {
-      const open = () => (module === 'session' ? createRedisStore(client, { prefix }).open('a') : accounts.open())
-      await admin.hset(`${prefix}:schema:${module}`, 'version', 3, 'usable_from', 2)
-      const before = await dump(prefix)
-      await assert.rejects(open(), newer)
-      assert.deepEqual(await dump(prefix), before)
-      // A newer version that only added something, and this one rolled back to.
-      await admin.hset(`${prefix}:schema:${module}`, 'usable_from', 1)
-      await open()
-      assert.equal(await admin.hget(`${prefix}:schema:${module}`, 'version'), '3')
-    }
+    const open = () => createRedisStore(client, { prefix }).open('a')
+    await admin.hset(`${prefix}:schema:session`, 'version', 3, 'usable_from', 2)
+    const before = await dump(prefix)
+    await assert.rejects(open(), newer)
+    assert.deepEqual(await dump(prefix), before)
+    // A newer version that only added something, and this one rolled back to.
+    await admin.hset(`${prefix}:schema:session`, 'usable_from', 1)
+    await open()
+    assert.equal(await admin.hget(`${prefix}:schema:session`, 'version'), '3')
   })
 
   const others: [key: string, make: (key: string) => Promise<unknown>][] = [
@@ -137,28 +132,17 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     ['one server', engine.url],
     ['Cluster', cluster.url],
   ] as const) {
-    for (const first of ['sessions', 'accounts']) {
-      test(`${name}: sessions and accounts under one prefix, ${first} first, keep out of each other’s way`, async (t) => {
-        const { client, close } = await connect(url, 'node-redis')
-        t.after(close)
-        const prefix = newPrefix()
-        const store = createRedisStore(client, { prefix })
-        const accounts = createRedisAccounts(client, prefix)
-        const opens = [() => store.open('a'), () => accounts.open()]
-        if (first === 'accounts') opens.reverse()
-        for (const open of opens) await open()
-        // Names that are parts of keys.
-        for (const subject of ['revoked', 'check', 'account', '{a}', '}', '*', 'schema:session', ':']) {
-          const session = makeSession(Date.now(), { subject })
-          await store.create(session)
-          const account = { id: subject, email: subject, passwordHash: 'h', createdAt: 1 }
-          assert.equal(await accounts.create(account), true)
-          await accounts.countTry(subject, Date.now(), 1000)
-          sameRow((await store.list(subject, Date.now(), 10))[0], session)
-          assert.deepEqual(await accounts.findById(subject), account)
-        }
-      })
-    }
+    test(`${name}: subjects that are parts of keys`, async (t) => {
+      const { client, close } = await connect(url, 'node-redis')
+      t.after(close)
+      const store = createRedisStore(client, { prefix: newPrefix() })
+      await store.open('a')
+      for (const subject of ['revoked', 'check', 'account', '{a}', '}', '*', 'schema:session', ':']) {
+        const session = makeSession(Date.now(), { subject })
+        await store.create(session)
+        sameRow((await store.list(subject, Date.now(), 10))[0], session)
+      }
+    })
   }
 
   test('prefixes that continue one another share no key, whatever the subject', async () => {
@@ -166,21 +150,16 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     const names = ['', ':subject', ':session', ':schema', ':subject:subject', ':account', ':revoked', ':try']
     const subjects = ['revoked', 'check', 'schema:session', 'session', '{revoked}', 'subject:{revoked}']
     const stores = names.map((name) => createRedisStore(client, { prefix: base + name }))
-    const accounts = names.map((name) => createRedisAccounts(client, base + name))
     for (const [index, store] of stores.entries()) {
       await store.open(`issuer ${index}`)
-      await accounts[index]!.open()
       for (const subject of subjects) {
         await store.create(makeSession(Date.now(), { subject }))
-        await accounts[index]!.create({ id: subject, email: subject, passwordHash: String(index), createdAt: 1 })
-        await accounts[index]!.countTry(subject, Date.now(), 60_000)
       }
       await store.check()
     }
-    for (const [index, store] of stores.entries()) {
+    for (const store of stores) {
       for (const subject of subjects) {
         assert.equal((await store.list(subject, Date.now(), 10)).length, 1)
-        assert.equal((await accounts[index]!.findByEmail(subject))?.passwordHash, String(index))
       }
     }
     assert.equal((await stores[0]!.revokeSubject('revoked', Date.now(), 'admin')).length, 1)

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isDaypassError } from '../../src/errors.ts'
-import { type AccountStore, openAccountsFirst } from '../../src/server/account-store.ts'
 import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
 
 const issuer = 'https://issuer.example'
@@ -56,25 +55,4 @@ test('a prefix is a plain name, or ERR_OPTION_INVALID', () => {
       String(prefix),
     )
   }
-})
-
-test('accounts are opened once before their first calls, and again where opening failed', async () => {
-  let opened = 0
-  let isAway = true
-  const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 0 }
-  const store = {
-    async open() {
-      opened++
-      if (isAway) throw new Error('away')
-    },
-    findById: async () => account,
-  } as unknown as AccountStore
-  const accounts = openAccountsFirst(store)
-  await assert.rejects(accounts.findById('1'), /away/)
-  assert.equal(opened, 1)
-  isAway = false
-  const found = await Promise.all(Array.from({ length: 10 }, () => accounts.findById('1')))
-  assert.equal(found.length, 10)
-  await accounts.findById('1')
-  assert.equal(opened, 2)
 })

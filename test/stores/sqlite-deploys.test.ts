@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { isDaypassError } from '../../src/errors.ts'
-import { createSqliteAccounts } from '../../src/server/accounts-sqlite.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { temporaryFolder } from './harness.ts'
@@ -20,10 +19,10 @@ function temporaryFile(t: TestContext): string {
 }
 
 /** What a newer version does to the file, in one transaction. */
-function migrate(path: string, usableFrom: number, sql: string, module = 'session'): void {
+function migrate(path: string, usableFrom: number, sql: string): void {
   const db = new DatabaseSync(path)
   db.exec(`BEGIN IMMEDIATE; ${sql};
-    UPDATE daypass_schema SET version = 2, usable_from = ${usableFrom} WHERE module = '${module}'; COMMIT`)
+    UPDATE daypass_schema SET version = 2, usable_from = ${usableFrom} WHERE module = 'session'; COMMIT`)
   db.close()
 }
 
@@ -105,20 +104,4 @@ test('an older program that runs while a newer one changes the tables writes and
   assert.equal(rows(), before)
   newer.close()
   await older.close()
-})
-
-test('the accounts have a version of their own', async (t) => {
-  const path = temporaryFile(t)
-  const db = new DatabaseSync(path)
-  const accounts = createSqliteAccounts(db)
-  await accounts.open()
-  const sessions = createSqliteStore(db)
-  await sessions.open(issuer)
-  migrate(path, 2, 'SELECT 1', 'account')
-  await assert.rejects(accounts.open(), isRefused)
-  await assert.rejects(accounts.findById('1'), isRefused)
-  await assert.rejects(accounts.create({ id: '1', email: 'a', passwordHash: 'x', createdAt: 0 }), isRefused)
-  await sessions.open(issuer)
-  await sessions.create(makeSession(t0))
-  db.close()
 })

@@ -1,13 +1,10 @@
 // SQLite shared with others: the app's own transactions, other processes' locks, a call that fails beside others.
 
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDaypassError } from '../../src/errors.ts'
-import { createDaypass } from '../../src/index.ts'
-import { createSqliteAccounts } from '../../src/server/accounts-sqlite.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import { findRow, issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { temporaryFolder } from './harness.ts'
@@ -161,33 +158,6 @@ test('an error that undoes the whole transaction fails the call that had it, and
   )
   for (const session of good) sameRow(await store.find(session.id), session)
   assert.equal(await store.find(bad.id), null)
-})
-
-test('sessions and accounts share a file, in both orders, from nothing and again', async (t) => {
-  const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: t0 }
-  for (const order of ['sessions first', 'accounts first', 'both at once']) {
-    const path = temporaryFile(t)
-    for (let start = 0; start < 2; start++) {
-      const db = new DatabaseSync(path)
-      const accounts = createSqliteAccounts(db)
-      const store = createSqliteStore(db)
-      const auth = createDaypass({ secret: randomBytes(32), issuer, store })
-      if (order === 'sessions first') await auth.issue('ada')
-      if (order === 'both at once') await Promise.all([accounts.open(), store.open(issuer)])
-      await accounts.open()
-      assert.equal(await accounts.create(account), start === 0, order)
-      const { refreshToken } = await auth.issue('ada')
-      await auth.refresh(refreshToken)
-      assert.deepEqual(await accounts.findByEmail('a@b.c'), account)
-      assert.equal((await accounts.countTry('k', t0, 60)).tries, start + 1)
-      const modules = db.prepare('SELECT module FROM daypass_schema ORDER BY module').all()
-      assert.deepEqual(
-        modules.map(({ module }) => module),
-        ['account', 'session'],
-      )
-      db.close()
-    }
-  }
 })
 
 test('two apps with prefixes of their own share a file, and each has its own people', async (t) => {

@@ -1,6 +1,6 @@
 // Where is this person signed in, and how do they end that?
 
-import type { ClientSession } from '../src/client/index.ts'
+import type { ClientSession } from 'daypass/client'
 import { make, makeButton, say } from './dom.ts'
 import { client } from './pass.ts'
 import { sayUserAgent } from './user-agent.ts'

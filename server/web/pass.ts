@@ -1,6 +1,6 @@
 // What does the page know of its session, and how often was it renewed?
 
-import { createClient } from '../src/client/index.ts'
+import { createClient } from 'daypass/client'
 
 /** The page's one client, made as any app makes it. */
 export const client = createClient({ baseUrl: new URL('/auth', location.href).href })

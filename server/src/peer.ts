@@ -1,4 +1,4 @@
-// Is a driver installed that only some need?
+// Imports drivers that only some need.
 
 /**
  * An optional peer's module, or undefined where it is not installed. The name is no literal where it is imported, so that

@@ -1,33 +1,42 @@
-// Where do the standalone server's accounts and rate limits live? Beside the sessions, in tables of their own.
+// The contract of the server's accounts in a database.
 
-/** A person who can sign in at the standalone server. */
+import { DaypassError } from 'daypass'
+
+/** A person who can sign in at this server. */
 export interface Account {
   /** The subject of their tokens. */
   id: string
   /** Lower case. */
   email: string
   passwordHash: string
+  /** Epoch milliseconds. */
   createdAt: number
 }
 
-/** What the accounts need of an engine. Each call is atomic. */
+/** What the accounts need of a database. Each call is atomic, and throws `ERR_STORE_…`. */
 export interface AccountStore {
   /**
-   * Called before any other call, and again where it failed: makes the tables and indexes. Many instances may call it at
+   * Makes the tables and indexes. Called before any other call, and again where it failed. Many instances may call it at
    * once.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there; then nothing was written.
+   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there. Nothing was written then.
    */
   open(): Promise<void>
   /** False where the e-mail address has an account already. */
   create(account: Account): Promise<boolean>
   findByEmail(email: string): Promise<Account | null>
   findById(id: string): Promise<Account | null>
-  setPassword(id: string, passwordHash: string): Promise<void>
-  /** Counts one try under a key; how many there were in its window, this one included, and when the window ends. */
-  countTry(key: string, now: number, window: number): Promise<{ tries: number; until: number }>
-  /** Forgets the tries under a key. */
-  forgetTries(key: string): Promise<void>
+  /** Replaces one password hash by another. False where the account has a different one by now. */
+  setPassword(id: string, from: string, to: string): Promise<boolean>
+}
+
+/** The version of the accounts' tables that this program makes, and the newest that it can use. */
+export const schemaVersion = 1
+
+/** Throws `ERR_STORE_SCHEMA` where the tables need a newer program than this one. */
+export function checkSchema(usableFrom: number): void {
+  // Negated, so that a version that cannot be read is refused too.
+  if (!(usableFrom <= schemaVersion)) throw new DaypassError('ERR_STORE_SCHEMA')
 }
 
 /** The same accounts, opened before their first call. Where opening fails, that call fails and the next one tries again. */
@@ -54,8 +63,6 @@ export function openAccountsFirst(store: AccountStore): AccountStore {
     create: (account) => open().then(() => store.create(account)),
     findByEmail: (email) => open().then(() => store.findByEmail(email)),
     findById: (id) => open().then(() => store.findById(id)),
-    setPassword: (id, passwordHash) => open().then(() => store.setPassword(id, passwordHash)),
-    countTry: (key, now, window) => open().then(() => store.countTry(key, now, window)),
-    forgetTries: (key) => open().then(() => store.forgetTries(key)),
+    setPassword: (id, from, to) => open().then(() => store.setPassword(id, from, to)),
   }
 }

@@ -1,12 +1,12 @@
-// What does the standalone server run with? The environment, read once and checked.
+// The settings: environment variables, read once and checked.
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { DaypassError } from '../errors.ts'
+import { DaypassError } from 'daypass'
 import type { LogLevel } from './log.ts'
 
-/** The settings of `daypass serve`. Durations are seconds. */
+/** The settings of `daypass-server serve`. Durations are seconds. */
 export interface Config {
   port: number
   host: string
@@ -29,7 +29,7 @@ export interface Config {
   logLevel: LogLevel
 }
 
-/** Every variable with what it does: what `daypass --help` prints. */
+/** Every variable with what it does: what `daypass-server --help` prints. */
 export const variables: Record<string, string> = {
   PORT: 'port to listen on (3000)',
   HOST: 'address to listen on (127.0.0.1; 0.0.0.0 for all)',

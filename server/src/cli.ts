@@ -1,21 +1,23 @@
 #!/usr/bin/env node
-// The `daypass` command: which words does it take?
+// The `daypass-server` command.
 
-import { readFileSync } from 'node:fs'
-import { DaypassError } from '../errors.ts'
+import { isDaypassError } from 'daypass'
 import { readConfig, variables } from './config.ts'
 
-const help = `daypass keeps people signed in.
+const help = `daypass-server keeps people signed in.
 
-  daypass serve      start the server with its console
-  daypass --help     this text
-  daypass --version  the version
+  daypass-server serve      start the server with its console
+  daypass-server --help     this text
+  daypass-server --version  the version
 
-The settings of \`daypass serve\` are environment variables:
+The settings of \`daypass-server serve\` are environment variables:
 ${Object.entries(variables)
   .map(([name, text]) => `  ${name.padEnd(30)} ${text}`)
   .join('\n')}
 `
+
+// A reader of the messages that ends does not end the server.
+process.stderr.on('error', () => {})
 
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
@@ -28,7 +30,7 @@ async function serve(): Promise<void> {
   let stopping = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      // Asked twice, whoever asks means it.
+      // The second signal ends it at once.
       if (stopping) process.exit(1)
       stopping = true
       server.stop().then(
@@ -42,15 +44,24 @@ async function serve(): Promise<void> {
 const [word, ...more] = process.argv.slice(2)
 try {
   if (word === 'serve' && more.length === 0) await serve()
-  else if (word === '--version')
-    console.log(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)
+  else if (word === '--version') console.log((await import('./server.ts')).version)
   else if (word === undefined || word === '--help' || word === '-h' || word === 'help') console.log(help)
   else {
-    console.error(`daypass: there is no "${[word, ...more].join(' ')}"; see daypass --help`)
+    console.error(`daypass-server: there is no "${[word, ...more].join(' ')}"; see daypass-server --help`)
     process.exitCode = 2
   }
 } catch (error) {
-  if (!(error instanceof DaypassError)) throw error
-  console.error(`daypass: ${error.message} (${error.code})`)
+  // Of an error that is not ours only the text and the places: Node would print its other properties, and URLs with
+  // passwords are among those.
+  const { message, stack = '' } = error as Error
+  const text = isDaypassError(error) ? `${error.message} (${error.code})` : `${message}\n${placesIn(stack)}`
+  console.error(`daypass-server: ${text}`)
   process.exitCode = 1
+}
+
+function placesIn(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .join('\n')
 }

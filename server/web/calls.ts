@@ -1,6 +1,6 @@
 // What does an app notice of all this? Calls to an API, with a log of how each went.
 
-import { isOffline, isSignedOut } from '../src/client/index.ts'
+import { isOffline, isSignedOut } from 'daypass/client'
 import { make, makeButton, say } from './dom.ts'
 import { client, countRenewals } from './pass.ts'
 import { sayTime } from './words.ts'

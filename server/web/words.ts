@@ -1,6 +1,6 @@
 // How are instants, durations and failures said to a person?
 
-import { isOffline, isSignedOut } from '../src/client/index.ts'
+import { isOffline, isSignedOut } from 'daypass/client'
 
 const units = [
   ['day', 86_400],

@@ -1,0 +1,90 @@
+// The server's accounts in SQLite.
+
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DaypassError } from 'daypass'
+import { type Account, type AccountStore, checkSchema, schemaVersion } from './account-store.ts'
+import { asStoreError } from './deadline.ts'
+
+/** Milliseconds that a call waits for the lock of another process. */
+const lockPatience = 1000
+
+const schema = `
+  CREATE TABLE daypass_account_schema (usable_from INTEGER NOT NULL) STRICT;
+  INSERT INTO daypass_account_schema VALUES (${schemaVersion});
+  CREATE TABLE daypass_account (
+    id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password_hash TEXT NOT NULL, created_at INTEGER NOT NULL
+  ) STRICT;`
+
+/** Accounts in the database file of the sessions, on a connection of their own. Throws `ERR_STORE_…`. */
+export function createSqliteAccounts(path: string): AccountStore & { close(): void } {
+  const db = connect(path)
+  const prepared = new Map<string, StatementSync>()
+  const statement = (sql: string): StatementSync => {
+    const found = prepared.get(sql) ?? db.prepare(sql)
+    prepared.set(sql, found)
+    return found
+  }
+
+  function openNow(): void {
+    // What was answered survives a power cut. A file in WAL mode stays so.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE')
+    try {
+      const isMade = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'daypass_account_schema'").get() !== undefined
+      if (isMade) {
+        checkSchema(db.prepare('SELECT usable_from AS n FROM daypass_account_schema').get()?.n as number)
+      } else db.exec(schema)
+      db.exec('COMMIT')
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  return {
+    open: () => whenFree(openNow),
+    create: ({ id, email, passwordHash, createdAt }) =>
+      whenFree(() => {
+        const insert = statement('INSERT INTO daypass_account VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING')
+        return insert.run(id, email, passwordHash, createdAt).changes === 1
+      }),
+    findByEmail: (email) =>
+      whenFree(() => toAccount(statement('SELECT * FROM daypass_account WHERE email = ?').get(email))),
+    findById: (id) => whenFree(() => toAccount(statement('SELECT * FROM daypass_account WHERE id = ?').get(id))),
+    setPassword: (id, from, to) =>
+      whenFree(() => {
+        const update = statement('UPDATE daypass_account SET password_hash = ? WHERE id = ? AND password_hash = ?')
+        return update.run(to, id, from).changes === 1
+      }),
+    close: () => db.close(),
+  }
+}
+
+/** SQLite itself never waits for a lock: it would keep the event loop from everything else. */
+function connect(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: 0 })
+  } catch (cause) {
+    throw new DaypassError('ERR_STORE_UNAVAILABLE', `The database file cannot be opened: ${path}`, { cause })
+  }
+}
+
+/** Runs a body, and again while another process holds the lock that it needs. */
+async function whenFree<T>(body: () => T): Promise<T> {
+  for (const until = performance.now() + lockPatience; ; await delay(5)) {
+    try {
+      return body()
+    } catch (cause) {
+      // SQLITE_BUSY and SQLITE_LOCKED, whatever their extended code (https://sqlite.org/rescode.html).
+      const code = ((cause as { errcode?: number }).errcode ?? 0) & 0xff
+      if (code !== 5 && code !== 6) throw asStoreError(cause)
+      if (performance.now() > until) throw new DaypassError('ERR_STORE_LOCKED', undefined, { cause })
+    }
+  }
+}
+
+function toAccount(row: Record<string, unknown> | undefined): Account | null {
+  if (row === undefined) return null
+  const { id, email, password_hash: passwordHash, created_at: createdAt } = row
+  return { id, email, passwordHash, createdAt } as Account
+}

@@ -1,0 +1,41 @@
+// Bounded waiting for a database.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { DaypassError } from 'daypass'
+
+/** Milliseconds that a call of the accounts' or the limits' database may take. */
+export const patience = 5000
+
+/**
+ * Waits for a call of a database. Its error becomes one that says nothing of the database to callers.
+ *
+ * @throws DaypassError `ERR_STORE_UNAVAILABLE` when the call fails or the time is over.
+ */
+export async function withinPatience<T>(call: () => Promise<T>): Promise<T> {
+  const timer = new AbortController()
+  const late = delay(patience, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`no answer in ${patience} ms`)
+  })
+  // Aborted after every call that came in time.
+  late.catch(() => {})
+  try {
+    return await Promise.race([call(), late])
+  } catch (error) {
+    throw asStoreError(error)
+  } finally {
+    timer.abort()
+  }
+}
+
+/** The text and the code alone go on: drivers put statements, parameters and addresses into their errors. */
+export function asStoreError(error: unknown): DaypassError {
+  if (error instanceof DaypassError) return error
+  const { message, code } = (error ?? {}) as { message?: unknown; code?: unknown }
+  const cause = Object.assign(new Error(quotesValue(code) ? 'a value of the row' : String(message || code || error)), {
+    code,
+  })
+  return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
+}
+
+/** Whether a message repeats a value: a duplicate key in MongoDB, data that PostgreSQL cannot hold. */
+const quotesValue = (code: unknown) => code === 11000 || /^22...$/.test(String(code))

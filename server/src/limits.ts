@@ -1,0 +1,121 @@
+// Limits on wrong passwords and on registrations.
+//
+// A stranger can fill any counter that is kept by account alone, so no such counter concerns the owner's own browser: a
+// browser that has signed in to the account before has a counter of its own, and so has each session.
+
+import { createHash } from 'node:crypto'
+import { DaypassError } from 'daypass'
+import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible'
+import { withinPatience } from './deadline.ts'
+import { takeTurn } from './password.ts'
+import type { CreateLimiter } from './stores.ts'
+
+const minute = 60
+
+/** Tries in so many seconds, of each kind. */
+const kinds = {
+  /** Wrong passwords from a network, for any account. */
+  network: { points: 100, duration: 15 * minute },
+  /** Wrong passwords from a network for one account. */
+  pair: { points: 10, duration: 15 * minute },
+  /** Wrong passwords for one account, from everywhere but known browsers and sessions. */
+  account: { points: 100, duration: 15 * minute },
+  /** Wrong passwords from a browser that has signed in to the account before. */
+  device: { points: 10, duration: 15 * minute },
+  /** Wrong current passwords in a session. */
+  session: { points: 10, duration: 15 * minute },
+  /** Registrations from a network, whatever comes of them. */
+  registration: { points: 20, duration: 60 * minute },
+}
+
+type Kind = keyof typeof kinds
+
+/** One counter: its kind and the name of what it counts for. */
+export type Counter = readonly [kind: Kind, name: string]
+
+/** Every method may throw `ERR_RATE_LIMITED` and `ERR_STORE_…`. */
+export interface Limits {
+  /** Counts one registration from a network. It is not given back, so both of its outcomes cost the same. */
+  countRegistration(network: string): Promise<void>
+  /**
+   * Runs a check of a password, counted in every counter before it begins: a hundred guesses at once are a hundred. A
+   * right password costs nothing. Null means wrong.
+   *
+   * @throws DaypassError `ERR_OVERLOADED`, and what the check throws.
+   */
+  attempt<T>(counters: readonly Counter[], check: () => Promise<T | null>): Promise<T | null>
+}
+
+/** Limits on an engine's counters. */
+export function createLimits(createLimiter: CreateLimiter): Limits {
+  const limiters = Object.fromEntries(
+    Object.entries(kinds).map(([kind, limit]) => [kind, createLimiter({ keyPrefix: kind, ...limit })]),
+  ) as Record<Kind, RateLimiterAbstract>
+
+  const call = <T>([kind, name]: Counter, body: (limiter: RateLimiterAbstract, key: string) => Promise<T>) =>
+    withinPatience(() => body(limiters[kind], hashOf(name)))
+  const give = (counter: Counter) => call(counter, (limiter, key) => limiter.reward(key))
+
+  async function take(counter: Counter): Promise<void> {
+    const state = await call(counter, (limiter, key) => limiter.penalty(key))
+    if (state.consumedPoints > kinds[counter[0]].points) throw limited(state)
+  }
+
+  /** Refuses before anything is written or waited for. */
+  async function checkFull(counter: Counter): Promise<void> {
+    const state = await call(counter, (limiter, key) => limiter.get(key))
+    if (state !== null && state.consumedPoints >= kinds[counter[0]].points) throw limited(state)
+  }
+
+  /** Takes back the counting of a try that was no wrong password. */
+  async function giveBack(counters: readonly Counter[]): Promise<void> {
+    await Promise.all(counters.map(give))
+  }
+
+  return {
+    async countRegistration(network) {
+      const counter = ['registration', network] as const
+      await checkFull(counter)
+      await take(counter)
+    },
+    async attempt(counters, check) {
+      await Promise.all(counters.map(checkFull))
+      // Counted when it is its turn: those who wait with right passwords behind one address fill no counter.
+      return takeTurn(async () => {
+        const taken = await Promise.allSettled(counters.map(take))
+        const refused = taken.find((result) => result.status === 'rejected')
+        if (refused !== undefined) {
+          await giveBack(counters)
+          throw refused.reason
+        }
+        let isWrong = false
+        try {
+          const found = await check()
+          isWrong = found === null
+          if (!isWrong) await forget(counters)
+          return found
+        } finally {
+          if (!isWrong) await giveBack(counters.filter(isShared))
+        }
+      })
+    },
+  }
+
+  /** A right password clears the wrong ones of the same browser, session, or network for the same account. */
+  async function forget(counters: readonly Counter[]): Promise<void> {
+    const own = counters.filter((counter) => !isShared(counter))
+    await Promise.all(own.map((counter) => call(counter, (limiter, key) => limiter.delete(key))))
+  }
+}
+
+/** No limits, for load tests. */
+export const noLimits: Limits = { async countRegistration() {}, attempt: (_counters, check) => takeTurn(check) }
+
+/** Counters that other people's tries count in too. */
+const isShared = ([kind]: Counter) => kind === 'network' || kind === 'account'
+
+const limited = ({ msBeforeNext }: RateLimiterRes) =>
+  new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter: msBeforeNext / 1000 })
+
+/** Hashed, so that the counters are no list of who signs in here. */
+const hashOf = (name: string) => createHash('sha256').update(name).digest('base64url').slice(0, 22)

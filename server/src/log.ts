@@ -1,0 +1,69 @@
+// The log: one JSON object a line on standard output, by pino.
+
+import { isDaypassError } from 'daypass'
+import { type DestinationStream, type Logger, pino } from 'pino'
+
+/** How much is logged. `debug` adds every refresh. */
+export type LogLevel = 'debug' | 'info' | 'error' | 'off'
+
+/** Fields must hold no secret: events and error codes hold none. */
+export type Log = Logger
+
+/** Writes lines. Where the reader of standard output ends, the server goes on without a log. */
+export function createLog(level: LogLevel, destination?: DestinationStream): Log {
+  const options = {
+    level: level === 'off' ? 'silent' : level,
+    base: null,
+    messageKey: 'message',
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
+  return destination === undefined ? pino(options) : pino(options, destination)
+}
+
+/** Logs errors of the server's own. */
+export type LogError = (message: string, error: unknown) => void
+
+/**
+ * Logs errors. A database that is away, refuses the password or has an unknown certificate fails every call and every
+ * attempt to connect, so each of its errors is logged once a minute at most, with the number of those left out.
+ */
+export function createErrorLog(log: Log, clock: () => number = Date.now): LogError {
+  const seen = new Map<string, { at: number; repeated: number }>()
+  return (message, error) => {
+    const ofStore = !isDaypassError(error) || error.code.startsWith('ERR_STORE_') ? keyOf(error) : undefined
+    if (ofStore === undefined) return log.error(errorFields(error), message)
+    const last = seen.get(ofStore)
+    // A clock that was set back counts as a minute that has passed.
+    if (last !== undefined && Math.abs(clock() - last.at) < 60_000) {
+      last.repeated++
+      return
+    }
+    seen.delete(ofStore)
+    // Few errors are different. Forget the oldest where some driver counts in its messages.
+    if (seen.size >= 100) seen.delete(seen.keys().next().value!)
+    seen.set(ofStore, { at: clock(), repeated: 0 })
+    log.error({ ...errorFields(error), ...(last !== undefined && { repeated: last.repeated }) }, message)
+  }
+}
+
+/** Names an error by its innermost cause, without the numbers that differ from call to call. */
+function keyOf(error: unknown): string {
+  let inner = error
+  while (inner instanceof Error && inner.cause !== undefined) inner = inner.cause
+  const { code, message } = (inner ?? {}) as { code?: unknown; message?: unknown }
+  return String(code ?? message ?? inner).replaceAll(/\d+/g, '0')
+}
+
+/** An error and its causes, as fields: names, codes, texts and places. No other property, for drivers keep URLs there. */
+function errorFields(error: unknown): object {
+  if (typeof error === 'string') return { reason: error }
+  if (!(error instanceof Error)) return { error: typeof error }
+  const { name, code, message, stack, cause } = error as Error & { code?: string }
+  const place = stack
+    ?.split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .slice(0, 3)
+    .map((line) => line.trim())
+  return { error: name, code, reason: message, place, ...(cause !== undefined && { cause: errorFields(cause) }) }
+}

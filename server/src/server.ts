@@ -1,0 +1,188 @@
+// The server application: sessions, accounts and the console behind one address.
+
+import { readFileSync } from 'node:fs'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { createDaypass, type Daypass, DaypassError, type DaypassEvent, type IssueOptions } from 'daypass'
+import { createFastifyAuth } from 'daypass/fastify'
+import { type FastifyInstance, fastify } from 'fastify'
+import { type Accounts, createAccounts } from './accounts.ts'
+import type { Config } from './config.ts'
+import { consolePage } from './console.ts'
+import { createDevices } from './devices.ts'
+import { sendError, toDaypassError } from './errors.ts'
+import { createLimits, noLimits } from './limits.ts'
+import { createErrorLog, createLog, type Log } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { describeApi } from './openapi.ts'
+import { accountRoutes, adminRoutes } from './routes.ts'
+import { openStores } from './stores.ts'
+
+/** A server that is running. */
+export interface RunningServer {
+  /** Where it listens: `http://localhost:3000`. */
+  url: string
+  /** Answers what was requested, then stops. Connections that are not done in 10 seconds are cut. */
+  stop(): Promise<void>
+}
+
+/** The version of this package. */
+export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+/** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_STORE_…`, or what `listen` throws. */
+export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
+  const logError = createErrorLog(log)
+  const onWarning = ({ code, message }: { code: string; message: string }) => log.error({ code }, message)
+  const stores = await openStores(config.store, (error) => logError('the database’s driver failed', error))
+  const metrics = createMetrics()
+  const auth = createDaypass({
+    secret: config.secret,
+    issuer: config.issuer,
+    store: stores.sessions,
+    algorithm: config.algorithm,
+    ...given(config, 'accessTokenLifetime', 'idleTimeout', 'absoluteTimeout', 'reuseInterval'),
+    onWarning,
+    onEvent(event) {
+      metrics.countEvent(event)
+      logEvent(log, event)
+    },
+  })
+  const limits = config.rateLimit ? createLimits(stores.createLimiter) : noLimits
+  const accounts = createAccounts(stores.accounts, limits)
+  const { origins, trustedProxies } = config
+  const onError = (error: unknown) => logError('request failed', error)
+  const web = createFastifyAuth(withPasswordCheck(auth, accounts), { origins, trustedProxies, onError, onWarning })
+  const description = describeApi(config, version)
+  let stopping = false
+
+  const app = fastify({
+    bodyLimit: 16_384,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    trustProxy: trustedProxies,
+    // Requests that come while it stops are answered as well.
+    return503OnClosing: false,
+  })
+  // Every body is JSON.
+  app.removeContentTypeParser('text/plain')
+  app.addHook('onRequest', async (_request, reply) => {
+    if (stopping) reply.header('connection', 'close')
+  })
+  const routeOf = createRouteNames(Object.keys(description.paths))
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? routeOf(request.url)
+    metrics.observe({ method: request.method, route, status: reply.raw.statusCode }, reply.elapsedTime / 1000)
+    // What was busy when it stopped is idle now.
+    if (stopping) setImmediate(() => app.server.closeIdleConnections())
+  })
+  app.register(web.routes)
+  app.register(accountRoutes, { config, auth, web, accounts, devices: createDevices(config.secret) })
+  if (config.apiKey !== undefined) app.register(adminRoutes, { apiKey: config.apiKey, auth })
+  app.get('/healthz', async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'ok' }))
+  app.get('/readyz', async (_request, reply) => {
+    if (stopping) throw new DaypassError('ERR_OVERLOADED', 'The server is stopping.')
+    await auth.check()
+    return reply.header('cache-control', 'no-store').send({ status: 'ok' })
+  })
+  app.get('/metrics', async (_request, reply) =>
+    reply
+      .header('cache-control', 'no-store')
+      .type(metrics.contentType)
+      .send(await metrics.text()),
+  )
+  app.register(swagger, { mode: 'static', specification: { document: description as never } })
+  app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+  app.register(consolePage)
+  app.setErrorHandler((thrown, _request, reply) => {
+    const error = toDaypassError(thrown)
+    if (error.status >= 500) onError(error)
+    sendError(reply, error)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = findMethods(app, request.url)
+    if (allowed.length === 0) return sendError(reply, new DaypassError('ERR_NOT_FOUND'))
+    return sendError(reply.header('allow', allowed.join(', ')), new DaypassError('ERR_METHOD_NOT_ALLOWED'))
+  })
+
+  const url = await listen(app, config)
+  log.info({ url, store: config.store.split(':', 1)[0], algorithm: config.algorithm }, 'listening')
+  return {
+    url,
+    async stop() {
+      stopping = true
+      log.info('stopping')
+      const cut = setTimeout(() => app.server.closeAllConnections(), 10_000)
+      await app.close()
+      clearTimeout(cut)
+      await auth.close()
+      await stores.close()
+      log.info('stopped')
+    },
+  }
+}
+
+/** What the account routes say of a sign-in beside the library's own options. */
+export interface PasswordIssueOptions extends IssueOptions {
+  /** The stored hash that the password was checked against. */
+  passwordHash?: string
+}
+
+/**
+ * Checks after a session was written that the password is still the one that was checked. A password change ends the
+ * sessions that are there; a sign-in with the old password that is under way at that moment must not outlive it.
+ */
+function withPasswordCheck(auth: Daypass, accounts: Accounts): Daypass {
+  async function issue(subject: string, { passwordHash, ...options }: PasswordIssueOptions = {}) {
+    const tokens = await auth.issue(subject, options)
+    if (passwordHash !== undefined && !(await accounts.isCurrent(subject, passwordHash))) {
+      await auth.revoke(tokens.session.id, { reason: 'password' })
+      throw new DaypassError('ERR_CREDENTIALS_INVALID')
+    }
+    return tokens
+  }
+  return { ...auth, issue }
+}
+
+async function listen(app: FastifyInstance, { port, host }: Config): Promise<string> {
+  try {
+    await app.listen({ port, host })
+  } catch (cause) {
+    const { code, syscall } = cause as NodeJS.ErrnoException
+    if (syscall !== 'listen' && syscall !== 'getaddrinfo') throw cause
+    const reason = code === 'EADDRINUSE' ? 'is in use; set PORT to another' : `cannot be had (${code})`
+    throw new DaypassError('ERR_OPTION_INVALID', `Port ${port} on ${host} ${reason}.`, { cause })
+  }
+  const { port: found } = app.server.address() as { port: number }
+  return `http://${['127.0.0.1', '0.0.0.0', '::'].includes(host) ? 'localhost' : host}:${found}`
+}
+
+/** Refreshes are many and say little. The rest is what an audit wants to read. */
+function logEvent(log: Log, event: DaypassEvent): void {
+  const { type, ...fields } = event
+  const isRoutine = type === 'rotated' || type === 'replayed' || type === 'retried' || type === 'superseded'
+  if (isRoutine) log.debug(fields, type)
+  else log.info(fields, type)
+}
+
+/** Names the route of a request that Daypass's own routes answer, for metrics; `other` for paths that nobody answers. */
+function createRouteNames(paths: readonly string[]): (url: string) => string {
+  const patterns = paths.map((path) => [path, new RegExp(`^${path.replace('{id}', '[^/]+')}$`)] as const)
+  return (url) => {
+    const [path = ''] = url.split('?', 1)
+    return patterns.find(([, pattern]) => pattern.test(path))?.[0] ?? 'other'
+  }
+}
+
+/** The methods of the route at an address. */
+function findMethods(app: FastifyInstance, url: string): string[] {
+  const [path = ''] = url.split('?', 1)
+  return (['GET', 'POST'] as const).filter((method) => app.hasRoute({ method, url: path }))
+}
+
+/** The settings that were given, so that the library's defaults hold for the others. */
+function given<K extends keyof Config>(config: Config, ...names: K[]): { [N in K]?: NonNullable<Config[N]> } {
+  const entries = names.filter((name) => config[name] !== undefined).map((name) => [name, config[name]])
+  return Object.fromEntries(entries) as { [N in K]?: NonNullable<Config[N]> }
+}

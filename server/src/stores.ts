@@ -1,0 +1,111 @@
+// Opens the engine that DAYPASS_STORE names.
+
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { DaypassError, isDaypassError, type Store } from 'daypass'
+import { createMemoryStore } from 'daypass/memory'
+import { createSqliteStore } from 'daypass/sqlite'
+import { type RateLimiterAbstract, RateLimiterMemory } from 'rate-limiter-flexible'
+import { type AccountStore, openAccountsFirst } from './account-store.ts'
+import { createSqliteAccounts } from './accounts-sqlite.ts'
+
+/** Sessions, accounts and limits in one engine. */
+export interface Stores {
+  sessions: Store
+  accounts: AccountStore
+  createLimiter: CreateLimiter
+  close(): Promise<void>
+}
+
+/** Makes one kind of limit: `points` in `duration` seconds for each key. */
+export type CreateLimiter = (options: { keyPrefix: string; points: number; duration: number }) => RateLimiterAbstract
+
+/** Is given what a driver says of its connections, beside what it throws at calls. */
+export type OnDriverError = (error: unknown) => void
+
+/** Opens what the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
+export async function openStores(url: string, onDriverError: OnDriverError = () => {}): Promise<Stores> {
+  try {
+    const stores = await openEngine(url, onDriverError)
+    return { ...stores, accounts: openAccountsFirst(stores.accounts) }
+  } catch (error) {
+    if (isDaypassError(error)) throw error
+    // Without the driver's words: they may quote the URL, and there is a password in it.
+    throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE is not a URL that its driver takes; ${storeForms}.`)
+  }
+}
+
+async function openEngine(url: string, onDriverError: OnDriverError): Promise<Stores> {
+  const scheme = url.slice(0, url.indexOf(':') + 1)
+  if (scheme === 'memory:') return openSqlite(createMemoryStore(), ':memory:')
+  if (scheme === 'sqlite:') {
+    const path = url.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
+    return openSqlite(createSqliteStore(path), path)
+  }
+  if (scheme === 'postgres:' || scheme === 'postgresql:') {
+    checkAddress(url)
+    const { openPostgres } = await import('./open-postgres.ts')
+    return openPostgres(url, onDriverError)
+  }
+  if (/^rediss?(\+cluster)?:$/.test(scheme)) {
+    const { openRedis } = await import('./open-redis.ts')
+    return openRedis(url, onDriverError)
+  }
+  if (/^mongodb(\+srv)?:$/.test(scheme)) {
+    const { openMongo } = await import('./open-mongodb.ts')
+    return openMongo(url)
+  }
+  throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE must be ${storeForms}.`)
+}
+
+/** The limits are in memory: a request that is refused writes nothing. They are in a file while the server restarts. */
+function openSqlite(sessions: Store, path: string): Stores {
+  const accounts = createSqliteAccounts(path)
+  const limits = path === ':memory:' ? undefined : `${path}-limits`
+  const limiters: Record<string, RateLimiterMemory> = {}
+  const kept = limits === undefined ? {} : takeKept(limits)
+  return {
+    sessions,
+    accounts,
+    createLimiter(options) {
+      const limiter = new RateLimiterMemory(options)
+      limiters[options.keyPrefix] = limiter
+      limiter.restore(kept[options.keyPrefix])
+      return limiter
+    },
+    async close() {
+      if (limits !== undefined) keep(limits, limiters)
+      await sessions.close()
+      accounts.close()
+    },
+  }
+}
+
+/** Keeps the counters for the next process. Where that fails they begin anew. */
+function keep(path: string, limiters: Record<string, RateLimiterMemory>): void {
+  const dumps = Object.entries(limiters).map(([kind, limiter]) => [kind, limiter.dump()])
+  try {
+    writeFileSync(path, JSON.stringify(Object.fromEntries(dumps)), { mode: 0o600 })
+  } catch {}
+}
+
+/** Reads what the last process left, once. */
+function takeKept(path: string): Record<string, any> {
+  try {
+    const kept = JSON.parse(readFileSync(path, 'utf8'))
+    rmSync(path)
+    return kept
+  } catch {
+    // The first start, or a crash.
+    return {}
+  }
+}
+
+/** Drivers read the URL at their first connection, and their errors quote it. Throws where it cannot be read. */
+function checkAddress(url: string): void {
+  // Several hosts are no URL of the standard, and one driver takes them.
+  const { username, password } = new URL(url.replace(/(?<=[@/][^/@?#]*),[^/@?#]*/, ''))
+  decodeURIComponent(username + password)
+}
+
+/** The forms that DAYPASS_STORE takes. */
+export const storeForms = 'sqlite:PATH, postgres://…, redis://…, redis+cluster://…, mongodb://… or memory:'

@@ -1,0 +1,179 @@
+// The server's accounts and limits on every engine and with each driver: one contract.
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { registerHooks } from 'node:module'
+import { DatabaseSync } from 'node:sqlite'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createDaypass, isDaypassError } from 'daypass'
+import { type AccountStore, openAccountsFirst } from '../../server/src/account-store.ts'
+import { openStores, type Stores } from '../../server/src/stores.ts'
+import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
+import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+import { type RedisEngine, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
+import { temporaryFolder } from '../stores/harness.ts'
+
+const newAccount = () => {
+  const id = randomBytes(8).toString('hex')
+  return { id, email: `zoë{${id}}@b.c`, passwordHash: 'hash', createdAt: Date.now() }
+}
+
+/** Opens with some drivers not to be found. */
+async function openWithout(hidden: string[], url: string): Promise<Stores> {
+  const hooks = registerHooks({
+    resolve(specifier, context, next) {
+      if (hidden.includes(specifier) && /server\/src\/peer/.test(context.parentURL ?? '')) {
+        throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
+      }
+      // What was found once is remembered: each driver that is looked for is another module.
+      return next(specifier, context)
+    },
+  })
+  try {
+    return await openStores(url)
+  } finally {
+    hooks.deregister()
+  }
+}
+
+async function checkStores(t: TestContext, url: string, hidden: string[] = []): Promise<void> {
+  const instances = await Promise.all(Array.from({ length: 4 }, () => openWithout(hidden, url)))
+  const { accounts, sessions, createLimiter } = instances[0]!
+  t.after(() => Promise.all(instances.map((stores) => stores.close())))
+  const auth = createDaypass({ secret: randomBytes(32), issuer: 'https://one.test', store: sessions })
+
+  // All at once on an empty database, beside the sessions.
+  await Promise.all([auth.issue('ada'), ...instances.map((stores) => stores.accounts.open())])
+  const account = newAccount()
+  assert.equal(await accounts.findByEmail(account.email), null)
+  assert.equal(await accounts.findById(account.id), null)
+  assert.equal(await accounts.create(account), true)
+  assert.equal(await accounts.create({ ...account, id: 'another' }), false)
+  assert.equal(await accounts.findById('another'), null)
+  assert.deepEqual(await accounts.findByEmail(account.email), account)
+  assert.deepEqual(await accounts.findById(account.id), account)
+
+  const rivals = Array.from({ length: 20 }, () => ({ ...newAccount(), email: `rival-${account.email}` }))
+  const made = await Promise.all(rivals.map((rival, n) => instances[n % 4]!.accounts.create(rival)))
+  assert.equal(made.filter(Boolean).length, 1)
+  assert.deepEqual(await accounts.findByEmail(rivals[0]!.email), rivals[made.indexOf(true)])
+
+  assert.equal(await accounts.setPassword(account.id, 'not its hash', 'x'), false)
+  assert.equal(await accounts.setPassword('nobody', 'hash', 'x'), false)
+  const changes = await Promise.all(
+    ['a', 'b', 'c', 'd'].map((to, n) => instances[n]!.accounts.setPassword(account.id, 'hash', to)),
+  )
+  assert.equal(changes.filter(Boolean).length, 1, 'of changes at once one is done')
+  assert.equal((await accounts.findById(account.id))!.passwordHash, 'abcd'[changes.indexOf(true)])
+
+  const limiter = createLimiter({ keyPrefix: `test${randomBytes(4).toString('hex')}`, points: 5, duration: 2 })
+  const counted = await Promise.all(Array.from({ length: 20 }, () => limiter.penalty('k')))
+  assert.deepEqual(
+    counted.map(({ consumedPoints }) => consumedPoints).sort((a, b) => a - b),
+    Array.from({ length: 20 }, (_, n) => n + 1),
+  )
+  const state = (await limiter.get('k'))!
+  assert.equal(state.consumedPoints, 20)
+  assert.ok(state.msBeforeNext > 0 && state.msBeforeNext <= 2000)
+  assert.equal((await limiter.reward('k')).consumedPoints, 19)
+  await limiter.penalty('other')
+  await limiter.delete('other')
+  assert.equal(await limiter.get('other'), null)
+  while ((await limiter.get('k')) !== null) await delay(50)
+  assert.equal((await limiter.penalty('k')).consumedPoints, 1, 'a new window')
+}
+
+test('sqlite:', async (t) => {
+  const folder = temporaryFolder()
+  t.after(folder.remove)
+  await checkStores(t, `sqlite:${folder.path}/app.db`)
+})
+
+describe('postgres:', () => {
+  let engine: PostgresEngine
+  before(async () => {
+    engine = await startPostgres()
+  })
+  after(() => engine.remove())
+  test('through pg', async (t) => checkStores(t, await engine.database()))
+  test('through postgres', async (t) => checkStores(t, await engine.database(), ['pg']))
+  test('tables of a newer version are refused before anything is written', async (t) => {
+    const url = await engine.database()
+    const stores = await openStores(url)
+    t.after(() => stores.close())
+    await stores.accounts.open()
+    const pg = (await import('pg')).default
+    const client = new pg.Client(url)
+    await client.connect()
+    await client.query('UPDATE daypass_account_schema SET usable_from = 2')
+    await client.end()
+    const older = await openStores(url)
+    t.after(() => older.close())
+    await assert.rejects(older.accounts.create(newAccount()), (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'))
+  })
+})
+
+describe('redis:', { skip: redisMissing }, () => {
+  let engine: RedisEngine
+  let cluster: RedisEngine
+  before(async () => {
+    engine = await startRedis()
+    cluster = await startRedisCluster()
+  })
+  after(() => Promise.all([engine.remove(), cluster.remove()]))
+  for (const [driver, hidden] of Object.entries({ redis: 'ioredis', ioredis: 'redis' })) {
+    test(`one server, through ${driver}`, (t) => checkStores(t, engine.url, [hidden]))
+    test(`a Cluster, through ${driver}`, (t) => checkStores(t, cluster.url, [hidden]))
+  }
+})
+
+describe('mongodb:', { skip: noMongo }, () => {
+  let engine: MongoEngine
+  before(async () => {
+    engine = await startMongo()
+  })
+  after(() => engine.remove())
+  test('through mongodb', async (t) => {
+    const url = new URL(engine.url)
+    url.pathname = `/${engine.database()}`
+    await checkStores(t, url.href)
+  })
+})
+
+test('SQLite: tables of a newer version are refused before anything is written', async (t) => {
+  const folder = temporaryFolder()
+  t.after(folder.remove)
+  const path = `${folder.path}/app.db`
+  const stores = await openStores(`sqlite:${path}`)
+  await stores.accounts.open()
+  await stores.close()
+  const db = new DatabaseSync(path)
+  db.exec('UPDATE daypass_account_schema SET usable_from = 2')
+  const older = await openStores(`sqlite:${path}`)
+  await assert.rejects(older.accounts.create(newAccount()), (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'))
+  assert.equal(db.prepare('SELECT count(*) AS n FROM daypass_account').get()!.n, 0)
+  db.close()
+  await older.close()
+})
+
+test('accounts are opened once before their first calls, and again where opening failed', async () => {
+  let opened = 0
+  let isAway = true
+  const account = newAccount()
+  const store = {
+    async open() {
+      opened++
+      if (isAway) throw new Error('away')
+    },
+    findById: async () => account,
+  } as unknown as AccountStore
+  const accounts = openAccountsFirst(store)
+  await assert.rejects(accounts.findById('1'), /away/)
+  assert.equal(opened, 1)
+  isAway = false
+  const found = await Promise.all(Array.from({ length: 10 }, () => accounts.findById('1')))
+  assert.equal(found.length, 10)
+  await accounts.findById('1')
+  assert.equal(opened, 2)
+})
