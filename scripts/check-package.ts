@@ -1,7 +1,7 @@
-// Is what would be published in order? publint and "are the types wrong" on the packed tarball.
+// Checks what would be published: its contents, its size, publint and "are the types wrong" on the packed tarball.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -15,12 +15,29 @@ try {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   const answer = JSON.parse(packed.toString())
-  const [{ filename, size, entryCount }] = Array.isArray(answer) ? answer : Object.values(answer as object)
+  const [{ filename, size, unpackedSize, files, entryCount }] = Array.isArray(answer)
+    ? answer
+    : Object.values(answer as object)
   const tarball = join(folder, filename)
-  console.log(`${filename}: ${Math.round(size / 1024)} kB, ${entryCount} files`)
+  console.log(`${filename}: ${kB(size)} packed, ${kB(unpackedSize)} installed, ${entryCount} files`)
+  checkContents((files as { path: string }[]).map(({ path }) => path))
   tool('publint', '--strict', tarball)
   // ESM only, so the resolutions of CommonJS and of Node 10 are not asked.
   tool('attw', tarball, '--profile', 'esm-only')
 } finally {
   rmSync(folder, { recursive: true, force: true })
+}
+
+/** The library alone: the server application and its console are a package of their own. */
+function checkContents(paths: string[]): void {
+  const foreign = paths.filter((path) => !/^(dist\/[\w/-]+\.(js|d\.ts)|[A-Z]+\.md|LICENSE|package\.json)$/.test(path))
+  foreign.push(...paths.filter((path) => /server|console|account/.test(path)))
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  if (foreign.length > 0 || bin !== undefined) {
+    throw new Error(`The library's package holds what is not the library's: ${[...foreign, bin && 'bin'].join(', ')}`)
+  }
+}
+
+function kB(bytes: number): string {
+  return `${Math.round(bytes / 1000)} kB`
 }
