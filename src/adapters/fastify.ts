@@ -2,7 +2,7 @@
 
 // Only types come from Fastify. Nothing of it is loaded.
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Daypass } from '../core/daypass.ts'
+import type { Daypass } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {

@@ -1,4 +1,4 @@
-// The layers of src: imports go one way, types included. In src and in proof no files import one another in a circle.
+// Imports go one way between the layers of src, types included, and in no circle.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -18,7 +18,6 @@ const layers: Record<string, string[]> = {
   adapters: ['errors.ts', 'verify', 'core', 'http'],
   client: [],
   testing: ['errors.ts', 'core'],
-  server: ['errors.ts', 'core', 'stores', 'http'],
   'index.ts': ['errors.ts', 'verify', 'core'],
 }
 
@@ -47,7 +46,7 @@ test('every file imports only from its own layer and from the layers below', () 
   }
 })
 
-for (const folder of ['src', 'proof']) {
+for (const folder of ['src', 'server/src', 'proof']) {
   test(`no files of ${folder} import one another in a circle`, () => {
     const imports = importsIn(folder)
     const done = new Set<string>()
@@ -60,3 +59,15 @@ for (const folder of ['src', 'proof']) {
     for (const file of imports.keys()) visit(file, [])
   })
 }
+
+test('the server application imports the library by its public entries alone', () => {
+  const server = join(root, 'server')
+  const files = globSync(['src/**/*.ts', 'web/**/*.ts'], { cwd: server })
+  assert.ok(files.length > 20)
+  for (const file of files) {
+    const text = readFileSync(join(server, file), 'utf8')
+    for (const [, target] of text.matchAll(/(?:from |import\()'(\.[^']+)'/g)) {
+      assert.match(normalize(join(dirname(file), target!)), /^(src|web)\//, `server/${file} imports ${target}`)
+    }
+  }
+})

@@ -1,0 +1,79 @@
+// A password change: what breaks off half-way, and what races it.
+
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { post, type ServerProcess, startServerProcess } from './process.ts'
+
+const password = 'correct horse battery'
+const next = 'another horse entirely'
+const body = (secret: string) => ({ email: 'ada@example.com', password: secret, transport: 'body' })
+
+async function open(t: TestContext) {
+  const server = await startServerProcess()
+  t.after(() => server.remove())
+  const db = new DatabaseSync(join(server.folder, 'daypass.db'), { timeout: 5000 })
+  t.after(() => db.close())
+  const one = (await post(`${server.url}/auth/register`, body(password))).body
+  const two = (await post(`${server.url}/auth/login`, body(password))).body
+  return { server, db, one, two }
+}
+
+const refresh = async (server: ServerProcess, { refreshToken }: { refreshToken: string }) =>
+  (await post(`${server.url}/auth/refresh`, { refreshToken })).status
+const signIn = async (server: ServerProcess, secret: string) =>
+  (await post(`${server.url}/auth/login`, body(secret))).status
+const liveSessions = (db: DatabaseSync) =>
+  db.prepare('SELECT count(*) AS n FROM daypass_session WHERE revoked_at IS NULL').get()!.n
+
+test('a change that fails between the password and the sessions is repeated as it was, and has done both then', async (t) => {
+  const { server, db, one, two } = await open(t)
+  const change = () =>
+    post(`${server.url}/auth/password`, { current: password, next }, { authorization: `Bearer ${one.accessToken}` })
+  db.exec(`CREATE TRIGGER fail BEFORE UPDATE ON daypass_session WHEN NEW.revoked_at IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+  assert.equal((await change()).status, 503)
+  assert.equal((await change()).status, 503)
+  db.exec('DROP TRIGGER fail')
+  assert.equal((await change()).status, 204)
+  assert.equal(await refresh(server, two), 401)
+  assert.equal(await refresh(server, one), 200)
+  assert.equal(await signIn(server, password), 401)
+  assert.equal(await signIn(server, next), 200)
+})
+
+test('a repeated change is no way to learn the password: a wrong next one is refused', async (t) => {
+  const { server, one } = await open(t)
+  const bearer = { authorization: `Bearer ${one.accessToken}` }
+  const wrong = await post(`${server.url}/auth/password`, { current: 'wrong', next: 'a wrong guess' }, bearer)
+  assert.equal(wrong.status, 400)
+})
+
+test('a sign-in with the old password that is under way when the password changes leaves no session', async (t) => {
+  const { server, db } = await open(t)
+  const before = liveSessions(db)
+  // Between the check of the password and the end of the sign-in, as another server would do it.
+  db.exec(`CREATE TRIGGER race AFTER INSERT ON daypass_session
+    BEGIN UPDATE daypass_account SET password_hash = 'of another password'; END`)
+  const racing = await post(`${server.url}/auth/login`, body(password))
+  assert.deepEqual([racing.status, racing.body.code], [401, 'ERR_CREDENTIALS_INVALID'])
+  assert.equal(liveSessions(db), before)
+})
+
+test('of two changes at once one is done, and the other is refused', async (t) => {
+  const { server, one, two } = await open(t)
+  const results = await Promise.all(
+    [one, two].map(({ accessToken }, n) =>
+      post(
+        `${server.url}/auth/password`,
+        { current: password, next: `${next} ${n}` },
+        { authorization: `Bearer ${accessToken}` },
+      ),
+    ),
+  )
+  const done = results.findIndex(({ status }) => status === 204)
+  assert.notEqual(results[1 - done]!.status, 204)
+  assert.equal(await signIn(server, `${next} ${done}`), 200)
+  assert.equal(await signIn(server, `${next} ${1 - done}`), 401)
+})
