@@ -138,7 +138,7 @@ describe('accounts', () => {
   })
 
   test('no password, token or hash is in the log', async () => {
-    assert.doesNotMatch(server.output(), /dpr_|eyJ|horse|scrypt/)
+    assert.doesNotMatch(server.output(), /dpr_|eyJ|horse|argon/)
   })
 })
 

@@ -3,9 +3,6 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
-import { createMongoAccounts } from '../../src/server/accounts-mongodb.ts'
-import { createPostgresAccounts } from '../../src/server/accounts-postgres.ts'
-import { createSqliteAccounts } from '../../src/server/accounts-sqlite.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -15,7 +12,6 @@ import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts
 import { temporaryFolder } from './harness.ts'
 import { newPool } from './postgres-setup.ts'
 
-const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: Date.now() }
 
 /** Refused by the name that is taken, and by the option that helps. */
 const isTaken = (name: string) => (error: any) => {
@@ -25,14 +21,11 @@ const isTaken = (name: string) => (error: any) => {
 }
 
 /** Tables of an app's, and who meets them. */
-const foreign: [owner: 'sessions' | 'accounts', name: string, statement: string][] = [
+const foreign: [owner: 'sessions', name: string, statement: string][] = [
   ['sessions', 'app_session', 'CREATE TABLE app_session (id text PRIMARY KEY, subject text)'],
   ['sessions', 'app_session', 'CREATE VIEW app_session AS SELECT 1 AS id'],
   ['sessions', 'app_session_idle', 'CREATE TABLE app_session_idle (id text)'],
   ['sessions', 'app_schema', 'CREATE TABLE app_schema (id text PRIMARY KEY, body text)'],
-  ['accounts', 'app_account', 'CREATE TABLE app_account (id text PRIMARY KEY, email text)'],
-  ['accounts', 'app_try', 'CREATE TABLE app_try (key text)'],
-  ['accounts', 'app_schema', 'CREATE TABLE app_schema (module text, version text)'],
 ]
 
 describe('PostgreSQL', () => {
@@ -60,10 +53,7 @@ describe('PostgreSQL', () => {
       await once(url, statement)
       const found = await relations(url)
       const pool = newPool(url)
-      const opened =
-        owner === 'sessions'
-          ? createPostgresStore(pool, { prefix: 'app' }).open(issuer)
-          : createPostgresAccounts(pool, { prefix: 'app' }).open()
+      const opened = createPostgresStore(pool, { prefix: 'app' }).open(issuer)
       await assert.rejects(opened, isTaken(name))
       assert.deepEqual(await relations(url), found)
       await pool.end()
@@ -78,19 +68,9 @@ describe('PostgreSQL', () => {
     await pool.end()
   })
 
-  test('accounts that are there make no stranger of the app’s table of sessions, and the other way round', async () => {
-    const url = await engine.database()
-    await once(url, 'CREATE TABLE app_session (id text)')
-    const pool = newPool(url)
-    await createPostgresAccounts(pool, { prefix: 'app' }).open()
-    await assert.rejects(createPostgresStore(pool, { prefix: 'app' }).open(issuer), isTaken('app_session'))
-    await pool.end()
-  })
-
-  for (const owner of ['sessions', 'accounts'] as const) {
+  for (const owner of ['sessions'] as const) {
     test(`${owner}: a schema of ours that is half made is made to its end, wherever its maker died`, async () => {
-      const opening = (client: PgPool) =>
-        owner === 'sessions' ? createPostgresStore(client).open(issuer) : createPostgresAccounts(client).open()
+      const opening = (client: PgPool) => createPostgresStore(client).open(issuer)
       let isWhole = false
       for (let statements = 1; !isWhole; statements++) {
         assert.ok(statements < 30)
@@ -118,9 +98,6 @@ describe('PostgreSQL', () => {
           for (const index of ['subject', 'idle', 'revoked', 'announced']) {
             assert.ok(made.includes(`daypass_session_${index}`), `${index} after ${statements} statements`)
           }
-        } else {
-          assert.equal(await createPostgresAccounts(pool).create(account), true)
-          assert.ok(made.includes('daypass_try_until'), `after ${statements} statements`)
         }
         assert.deepEqual(await once(url, 'SELECT version FROM daypass_schema'), [{ version: 1 }])
         await pool.end()
@@ -153,7 +130,7 @@ describe('SQLite', () => {
         const store = createSqliteStore(path, { prefix: 'app' })
         t.after(() => store.close())
         await assert.rejects(store.open(issuer), isTaken(name))
-      } else await assert.rejects(createSqliteAccounts(db, 'app').open(), isTaken(name))
+      }
       assert.deepEqual(all(db), found)
     })
   }
@@ -172,9 +149,6 @@ describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {
   for (const [owner, name] of [
     ['sessions', 'app_session'],
     ['sessions', 'app_schema'],
-    ['accounts', 'app_account'],
-    ['accounts', 'app_try'],
-    ['accounts', 'app_schema'],
   ] as const) {
     test(`${owner} write nothing where the app keeps documents of its own in ${name}`, async (t) => {
       const client = newClient(engine.url)
@@ -187,10 +161,7 @@ describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {
       }
       const found = await all()
       const indexes = await db.collection(name).indexes()
-      const opened =
-        owner === 'sessions'
-          ? createMongoStore(db, { prefix: 'app' }).open(issuer)
-          : createMongoAccounts(db, { prefix: 'app' }).open()
+      const opened = createMongoStore(db, { prefix: 'app' }).open(issuer)
       await assert.rejects(opened, isTaken(name))
       assert.deepEqual(await all(), found)
       assert.deepEqual(await db.collection(name).indexes(), indexes)
@@ -211,7 +182,5 @@ describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {
     await next.open(issuer)
     sameRow(await next.find(row.id), row)
     assert.ok((await db.collection('daypass_session').indexes()).length > 1)
-    await createMongoAccounts(db).open()
-    assert.equal(await createMongoAccounts(db).create(account), true)
   })
 })
