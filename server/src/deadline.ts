@@ -14,7 +14,7 @@ export const patience = 5000
 export async function withinPatience<T>(call: () => Promise<T>): Promise<T> {
   const timer = new AbortController()
   const late = delay(patience, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`no answer in ${patience} ms`)
+    throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `no answer in ${patience} ms` })
   })
   // Aborted after every call that came in time.
   late.catch(() => {})

@@ -65,7 +65,7 @@ function readAddress(url: string): Address {
   const isCluster = cluster !== undefined
   try {
     const [first, ...others] = hosts.split(',').filter(Boolean).map(readNode)
-    if (first === undefined || (others.length > 0 && !isCluster) || (isCluster && database !== '')) throw new Error()
+    if (first === undefined || (others.length > 0 && !isCluster) || (isCluster && database !== '')) throw wrongUrl()
     const [username, password] = user.split(/:(.*)/s, 2).map(decodeURIComponent)
     return {
       isCluster,
@@ -75,18 +75,22 @@ function readAddress(url: string): Address {
       credentials: { ...(username && { username }), ...(password && { password }) },
     }
   } catch {
-    throw new DaypassError(
-      'ERR_OPTION_INVALID',
-      'DAYPASS_STORE must be redis://user:password@host:port/database or redis+cluster://host:port,host:port (rediss for ' +
-        'TLS). Write what is no letter or digit in a password as %XX.',
-    )
+    throw wrongUrl()
   }
+}
+
+function wrongUrl(): DaypassError {
+  return new DaypassError(
+    'ERR_OPTION_INVALID',
+    'DAYPASS_STORE must be redis://user:password@host:port/database or redis+cluster://host:port,host:port (rediss for ' +
+      'TLS). Write what is no letter or digit in a password as %XX.',
+  )
 }
 
 /** `host`, `host:port` or `[IPv6]:port`; a socket takes an IPv6 address without its brackets. */
 function readNode(text: string): Node {
   const { hostname, port } = new URL(`redis://${text}`)
-  if (hostname === '') throw new Error('no host')
+  if (hostname === '') throw wrongUrl()
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port) || 6379 }
 }
 

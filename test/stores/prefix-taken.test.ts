@@ -12,7 +12,6 @@ import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts
 import { temporaryFolder } from './harness.ts'
 import { newPool } from './postgres-setup.ts'
 
-
 /** Refused by the name that is taken, and by the option that helps. */
 const isTaken = (name: string) => (error: any) => {
   assert.equal(error.code, 'ERR_OPTION_INVALID')
