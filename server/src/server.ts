@@ -12,11 +12,11 @@ import { consolePage } from './console.ts'
 import { createDevices } from './devices.ts'
 import { sendError, toDaypassError } from './errors.ts'
 import { createLimits, noLimits } from './limits.ts'
-import { createErrorLog, createLog, type Log } from './log.ts'
+import { createErrorLog, createLog, type Log, type LogError } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { accountRoutes, adminRoutes } from './routes.ts'
-import { openStores } from './stores.ts'
+import { openStores, type Stores } from './stores.ts'
 
 /** A server that is running. */
 export interface RunningServer {
@@ -31,11 +31,21 @@ export const { version } = JSON.parse(readFileSync(new URL('../package.json', im
   version: string
 }
 
-/** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_STORE_…`, or what `listen` throws. */
+/** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`, `ERR_STORE_…`, or what `listen` throws. */
 export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
   const logError = createErrorLog(log)
-  const onWarning = ({ code, message }: { code: string; message: string }) => log.error({ code }, message)
   const stores = await openStores(config.store, (error) => logError('the database’s driver failed', error))
+  try {
+    return await serveStores(stores, config, log, logError)
+  } catch (error) {
+    // A driver that goes on connecting would keep the process from ending.
+    await stores.close()
+    throw error
+  }
+}
+
+async function serveStores(stores: Stores, config: Config, log: Log, logError: LogError): Promise<RunningServer> {
+  const onWarning = ({ code, message }: { code: string; message: string }) => log.error({ code }, message)
   const metrics = createMetrics()
   const auth = createDaypass({
     secret: config.secret,

@@ -1,10 +1,13 @@
-// How do tests run the standalone server? As what it is: a process of its own, on a port of its own.
+// Runs the server application for tests: a process of its own, on a port of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 
@@ -33,6 +36,11 @@ export function freePort(): Promise<number> {
   })
 }
 
+/** Servers on a shared database are given their secret. */
+const secret = randomBytes(48).toString('base64')
+const isShared = (store = '') => /^(postgres|redis|mongodb)/.test(store)
+
+/** Starts the server. Where it does not start, nothing of it stays behind. */
 export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-server-'))
   const port = await freePort()
@@ -43,11 +51,13 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
 
   async function start(): Promise<void> {
     const { PATH = '', HOME = '' } = process.env
+    const ownEnv = { PATH, HOME, PORT: String(port), DAYPASS_STORE: `sqlite:${join(folder, 'daypass.db')}` }
     child = spawn(process.execPath, [cli, 'serve'], {
       cwd: folder,
-      env: { PATH, HOME, PORT: String(port), DAYPASS_STORE: `sqlite:${join(folder, 'daypass.db')}`, ...env },
+      env: { ...ownEnv, ...(isShared(env.DAYPASS_STORE) && { DAYPASS_SECRET: secret }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    const hasEnded = once(child, 'close')
     let rest = ''
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       output += text
@@ -59,10 +69,14 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
       output += text
     })
     const began = log.length
-    for (let tries = 0; tries < 200; tries++) {
+    let isOver = false
+    hasEnded.then(() => {
+      isOver = true
+    })
+    for (let tries = 0; tries < 600; tries++) {
       if (log.slice(began).some((line) => line.message === 'listening')) return
-      if (child.exitCode !== null) throw new Error(`The server ended: ${output}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      if (isOver) throw new Error(`The server ended: ${output}`)
+      await Promise.race([hasEnded, delay(50)])
     }
     throw new Error(`The server did not start: ${output}`)
   }
@@ -74,7 +88,18 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     return ended
   }
 
-  await start()
+  async function remove(): Promise<void> {
+    await stop('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+
+  try {
+    await start()
+  } catch (error) {
+    // A process that is left would keep the test from ending.
+    await remove()
+    throw error
+  }
   return {
     url,
     folder,
@@ -82,10 +107,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     output: () => output,
     stop,
     start,
-    async remove() {
-      await stop('SIGKILL')
-      rmSync(folder, { recursive: true, force: true })
-    },
+    remove,
   }
 }
 

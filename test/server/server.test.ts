@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -235,6 +237,26 @@ describe('as a process', () => {
       await server.remove()
     }
   })
+
+  // Nothing listens at port 1.
+  for (const [name, store, hide] of [
+    ['SQLite', 'sqlite:daypass.db', ''],
+    ['PostgreSQL, pg', 'postgres://127.0.0.1:1/x', ''],
+    ['PostgreSQL, postgres', 'postgres://127.0.0.1:1/x', 'pg'],
+    ['Redis, redis', 'redis://127.0.0.1:1', 'ioredis'],
+    ['Redis, ioredis', 'redis://127.0.0.1:1', 'redis'],
+    ['MongoDB', 'mongodb://127.0.0.1:1', ''],
+  ] as const) {
+    test(`a server that cannot start ends, whatever its driver is doing: ${name}`, async (t) => {
+      const folder = mkdtempSync(join(tmpdir(), 'daypass-no-start-'))
+      t.after(() => rmSync(folder, { recursive: true }))
+      const { PATH = '' } = process.env
+      const env = { PATH, PORT: '0', DAYPASS_STORE: store, DAYPASS_SECRET: 'changeme', HIDE_MODULES: hide }
+      const hideModules = `--import=${import.meta.resolve('./hide-modules.ts')}`
+      const options = { env, cwd: folder, timeout: 60_000 }
+      await assert.rejects(run(process.execPath, [hideModules, cli, 'serve'], options), { code: 1, killed: false })
+    })
+  }
 
   const mistakes: [string, Record<string, string>, RegExp][] = [
     ['a misspelt setting', { DAYPASS_ACESS_TOKEN_LIFETIME: '2' }, /DAYPASS_ACESS_TOKEN_LIFETIME is not a setting/],
