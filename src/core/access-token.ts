@@ -1,6 +1,7 @@
 // How is an access token made? (RFC 9068, signed with node:crypto directly: it is the cost of a refresh.)
 
 import { Buffer } from 'node:buffer'
+import { base64url } from './bytes.ts'
 import type { Signer } from './keys.ts'
 import type { Session } from './session.ts'
 
@@ -42,5 +43,3 @@ export function createAccessTokenSigner(
 }
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-const base64url = (bytes: Uint8Array) =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')

@@ -9,11 +9,11 @@ import { DaypassError } from '../errors.ts'
 import type { Adopted, Adopter, RefreshOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
 import type { RequestOrigin } from './events.ts'
-import { blankSession, newSession } from './new-session.ts'
+import { newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { RefreshToken } from './refresh-token.ts'
 import { advance } from './rotation.ts'
-import type { RevokedReason, Session } from './session.ts'
+import { beginSession, type RevokedReason, type Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { isAllowed } from './subject.ts'
 
@@ -107,7 +107,10 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
     if (found === null) return
     // Rounded up, because rows hold whole milliseconds and the old token is good to its last fraction of a second.
     const expiresAt = Math.ceil(Math.min(found.expiresAt ?? now, now + longest))
-    await create(blankSession(parts, token.markId, `adopted ${token.markId}`, now, expiresAt))
+    const { markId: id } = token
+    const { clientId, random } = parts.settings
+    const mark = { id, subject: `adopted ${id}`, clientId, secret: random(16), createdAt: now, expiresAt }
+    await create(beginSession(mark))
   }
 
   return {

@@ -1,48 +1,14 @@
-// A session as it is at the sign-in.
+// A session as a sign-in makes it.
 
 import { DaypassError } from '../errors.ts'
 import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
 import type { Parts } from './parts.ts'
-import type { Device, Session } from './session.ts'
+import { beginSession, type Device, type Session } from './session.ts'
 import { isKeepable, isSubject, toIp, toKeepable } from './text.ts'
 
-/** A session of which nothing is known but its subject. `expiresAt` is its absolute end. */
-export function blankSession<C>(
-  { settings: { clientId, random } }: Parts<C>,
-  id: string,
-  subject: string,
-  now: number,
-  expiresAt: number,
-): Session {
-  return {
-    id,
-    subject,
-    clientId,
-    scope: '',
-    claims: {},
-    generation: 0,
-    secret: random(16),
-    parentSalt: null,
-    parentKey: null,
-    burstAt: 0,
-    burstGeneration: 0,
-    prevBurstGeneration: 0,
-    rotatedAt: now,
-    createdAt: now,
-    authTime: now,
-    amr: [],
-    idleExpiresAt: expiresAt,
-    expiresAt,
-    jkt: null,
-    device: {},
-    revokedAt: null,
-    revokedReason: null,
-  }
-}
-
 /**
- * A session as it is at the sign-in; nothing is written.
+ * A session as a sign-in makes it. Nothing is written.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_CLAIMS_INVALID`.
  */
@@ -58,7 +24,9 @@ export async function newSession<C>(
     throw wrong('The subject must be a text of 1 to 255 characters, without NUL or half a surrogate pair.')
   }
   const claims = await readClaims(given.claims, settings.claims)
-  const session = blankSession(parts, id, subject, now, now + settings.absoluteTimeout)
+  const expiresAt = now + settings.absoluteTimeout
+  const secret = settings.random(16)
+  const session = beginSession({ id, subject, clientId: settings.clientId, secret, createdAt: now, expiresAt })
   const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
   if (!Number.isFinite(authTime)) throw wrong('`authTime` must be epoch milliseconds.')
   for (const [name, text] of Object.entries({ clientId, scope })) {
@@ -67,7 +35,7 @@ export async function newSession<C>(
   if (!Array.isArray(amr) || !amr.every(isKeepable)) {
     throw wrong('`amr` must be a list of texts without NUL or half a surrogate pair.')
   }
-  const idleExpiresAt = Math.min(now + settings.idleTimeout, session.expiresAt)
+  const idleExpiresAt = Math.min(now + settings.idleTimeout, expiresAt)
   // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).
   return {
     ...session,

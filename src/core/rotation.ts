@@ -83,6 +83,11 @@ export function isExpired(session: Session, now: number): boolean {
 /** The row after {@link Advance}, or null where it does not match: the store contract's compare-and-set, as a function. */
 export function advance(session: Session, step: Advance): Session | null {
   if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
+  return afterAdvance(session, step)
+}
+
+/** The row after {@link Advance}, for an engine that has matched it. */
+export function afterAdvance(session: Session, step: Advance): Session {
   return {
     ...session,
     ...nextBurst(session, step.now, step.reuseInterval),

@@ -1,4 +1,4 @@
-// A session: the one row that is kept from sign-in to pruning.
+// A session: the one row that is kept from sign-in to pruning, and its members' first values.
 
 /** The app's own claims in an access token: plain JSON. */
 export type Claims = Record<string, unknown>
@@ -70,3 +70,32 @@ export type RevokedReason =
   | 'admin'
   /** The same browser signed in again. */
   | 'replaced'
+
+/** What differs between sessions that have just begun. */
+type Beginning = Pick<Session, 'id' | 'subject' | 'clientId' | 'secret' | 'createdAt' | 'expiresAt'>
+
+/** A session as it begins: without claims, device or rotation. It is idle until its absolute end. */
+export const beginSession = ({ id, subject, clientId, secret, createdAt, expiresAt }: Beginning): Session => ({
+  id,
+  subject,
+  clientId,
+  scope: '',
+  claims: {},
+  generation: 0,
+  secret,
+  parentSalt: null,
+  parentKey: null,
+  burstAt: 0,
+  burstGeneration: 0,
+  prevBurstGeneration: 0,
+  rotatedAt: createdAt,
+  createdAt,
+  authTime: createdAt,
+  amr: [],
+  idleExpiresAt: expiresAt,
+  expiresAt,
+  jkt: null,
+  device: {},
+  revokedAt: null,
+  revokedReason: null,
+})

@@ -4,6 +4,7 @@ import { advance } from '../core/rotation.ts'
 import type { Claims, RevokedReason, Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
+import { idTaken } from './store-error.ts'
 
 /**
  * A store that forgets everything when the process ends. For anything that people sign in to, use a store on disk.
@@ -49,9 +50,7 @@ export function createMemoryStore(): Store {
       if (claimedBy !== issuer) throw new DaypassError('ERR_STORE_ISSUER')
     },
     async create(session) {
-      if (rows.has(session.id)) {
-        throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'a session of this id is there already' })
-      }
+      if (rows.has(session.id)) throw idTaken()
       rows.set(session.id, copy(session))
       if (session.revokedAt !== null) revoked.set(session.id, session.revokedAt)
       const ids = bySubject.get(session.subject)

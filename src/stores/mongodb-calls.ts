@@ -1,8 +1,9 @@
 // How is a MongoDB asked, whichever way the app has it open?
 
-import { DaypassError, type ErrorCode } from '../errors.ts'
-import { withDeadline } from './deadline.ts'
+import { DaypassError } from '../errors.ts'
+import { createBoundedCalls, readTimeout } from './deadline.ts'
 import { checkSchema, checkVersion, nameTaken, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
+import { createErrorTranslator, unavailable } from './store-error.ts'
 
 /** What is used of a `mongodb` Collection (driver 6 or newer). */
 export interface MongoCollection {
@@ -113,12 +114,8 @@ export function createMongo(
     throw new DaypassError('ERR_OPTION_INVALID', 'Give a `mongodb` Db, or a Mongoose connection.')
   }
   const prefix = readPrefix(options.prefix)
-  const { timeout = 5000 } = options
-  // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
-  if (!(timeout >= 1 && timeout <= 10_000)) {
-    throw new DaypassError('ERR_OPTION_INVALID', '`timeout` must be 1 to 10,000 milliseconds.')
-  }
-  const inFlight = new Set<Promise<unknown>>()
+  const timeout = readTimeout(options.timeout)
+  const { within: bounded, drain } = createBoundedCalls(timeout, asMongoError)
   /** How far the engine's clock is ahead of ours, in milliseconds; below zero where it is behind. */
   let ahead = 0
 
@@ -130,8 +127,8 @@ export function createMongo(
     return source.db
   }
 
-  function createCalls(began: number): MongoCalls {
-    const left = () => Math.ceil(timeout - (Date.now() - began))
+  function createCalls(until: number): MongoCalls {
+    const left = () => Math.ceil(until - Date.now())
     const io = () => {
       // What nobody waits for any more, the engine ends.
       const maxTimeMS = Math.min(Math.max(left(), 1), timeout)
@@ -151,7 +148,7 @@ export function createMongo(
         const rows = await collection(name)
         while (left() > 0) {
           try {
-            return await call(rows, io(), createZero(began + timeout + ahead))
+            return await call(rows, io(), createZero(until + ahead))
           } catch (error) {
             if ((error as { code?: unknown }).code !== conversionFailure) throw error
             // Where there is time left by our clock, the engine's is further ahead than we knew.
@@ -163,17 +160,7 @@ export function createMongo(
     }
   }
 
-  async function within<T>(body: (calls: MongoCalls) => Promise<T>): Promise<T> {
-    const running = withDeadline(body(createCalls(Date.now())), timeout)
-    inFlight.add(running)
-    try {
-      return await running
-    } catch (error) {
-      throw asStoreError(error)
-    } finally {
-      inFlight.delete(running)
-    }
-  }
+  const within: Mongo['within'] = (body) => bounded((until) => body(createCalls(until)))
 
   /** The module's record, checked; null where there is none yet. */
   async function findRecord(calls: MongoCalls, issuer: string | null) {
@@ -238,9 +225,7 @@ export function createMongo(
         const { matchedCount } = await calls.run('schema', (rows, io) => rows.updateOne(usable, update, io))
         if (matchedCount === 0) throw new DaypassError('ERR_STORE_SCHEMA')
       }),
-    async drain() {
-      while (inFlight.size > 0) await Promise.allSettled(inFlight)
-    },
+    drain,
   }
 
   async function connect(given: MongoDb | MongooseConnection): Promise<void> {
@@ -283,19 +268,18 @@ export const isDuplicateKey = (error: unknown): boolean => (error as { code?: un
 const namespaceExists = 48
 const notImplemented = 238
 const conversionFailure = 241
-const errorCodes: Record<number, ErrorCode> = { 14031: 'ERR_STORE_FULL' }
+const outOfDiskSpace = 14_031
 
-function asStoreError(error: unknown): DaypassError {
-  if (error instanceof DaypassError) return error
+const asMongoError = createErrorTranslator((error) => {
   const { code, name, message } = (error ?? {}) as { code?: number; name?: string; message?: string }
-  const told =
-    code === notImplemented
-      ? 'This server lacks what the store needs; use MongoDB 5 or newer (see docs/mongodb.md).'
-      : undefined
-  // The driver's errors hold rows and filters; their text names at most the value of a key.
+  // The driver's errors hold rows and filters. Their text names at most the value of a key.
   const text = String(message).replace(/ dup key:.*$/s, '')
-  const cause = `${name}${code === undefined ? '' : ` ${code}`}: ${text}`
-  return new DaypassError(errorCodes[code!] ?? 'ERR_STORE_UNAVAILABLE', told, { cause })
-}
-
-const unavailable = (cause: string) => new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
+  return {
+    code: code === outOfDiskSpace ? 'ERR_STORE_FULL' : undefined,
+    message:
+      code === notImplemented
+        ? 'This server lacks what the store needs; use MongoDB 5 or newer (see docs/mongodb.md).'
+        : undefined,
+    cause: `${name}${code === undefined ? '' : ` ${code}`}: ${text}`,
+  }
+})

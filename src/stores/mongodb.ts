@@ -1,13 +1,14 @@
 // Sessions in MongoDB, through the app's own `mongodb` client or its Mongoose connection.
 
-import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
-import { advance } from '../core/rotation.ts'
-import type { RevokedReason, Session } from '../core/session.ts'
+import { afterAdvance } from '../core/rotation.ts'
+import type { Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
-import { DaypassError } from '../errors.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
+import { createRowMapping, jsonText, type Row } from './row.ts'
 import { checkVersion, schemaVersions } from './schema.ts'
+import { idBytes, idText } from './session-id.ts'
+import { idTaken } from './store-error.ts'
 
 export type { MongoCollection, MongoDb, MongooseConnection } from './mongodb-calls.ts'
 
@@ -19,38 +20,21 @@ export interface MongoStoreOptions {
   timeout?: number
 }
 
-/** A row as it lies in the collection; what is null in a session is absent here, but for the parent. */
-interface Row {
-  _id: Uint8Array
-  /** The oldest version of the program that may change the row. */
-  usable_from: number
-  subject: string
-  client_id: string
-  scope: string
-  /** JSON: an app's names may begin with a dollar sign. */
-  claims: string
-  generation: number
-  secret: Uint8Array
-  parent_salt: Uint8Array | null
-  parent_key: Uint8Array | null
-  burst_at: number
-  burst_generation: number
-  prev_burst_generation: number
-  rotated_at: number
-  created_at: number
-  auth_time: number
-  amr: string[]
-  idle_expires_at: Date
-  expires_at: Date
-  /** For the TTL index: not before the end of the session, and moved at most once an hour. */
-  expire_at: Date
-  jkt?: string
-  user_agent?: string
-  ip?: string
-  label?: string
-  revoked_at?: number
-  revoked_reason?: RevokedReason
-}
+/**
+ * A session's document. The names in an app's claims may begin with a dollar sign, so claims are JSON text. Beside the
+ * columns of every engine it has:
+ *
+ * - `usable_from`: the oldest version of the program that may change the document.
+ * - `expire_at`: for the TTL index. Not before the end of the session, and moved at most once an hour.
+ */
+const { toRow, toSession, toRevoked } = createRowMapping<unknown>(
+  {
+    id: { encode: idBytes, decode: idText },
+    json: jsonText,
+    instant: { encode: (instant) => new Date(instant), decode: (date: Date) => date.getTime() },
+  },
+  '_id',
+)
 
 const hour = 3_600_000
 
@@ -72,7 +56,7 @@ const usable = { usable_from: { $lte: schemaVersions.session } }
 const unusable = { usable_from: { $gt: schemaVersions.session } }
 
 /** The burst that a rotation belongs to; every expression reads the row as it was. */
-function nextBurst(now: number, reuseInterval: number) {
+function nextBurst(now: Date, reuseInterval: number) {
   const isWithin = (instant: string) => ({ $lt: [{ $subtract: [now, instant] }, reuseInterval] })
   const goesOn = isWithin('$burst_at')
   const parent = { $subtract: ['$generation', 1] }
@@ -125,7 +109,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       within(async (calls) => {
         // A row that is there says who may change it; a new one cannot. A sign-in is rare enough for one look more.
         await checkUsable(calls)
-        const { _id, generation, ...rest } = toRow(session)
+        const { _id, generation, ...rest } = toDocument(session)
         try {
           // An upsert that finds no row of this id, and fails where there is one. An insert could not be void when late.
           await calls.inTime('session', (rows, io, zero) => {
@@ -139,23 +123,23 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
           })
         } catch (error) {
           if (!isDuplicateKey(error)) throw error
-          throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'a session of this id is there already' })
+          throw idTaken()
         }
       }),
     async find(id) {
-      const _id = toId(id)
+      const _id = idBytes(id)
       if (_id === null) return null
-      return within(async ({ run }) => toSession(await run('session', (rows, io) => rows.findOne({ _id }, io))))
+      return within(async ({ run }) => readOne(await run('session', (rows, io) => rows.findOne({ _id }, io))))
     },
     async advance(step) {
-      const _id = toId(step.id)
+      const _id = idBytes(step.id)
       if (_id === null) return null
       const { generation, now } = step
       const idle = new Date(step.idleExpiresAt)
       const changes = {
         parent_salt: step.salt,
         parent_key: step.key,
-        ...nextBurst(now, step.reuseInterval),
+        ...nextBurst(new Date(now), step.reuseInterval),
         idle_expires_at: { $min: [idle, '$expires_at'] },
         expire_at: { $min: [nextHour(idle), '$expires_at'] },
         // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
@@ -172,34 +156,35 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       )
       if (before === null) return null
       // The row as it was tells whether it was behind; what it became is what the protocol makes of it.
-      const session = advance(toSession(before)!, own)!
+      const session = afterAdvance(readSession(before), own)
       return { session, healed: before.generation < generation }
     },
     async revoke(id, now, reason) {
-      const _id = toId(id)
+      const _id = idBytes(id)
       if (_id === null) return null
       return within(async ({ run, inTime }) => {
         const ended = await inTime('session', (rows, io, zero) => {
-          const update = [{ $set: { revoked_at: { $add: [now, zero] }, revoked_reason: reason } }]
+          const update = [{ $set: { revoked_at: { $add: [new Date(now), zero] }, revoked_reason: reason } }]
           return rows.findOneAndUpdate({ _id, revoked_at: null, ...usable }, update, { ...io, returnDocument: 'after' })
         })
-        if (ended !== null) return toSession(ended)
+        if (ended !== null) return readOne(ended)
         await refuseNewer(run, { _id })
         return null
       })
     },
     async revokeSubject(subject, now, reason, exceptId) {
-      const except = exceptId === undefined ? null : toId(exceptId)
+      const except = exceptId === undefined ? null : idBytes(exceptId)
       // Marked with this call's name: an update of many tells how many there were, and not which.
       const revoked_by = randomBytes(12)
       const filter = { subject, revoked_at: null, ...(except && { _id: { $ne: except } }) }
       return within(async ({ run, inTime }) => {
         await inTime('session', (rows, io, zero) => {
-          const update = [{ $set: { revoked_at: { $add: [now, zero] }, revoked_reason: reason, revoked_by } }]
+          const update = [{ $set: { revoked_at: { $add: [new Date(now), zero] }, revoked_reason: reason, revoked_by } }]
           return rows.updateMany({ ...filter, ...usable }, update, io)
         })
         await refuseNewer(run, filter)
-        return toSessions(await run('session', (rows, io) => rows.find({ subject, revoked_by }, io).toArray()))
+        const ended = await run('session', (rows, io) => rows.find({ subject, revoked_by }, io).toArray())
+        return ended.map(readSession)
       })
     },
     async list(subject, now, limit) {
@@ -208,18 +193,18 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       return within(async ({ run }) => {
         const newest = { sort: { created_at: -1 }, limit }
         const filter = { subject, ...isLive(now) }
-        return toSessions(await run('session', (rows, io) => rows.find(filter, { ...io, ...newest }).toArray()))
+        const live = await run('session', (rows, io) => rows.find(filter, { ...io, ...newest }).toArray())
+        return live.map(readSession)
       })
     },
     revokedSince: (since) =>
       within(async ({ run }) => {
         const only = { projection: { revoked_at: 1, usable_from: 1 } }
-        const found: Row[] = await run('session', (rows, io) =>
-          rows.find({ revoked_at: { $gte: since } }, { ...io, ...only }).toArray(),
-        )
-        return found.map((row) => {
-          checkVersion('session', row.usable_from)
-          return { id: toText(row._id), revokedAt: row.revoked_at! }
+        const filter = { revoked_at: { $gte: toDate(since) } }
+        const found = await run('session', (rows, io) => rows.find(filter, { ...io, ...only }).toArray())
+        return found.map((document) => {
+          checkVersion('session', document.usable_from)
+          return toRevoked(document)
         })
       }),
     prune: (before, limit) =>
@@ -227,17 +212,17 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         const remove = async (condition: object, most: number) => {
           if (most < 1) return 0
           const only = { projection: { _id: 1 }, limit: most }
-          const due: Row[] = await run('session', (rows, io) => rows.find(condition, { ...io, ...only }).toArray())
+          const due = await run('session', (rows, io) => rows.find(condition, { ...io, ...only }).toArray())
           if (due.length === 0) return 0
           // Asked again with the condition: what was refreshed meanwhile stays.
           const filter = { ...condition, _id: { $in: due.map(({ _id }) => _id) } }
           return (await run('session', (rows, io) => rows.deleteMany(filter, io))).deletedCount
         }
         // The hour is what the index knows; the instant decides.
-        const instant = new Date(Math.ceil(before))
+        const instant = toDate(before)
         const isOver = { expire_at: { $lt: new Date(instant.getTime() + hour) }, idle_expires_at: { $lt: instant } }
         const count = await remove({ ...isOver, ...usable }, limit)
-        return count + (await remove({ revoked_at: { $lt: before }, ...usable }, limit - count))
+        return count + (await remove({ revoked_at: { $lt: instant }, ...usable }, limit - count))
       }),
     check,
     now: () => within(({ now }) => now()),
@@ -251,80 +236,21 @@ async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void
   if (newer !== null) checkVersion('session', newer.usable_from)
 }
 
-/** One session, one name: null for a text that is no id as we write it. */
-function toId(id: string): Buffer | null {
-  const bytes = Buffer.from(id, 'base64url')
-  return bytes.length === 16 && bytes.toString('base64url') === id ? bytes : null
-}
-
-const toText = (id: Uint8Array) => Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('base64url')
+/** An instant as the documents hold it, in whole milliseconds. There are no sessions before 1970. */
+const toDate = (instant: number) => new Date(Math.min(Math.max(0, Math.ceil(instant)), 8.64e15))
 const nextHour = (instant: Date) => new Date(Math.ceil(instant.getTime() / hour) * hour)
 
-function toRow(session: Session): Row {
-  const { device } = session
-  const idle = new Date(session.idleExpiresAt)
-  const end = new Date(session.expiresAt)
-  return {
-    _id: toId(session.id) ?? Buffer.from(session.id, 'base64url'),
-    usable_from: schemaVersions.session,
-    subject: session.subject,
-    client_id: session.clientId,
-    scope: session.scope,
-    claims: JSON.stringify(session.claims),
-    generation: session.generation,
-    secret: session.secret,
-    parent_salt: session.parentSalt,
-    parent_key: session.parentKey,
-    burst_at: session.burstAt,
-    burst_generation: session.burstGeneration,
-    prev_burst_generation: session.prevBurstGeneration,
-    rotated_at: session.rotatedAt,
-    created_at: session.createdAt,
-    auth_time: session.authTime,
-    amr: session.amr,
-    idle_expires_at: idle,
-    expires_at: end,
-    expire_at: new Date(Math.min(nextHour(idle).getTime(), end.getTime())),
-    ...(session.jkt !== null && { jkt: session.jkt }),
-    ...(device.userAgent !== undefined && { user_agent: device.userAgent }),
-    ...(device.ip !== undefined && { ip: device.ip }),
-    ...(device.label !== undefined && { label: device.label }),
-    ...(session.revokedAt !== null && { revoked_at: session.revokedAt }),
-    ...(session.revokedReason !== null && { revoked_reason: session.revokedReason }),
-  }
+/** What is null in a session is absent from its document. */
+function toDocument(session: Session): Row {
+  const { idleExpiresAt, expiresAt } = session
+  const expireAt = Math.min(nextHour(new Date(idleExpiresAt)).getTime(), expiresAt)
+  const fields = Object.entries(toRow(session)).filter(([, value]) => value !== null)
+  return { ...Object.fromEntries(fields), usable_from: schemaVersions.session, expire_at: new Date(expireAt) }
 }
 
-const toSessions = (rows: Row[]) => rows.map((row) => toSession(row)!)
+const readOne = (document: Row | null) => (document === null ? null : readSession(document))
 
-function toSession(row: Row | null): Session | null {
-  if (row === null) return null
-  checkVersion('session', row.usable_from)
-  return {
-    id: toText(row._id),
-    subject: row.subject,
-    clientId: row.client_id,
-    scope: row.scope,
-    claims: row.claims === '{}' ? {} : JSON.parse(row.claims),
-    generation: row.generation,
-    secret: row.secret,
-    parentSalt: row.parent_salt,
-    parentKey: row.parent_key,
-    burstAt: row.burst_at,
-    burstGeneration: row.burst_generation,
-    prevBurstGeneration: row.prev_burst_generation,
-    rotatedAt: row.rotated_at,
-    createdAt: row.created_at,
-    authTime: row.auth_time,
-    amr: row.amr,
-    idleExpiresAt: row.idle_expires_at.getTime(),
-    expiresAt: row.expires_at.getTime(),
-    jkt: row.jkt ?? null,
-    device: {
-      ...(row.user_agent !== undefined && { userAgent: row.user_agent }),
-      ...(row.ip !== undefined && { ip: row.ip }),
-      ...(row.label !== undefined && { label: row.label }),
-    },
-    revokedAt: row.revoked_at ?? null,
-    revokedReason: row.revoked_reason ?? null,
-  }
+function readSession(document: Row): Session {
+  checkVersion('session', document.usable_from)
+  return toSession(document)
 }

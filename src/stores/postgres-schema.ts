@@ -1,7 +1,7 @@
 // How are the tables of a module made in a PostgreSQL, once, and claimed for an issuer?
 
-import type { Query } from './postgres-query.ts'
-import { refusalOf } from './postgres-query.ts'
+import type { Query } from './postgres-connection.ts'
+import { refusalOf } from './postgres-connection.ts'
 import { checkSchema, namesIn, nameTaken, type SchemaModule, type SchemaRecord, schemaVersions } from './schema.ts'
 
 /**

@@ -2,17 +2,28 @@
 
 import { Buffer } from 'node:buffer'
 import { setTimeout as delay } from 'node:timers/promises'
+import { base64url, bufferOf } from '../core/bytes.ts'
 import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
-import { withDeadline } from './deadline.ts'
+import { createBoundedCalls, readTimeout } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
-import { checkTexts, createQuery, type PgPool, type PostgresJs, refusalOf } from './postgres-query.ts'
+import {
+  asPostgresError,
+  checkTexts,
+  createQuery,
+  type PgPool,
+  type PostgresJs,
+  refusalOf,
+} from './postgres-connection.ts'
 import { openModule } from './postgres-schema.ts'
-import { createStatements } from './postgres-statements.ts'
+import { createSql } from './postgres-sql.ts'
+import { createRowMapping, jsonText } from './row.ts'
 import { readPrefix } from './schema.ts'
+import { idBytes } from './session-id.ts'
+import { unavailable } from './store-error.ts'
 
-export type { PgPool, PostgresJs } from './postgres-query.ts'
+export type { PgPool, PostgresJs } from './postgres-connection.ts'
 
 /** Options of {@link createPostgresStore}. */
 export interface PostgresStoreOptions {
@@ -56,20 +67,11 @@ type Outcome = Advanced | null | 'again'
  */
 export function createPostgresStore(client: PgPool | PostgresJs, options: PostgresStoreOptions = {}): Store {
   const { prefix, timeout, clock } = readOptions(options)
-  const sql = createStatements(prefix)
+  const sql = createSql(prefix)
   const query = createQuery(client, timeout, clock)
-  const inFlight = new Set<Promise<unknown>>()
+  const { within, drain } = createBoundedCalls(timeout, asPostgresError, clock)
   /** How far the engine's clock was seen to be ahead of ours, in milliseconds; negative where it is behind. */
   let ahead = 0
-
-  /** Every method goes through here: bounded in time, waited for by `close`. */
-  function within<T>(body: (until: number) => Promise<T>): Promise<T> {
-    const call = withDeadline(body(clock() + timeout), timeout)
-    inFlight.add(call)
-    const done = () => inFlight.delete(call)
-    call.then(done, done)
-    return call
-  }
 
   /**
    * Runs a statement that changes rows; it begins with the engine's clock. Without a clock the tables are a newer
@@ -150,7 +152,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
 
   async function advanceTogether(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
     const settled = new Map<string, Settled<Outcome>>()
-    const steps = calls.map(({ step, until }) => ({ ...toRecord(step), deadline: toEngine(until) }))
+    const steps = calls.map(({ step, until }) => toStep(step, toEngine(until)))
     const last = Math.max(...calls.map(({ until }) => until))
     const { now, rows } = await change(sql.advance, [JSON.stringify(steps)], last)
     for (const [index, { step }] of calls.entries()) {
@@ -190,7 +192,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       }),
     create: (session) =>
       within(async (until) => {
-        await changeInTime(sql.create, [JSON.stringify(toRow(session))], until)
+        await changeInTime(sql.create, [JSON.stringify(toRecord(session))], until)
       }),
     find: (id) =>
       within(async (until) => {
@@ -208,7 +210,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
         // int8 knows no infinity.
         const instant = Math.min(Math.max(0, Math.ceil(since)), Number.MAX_SAFE_INTEGER)
         const rows = await query(sql.revokedSince, [String(instant)], until)
-        return rows.map(({ id, revokedAt }) => ({ id: fromUuid(id), revokedAt }))
+        return rows.map(toRevoked)
       }),
     prune: (before, limit) =>
       within(async (until) => {
@@ -227,109 +229,42 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
         ahead = now - clock()
         return now
       }),
-    async close() {
-      while (inFlight.size > 0) await Promise.allSettled(inFlight)
-    },
+    close: drain,
   }
 }
 
-const unavailable = (cause: string) => new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
-
-function readOptions({ prefix, timeout = 5000, clock = Date.now }: PostgresStoreOptions) {
-  // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
-  if (!(timeout >= 1 && timeout <= 10_000)) {
-    throw new DaypassError('ERR_OPTION_INVALID', '`timeout` must be 1 to 10,000 milliseconds.')
-  }
-  return { prefix: readPrefix(prefix), timeout, clock }
+function readOptions({ prefix, timeout, clock = Date.now }: PostgresStoreOptions) {
+  return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
 }
 
-/** Bytes as JSON brings them to a bytea. */
-function toHex(bytes: Uint8Array | null): string | null {
-  return bytes && `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`
-}
+// Rows come and go as JSON: numbers are numbers, bytes are hexadecimal.
+const toUuid = (id: string) => idBytes(id)?.toString('hex') ?? null
+const fromUuid = (uuid: string) => base64url(Buffer.from(uuid.replaceAll('-', ''), 'hex'))
+const toHex = (bytes: Uint8Array) => `\\x${bufferOf(bytes).toString('hex')}`
 const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
 
-/** Null, which equals nothing, for what is no id as `issue` makes them. */
-const toUuid = (id: string) => {
-  const bytes = Buffer.from(id, 'base64url')
-  return bytes.length === 16 && bytes.toString('base64url') === id ? bytes.toString('hex') : null
-}
-const fromUuid = (uuid: string) => Buffer.from(uuid.replaceAll('-', ''), 'hex').toString('base64url')
-
-const toRecord = ({ id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance) => ({
-  id: toUuid(id),
-  generation,
-  salt: toHex(salt),
-  key: toHex(key),
-  now,
-  idle_expires_at: idleExpiresAt,
-  reuse_interval: reuseInterval,
-  ip: ip ?? null,
+const { toRow, toSession, toRevoked } = createRowMapping({
+  id: { encode: toUuid, decode: fromUuid },
+  json: jsonText,
+  bytes: { encode: toHex, decode: fromHex },
 })
 
 const hour = 3_600_000
 
-/** A row by its columns' names, as {@link createStatements} takes it. */
-function toRow(session: Session) {
-  const { device } = session
-  return {
-    id: toUuid(session.id),
-    subject: session.subject,
-    client_id: session.clientId,
-    scope: session.scope,
-    claims: JSON.stringify(session.claims),
-    generation: session.generation,
-    secret: toHex(session.secret),
-    parent_salt: toHex(session.parentSalt),
-    parent_key: toHex(session.parentKey),
-    burst_at: session.burstAt,
-    burst_generation: session.burstGeneration,
-    prev_burst_generation: session.prevBurstGeneration,
-    rotated_at: session.rotatedAt,
-    created_at: session.createdAt,
-    auth_time: session.authTime,
-    amr: JSON.stringify(session.amr),
-    idle_expires_at: session.idleExpiresAt,
-    idle_hour: Math.floor(session.idleExpiresAt / hour),
-    expires_at: session.expiresAt,
-    jkt: session.jkt,
-    user_agent: device.userAgent ?? null,
-    ip: device.ip ?? null,
-    label: device.label ?? null,
-    revoked_at: session.revokedAt,
-    revoked_reason: session.revokedReason,
-    announced_at: session.revokedAt,
-  }
-}
+const toRecord = (session: Session) => ({
+  ...toRow(session),
+  idle_hour: Math.floor(session.idleExpiresAt / hour),
+  announced_at: session.revokedAt,
+})
 
-/** Numbers are numbers in JSON, bytes are hexadecimal. */
-function toSession(row: any): Session {
-  return {
-    id: fromUuid(row.id),
-    subject: row.subject,
-    clientId: row.client_id,
-    scope: row.scope,
-    claims: JSON.parse(row.claims),
-    generation: row.generation,
-    secret: fromHex(row.secret),
-    parentSalt: row.parent_salt === null ? null : fromHex(row.parent_salt),
-    parentKey: row.parent_key === null ? null : fromHex(row.parent_key),
-    burstAt: row.burst_at,
-    burstGeneration: row.burst_generation,
-    prevBurstGeneration: row.prev_burst_generation,
-    rotatedAt: row.rotated_at,
-    createdAt: row.created_at,
-    authTime: row.auth_time,
-    amr: JSON.parse(row.amr),
-    idleExpiresAt: row.idle_expires_at,
-    expiresAt: row.expires_at,
-    jkt: row.jkt,
-    device: {
-      ...(row.user_agent !== null && { userAgent: row.user_agent }),
-      ...(row.ip !== null && { ip: row.ip }),
-      ...(row.label !== null && { label: row.label }),
-    },
-    revokedAt: row.revoked_at,
-    revokedReason: row.revoked_reason,
-  }
-}
+const toStep = ({ id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance, deadline: number) => ({
+  id: toUuid(id),
+  generation,
+  salt: toHex(salt),
+  key: key && toHex(key),
+  now,
+  idle_expires_at: idleExpiresAt,
+  reuse_interval: reuseInterval,
+  ip: ip ?? null,
+  deadline,
+})

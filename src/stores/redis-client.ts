@@ -4,6 +4,7 @@ import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
+import { createErrorTranslator } from './store-error.ts'
 
 /** What is used of `ioredis` (`Redis` or `Cluster`). */
 export interface Ioredis {
@@ -229,22 +230,21 @@ export const keyTaken = (key: string): DaypassError =>
     `Redis has a \`${key}\` that Daypass did not make. Choose another \`prefix\`, or delete that key if nothing needs it.`,
   )
 
-/** What a client or a server said, in Daypass's words; whose turn it is to act is in the message. */
-export function asRedisError(error: unknown): DaypassError {
-  if (error instanceof DaypassError) return error
-  const message = textOf(error)
+/** The translation of what a client or a server throws. The message says who has to act. */
+export const asRedisError = createErrorTranslator((error) => {
+  const text = textOf(error)
   // The text alone: some errors carry the command with its arguments, and secrets are among those.
-  const options = { cause: new Error(`${(error as Error)?.name}: ${message}`) }
+  const cause = new Error(`${nameOf(error)}: ${text}`)
   // Up to Redis 6, what a script met is in the middle of the text.
-  const [, kind] = /(?:^|-)(READONLY|OOM|MISCONF)\b/.exec(message) ?? []
-  if (kind === 'OOM' || (kind === 'MISCONF' && /no space/i.test(message))) {
-    return new DaypassError('ERR_STORE_FULL', 'Redis is full: its memory (maxmemory) or its disk.', options)
+  const [, kind] = /(?:^|-)(READONLY|OOM|MISCONF)\b/.exec(text) ?? []
+  if (kind === 'OOM' || (kind === 'MISCONF' && /no space/i.test(text))) {
+    return { code: 'ERR_STORE_FULL', message: 'Redis is full: its memory (maxmemory) or its disk.', cause }
   }
-  if (kind !== undefined) {
-    return new DaypassError('ERR_STORE_READ_ONLY', 'Redis takes no writes: a replica, or its disk fails.', options)
-  }
-  return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, options)
-}
+  if (kind === undefined) return { cause }
+  return { code: 'ERR_STORE_READ_ONLY', message: 'Redis takes no writes: a replica, or its disk fails.', cause }
+})
+
+const nameOf = (error: unknown) => (error instanceof Error ? error.name : 'Error')
 
 function textOf(error: unknown): string {
   const { message, errors } = error as Partial<AggregateError>

@@ -1,120 +1,80 @@
-// What does a session look like in Redis? One string: what refreshes change comes first, in binary, for the scripts to
-// read and write with `struct`; what never changes follows, the texts of it as JSON.
+// The row of a session in Redis: one string, which scripts take apart with `struct`.
+//
+// The head is binary: the version, all numbers, then all bytes and the texts that scripts change, each with its length
+// before it. The other texts follow as JSON. Scripts copy those as they are.
 
 import { Buffer } from 'node:buffer'
-import type { RevokedReason, Session } from '../core/session.ts'
+import { bufferOf } from '../core/bytes.ts'
+import type { Session } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
-
-/** In the order of their numbers in rows: only ever added to. */
-const reasons = [
-  'sign-out',
-  'reuse',
-  'forgery',
-  'inactive',
-  'expired',
-  'limit',
-  'password',
-  'admin',
-  'replaced',
-] as const
-
-/** The number of a reason in a row; 0 is none. */
-export const reasonNumber = (reason: RevokedReason | null) => (reason === null ? 0 : reasons.indexOf(reason) + 1)
+import { columns, createRowMapping, type Row } from './row.ts'
 
 const rowVersion = 1
-const headLength = 48
 
-/** The changing part, for `struct` and for `encodeRow` alike: big-endian numbers, then texts with their length before. */
-const layout = '>BI4i6i6I6I6I6I6I6BBc0Bc0Bc0'
-const numbers =
-  'version, generation, burstGeneration, prevBurstGeneration, burstAt, rotatedAt, idleExpiresAt, expiresAt, revokedAt, reason'
+/** The id is the key of the row, not a part of it. */
+const stored = columns.filter(({ kind }) => kind !== 'id')
+const numbers = stored.filter(({ kind }) => kind === 'integer' || kind === 'instant')
+const changingTexts = ['ip', 'revoked_reason']
+const pieces = stored.filter(({ name, kind }) => kind === 'bytes' || changingTexts.includes(name))
+const texts = stored.filter((column) => !numbers.includes(column) && !pieces.includes(column))
 
-/** Lua: refuses a row that a newer version wrote, before it is looked at. */
+/** For `struct`: big-endian; `burst_generation` may be negative, instants are not. */
+const layout = `>B${numbers.map(({ kind }) => (kind === 'integer' ? 'i6' : 'I6')).join('')}${'Bc0'.repeat(pieces.length)}`
+const numberNames = numbers.map(({ name }) => name).join(', ')
+const pieceNames = pieces.map(({ name }) => name)
+
+/** Lua: refuses a row that a newer version wrote, before it is read. */
 export const refuseNewer = `if string.byte(row, 1) ~= ${rowVersion} then return {'schema'} end`
 
-/** Lua: takes `row` apart, into locals named as in Session; `revokedAt` 0, and texts empty, stand for null. */
-export const unpackRow = `local ${numbers}, salt, key, ip, rest = struct.unpack('${layout}', row)`
+/** Lua: takes `row` apart, into locals with the names of the columns. 0 and empty pieces stand for null. */
+export const unpackRow = `local version, ${numberNames}, ${pieceNames.join(', ')}, rest = struct.unpack('${layout}', row)`
 
 /** Lua: puts `row` together again from those locals. */
-export const packRow = `row = struct.pack('${layout}', ${numbers}, #salt, salt, #key, key, #ip, ip) .. string.sub(row, rest)`
+export const packRow = `row = struct.pack('${layout}', version, ${numberNames}, ${pieceNames
+  .map((name) => `#${name}, ${name}`)
+  .join(', ')}) .. string.sub(row, rest)`
 
-const none = new Uint8Array()
+const { toRow, toSession } = createRowMapping<unknown>({})
+
+/** Bytes, or a text no longer than a piece can be; empty for null. */
+export function encodePiece(value: unknown): Buffer {
+  if (value instanceof Uint8Array) return bufferOf(value)
+  return Buffer.from(typeof value === 'string' ? value : '').subarray(0, 255)
+}
 
 export function encodeRow(session: Session): Buffer {
-  const { device } = session
-  const texts: unknown[] = [session.subject, session.clientId, session.scope, session.claims, session.amr]
-  texts.push(session.jkt, device.userAgent ?? null, device.label ?? null)
-  const head = Buffer.alloc(headLength)
-  let at = head.writeUInt8(rowVersion, 0)
-  at = head.writeUInt32BE(session.generation, at)
-  at = head.writeIntBE(session.burstGeneration, at, 6)
-  at = head.writeIntBE(session.prevBurstGeneration, at, 6)
-  at = head.writeUIntBE(session.burstAt, at, 6)
-  at = head.writeUIntBE(session.rotatedAt, at, 6)
-  at = head.writeUIntBE(session.idleExpiresAt, at, 6)
-  at = head.writeUIntBE(session.expiresAt, at, 6)
-  at = head.writeUIntBE(session.revokedAt ?? 0, at, 6)
-  head.writeUInt8(reasonNumber(session.revokedReason), at)
-  const fixed = Buffer.alloc(12)
-  fixed.writeUIntBE(session.createdAt, 0, 6)
-  fixed.writeUIntBE(session.authTime, 6, 6)
-  const pieces = [session.parentSalt ?? none, session.parentKey ?? none, encodeIp(device.ip)]
+  const row = toRow(session)
+  const head = Buffer.alloc(1 + 6 * numbers.length)
+  let at = head.writeUInt8(rowVersion)
+  for (const { name, kind } of numbers) {
+    const value = Number(row[name] ?? 0)
+    at = kind === 'integer' ? head.writeIntBE(value, at, 6) : head.writeUIntBE(value, at, 6)
+  }
+  const bodies = pieces.map(({ name }) => encodePiece(row[name]))
   return Buffer.concat([
     head,
-    ...pieces.flatMap((piece) => [Uint8Array.of(piece.length), piece]),
-    Uint8Array.of(session.secret.length),
-    session.secret,
-    fixed,
-    Buffer.from(JSON.stringify(texts)),
+    ...bodies.flatMap((body) => [Uint8Array.of(body.length), body]),
+    Buffer.from(JSON.stringify(texts.map(({ name }) => row[name]))),
   ])
 }
 
-/** An address as its bytes, no longer than a row can hold; empty for none. */
-export const encodeIp = (ip: string | undefined) => Buffer.from(ip ?? '').subarray(0, 255)
-
-export function decodeRow(id: string, row: Buffer): Session {
-  if (row[0] !== rowVersion) throw new DaypassError('ERR_STORE_SCHEMA')
-  let at = headLength
-  // Copies, because an answer may be a part of a much larger one that would be kept with it.
-  const piece = () => {
-    const end = at + 1 + row[at]!
-    const bytes = new Uint8Array(row.subarray(at + 1, end))
+export function decodeRow(id: string, bytes: Buffer): Session {
+  if (bytes[0] !== rowVersion) throw new DaypassError('ERR_STORE_SCHEMA')
+  const row: Row = { id }
+  let at = 1
+  for (const { name, kind, isNullable } of numbers) {
+    const value = kind === 'integer' ? bytes.readIntBE(at, 6) : bytes.readUIntBE(at, 6)
+    row[name] = isNullable && value === 0 ? null : value
+    at += 6
+  }
+  for (const { name, kind, isNullable } of pieces) {
+    const end = at + 1 + bytes.readUInt8(at)
+    const piece = bytes.subarray(at + 1, end)
+    // A copy of bytes: the reply may be part of a much larger buffer, which would be kept with it.
+    if (!isNullable || piece.length > 0) row[name] = kind === 'bytes' ? new Uint8Array(piece) : String(piece)
     at = end
-    return bytes
   }
-  const orNull = (bytes: Uint8Array) => (bytes.length === 0 ? null : bytes)
-  const parentSalt = orNull(piece())
-  const parentKey = orNull(piece())
-  const ip = Buffer.from(piece()).toString()
-  const secret = piece()
-  const [subject, clientId, scope, claims, amr, jkt, userAgent, label] = JSON.parse(row.toString('utf8', at + 12))
-  const revokedAt = row.readUIntBE(41, 6)
-  return {
-    id,
-    subject,
-    clientId,
-    scope,
-    claims,
-    generation: row.readUInt32BE(1),
-    secret,
-    parentSalt,
-    parentKey,
-    burstAt: row.readUIntBE(17, 6),
-    burstGeneration: row.readIntBE(5, 6),
-    prevBurstGeneration: row.readIntBE(11, 6),
-    rotatedAt: row.readUIntBE(23, 6),
-    createdAt: row.readUIntBE(at, 6),
-    authTime: row.readUIntBE(at + 6, 6),
-    amr,
-    idleExpiresAt: row.readUIntBE(29, 6),
-    expiresAt: row.readUIntBE(35, 6),
-    jkt,
-    device: {
-      ...(userAgent === null ? {} : { userAgent }),
-      ...(ip === '' ? {} : { ip }),
-      ...(label === null ? {} : { label }),
-    },
-    revokedAt: revokedAt === 0 ? null : revokedAt,
-    revokedReason: reasons[row[47]! - 1] ?? null,
-  }
+  const values: unknown[] = JSON.parse(bytes.toString('utf8', at))
+  for (const [index, { name }] of texts.entries()) row[name] = values[index]
+  return toSession(row)
 }

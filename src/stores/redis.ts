@@ -14,7 +14,7 @@ import { Buffer } from 'node:buffer'
 import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
-import { withDeadline } from './deadline.ts'
+import { createBoundedCalls, readTimeout, withDeadline } from './deadline.ts'
 import {
   asRedisError,
   connectRedis,
@@ -23,8 +23,9 @@ import {
   type RedisClient,
   type RedisScript,
 } from './redis-client.ts'
-import { decodeRow, encodeIp, encodeRow, packRow, reasonNumber, refuseNewer, unpackRow } from './redis-row.ts'
+import { decodeRow, encodePiece, encodeRow, packRow, refuseNewer, unpackRow } from './redis-row.ts'
 import { checkRedisPrefix, openSchema } from './redis-schema.ts'
+import { idTaken, unavailable } from './store-error.ts'
 
 /** Options of {@link createRedisStore}. */
 export interface RedisStoreOptions {
@@ -92,18 +93,18 @@ local row = redis.call('GET', KEYS[1])
 if not row then return {'none'} end
 ${refuseNewer}
 ${unpackRow}
-if generation > asked or revokedAt > 0 or now >= expiresAt or now >= idleExpiresAt then return {'none'} end
+if generation > asked or revoked_at > 0 or now >= expires_at or now >= idle_expires_at then return {'none'} end
 local outcome = generation < asked and 'healed' or 'done'
-if now - burstAt >= reuseInterval then
-  prevBurstGeneration = now - rotatedAt < reuseInterval and burstGeneration or generation - 1
-  burstAt, burstGeneration = now, generation - 1
+if now - burst_at >= reuseInterval then
+  prev_burst_generation = now - rotated_at < reuseInterval and burst_generation or generation - 1
+  burst_at, burst_generation = now, generation - 1
 end
-rotatedAt = now
-generation, idleExpiresAt = asked + 1, math.min(tonumber(ARGV[4]), expiresAt)
-salt, key = ARGV[7], ARGV[8]
+rotated_at = now
+generation, idle_expires_at = asked + 1, math.min(tonumber(ARGV[4]), expires_at)
+parent_salt, parent_key = ARGV[7], ARGV[8]
 if ARGV[9] ~= '' then ip = ARGV[9] end
 ${packRow}
-redis.call('SET', KEYS[1], row, 'PX', math.max(idleExpiresAt - now, 0) + tonumber(ARGV[6]))
+redis.call('SET', KEYS[1], row, 'PX', math.max(idle_expires_at - now, 0) + tonumber(ARGV[6]))
 return {outcome, row}`)
 
 const revokeScript = defineScript(`${refuseLate}
@@ -111,8 +112,8 @@ local row = redis.call('GET', KEYS[1])
 if not row then return {'none'} end
 ${refuseNewer}
 ${unpackRow}
-if revokedAt > 0 then return {'none', row} end
-revokedAt, reason = tonumber(ARGV[2]), tonumber(ARGV[3])
+if revoked_at > 0 then return {'none', row} end
+revoked_at, revoked_reason = tonumber(ARGV[2]), ARGV[3]
 ${packRow}
 redis.call('SET', KEYS[1], row, 'PX', ARGV[4])
 return {'done', row}`)
@@ -134,7 +135,7 @@ local row = redis.call('GET', KEYS[1])
 if not row then return {'none'} end
 ${refuseNewer}
 ${unpackRow}
-if math.min(idleExpiresAt, expiresAt) >= before and (revokedAt == 0 or revokedAt >= before) then return {'none'} end
+if math.min(idle_expires_at, expires_at) >= before and (revoked_at == 0 or revoked_at >= before) then return {'none'} end
 redis.call('DEL', KEYS[1])
 return {'done'}`)
 
@@ -165,35 +166,24 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   const rowKey = (id: string) => `${prefix}:session:{${id}}`
   const indexKey = (subject: string) => `${prefix}:subject:{${subject}}`
   const feedKey = `${prefix}:revoked`
-  const inFlight = new Set<Promise<unknown>>()
+  const { within, drain } = createBoundedCalls(timeout, asRedisError)
   /** How far the engine's clock was seen to be ahead of ours, in milliseconds. */
   let ahead = 0
 
-  /** Every method goes through here: bounded in time, its errors in our words, waited for by `close`. */
-  function within<T>(body: (began: number) => Promise<T>): Promise<T> {
-    const call = withDeadline(body(Date.now()), timeout).catch((error) => {
-      throw asRedisError(error)
-    })
-    inFlight.add(call)
-    const done = () => inFlight.delete(call)
-    call.then(done, done)
-    return call
-  }
-
   const call = (key: string, ...command: RedisArgument[]) => redis.run(callScript, key, command)
 
-  /** Runs a script that begins with `refuseLate`, for a call that began at an instant of ours. */
-  async function inTime(began: number, script: RedisScript, key: string, args: RedisArgument[]) {
-    while (Date.now() - began < timeout) {
-      const deadline = began + timeout + ahead
+  /** Runs a script that begins with `refuseLate`, for a caller that waits `until` then, by our clock. */
+  async function inTime(until: number, script: RedisScript, key: string, args: RedisArgument[]) {
+    while (Date.now() < until) {
+      const deadline = until + ahead
       const [name, value] = (await redis.run(script, key, [String(deadline), ...args])) as [Buffer, unknown]
       const outcome = String(name)
       if (outcome === 'schema') throw new DaypassError('ERR_STORE_SCHEMA')
       if (outcome !== 'late') return { outcome, value }
       // Where there is time left by our clock, the engine's is ahead. The one furthest ahead counts for a whole Cluster.
-      if (Date.now() - began < timeout) ahead = Math.max(ahead, Number(value) - Date.now())
+      if (Date.now() < until) ahead = Math.max(ahead, Number(value) - Date.now())
     }
-    throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: 'too late' })
+    throw unavailable('too late')
   }
 
   async function read(id: string): Promise<Session | null> {
@@ -224,10 +214,10 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     return rows.map((row) => (row?.subject === subject ? row : null))
   }
 
-  async function addToIndex(began: number, session: Session): Promise<void> {
+  async function addToIndex(until: number, session: Session): Promise<void> {
     const { subject, createdAt, expiresAt } = session
     const args = [memberOf(session), String(createdAt), String(expiresAt), String(retention)]
-    const old = (await inTime(began, indexScript, indexKey(subject), args)).value as Buffer[]
+    const old = (await inTime(until, indexScript, indexKey(subject), args)).value as Buffer[]
     if (old.length > 0) {
       const entries = old.map((member) => readEntry(String(member)))
       inBackground(() => readEntries(subject, entries, createdAt))
@@ -235,23 +225,23 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   /** Tidying that nobody waits for but `close`, and that happens another time where it fails. */
-  function inBackground(body: (began: number) => Promise<unknown>): void {
+  function inBackground(body: (until: number) => Promise<unknown>): void {
     within(body).catch(() => {})
   }
 
   async function waitForReplicas(keys: string[]): Promise<void> {
     if (wait === undefined || (await redis.isReplicated(keys, wait.replicas, wait.timeout))) return
-    throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `not on ${wait.replicas} replicas in time` })
+    throw unavailable(`not on ${wait.replicas} replicas in time`)
   }
 
   /**
    * Ends some sessions of one subject; the rows that this call ended. A session that cannot be ended leaves the others
    * alone, and the call fails in the end.
    */
-  async function end(began: number, ids: string[], subject: string, now: number, reason: RevokedReason) {
+  async function end(until: number, ids: string[], subject: string, now: number, reason: RevokedReason) {
     const announcement = (id: string) => `?${id}:${now}`
     await call(feedKey, 'ZADD', ...ids.flatMap((id) => ['+inf', announcement(id)]))
-    const answers = await Promise.allSettled(ids.map((id) => endOne(began, id, subject, now, reason)))
+    const answers = await Promise.allSettled(ids.map((id) => endOne(until, id, subject, now, reason)))
     const ended: Session[] = []
     const over: Session[] = []
     const known: string[] = []
@@ -263,7 +253,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
       if (answer.value.isEnded) ended.push(answer.value.row)
     }
     await waitForReplicas(over.map(({ id }) => rowKey(id)))
-    await announce(began, over, now, known.map(announcement))
+    await announce(until, over, now, known.map(announcement))
     // In the index they stay for a while: a failover that loses a revoke leaves no session unlisted.
     const scores = over.flatMap((session) => [String(now), memberOf(session)])
     if (over.length > 0) inBackground(() => call(indexKey(subject), 'ZADD', 'XX', ...scores))
@@ -273,12 +263,12 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   }
 
   /** The row of a session that is over, and whether this call ended it. Null where it is not there, or not theirs. */
-  async function endOne(began: number, id: string, subject: string, now: number, reason: RevokedReason) {
+  async function endOne(until: number, id: string, subject: string, now: number, reason: RevokedReason) {
     const row = await read(id)
     if (row?.subject !== subject) return null
     if (row.revokedAt !== null) return { row, isEnded: false }
-    const args = [String(now), String(reasonNumber(reason)), String(retention)]
-    const { outcome, value } = await inTime(began, revokeScript, rowKey(id), args)
+    const args = [String(now), reason, String(retention)]
+    const { outcome, value } = await inTime(until, revokeScript, rowKey(id), args)
     return value === undefined ? null : { row: decodeRow(id, value as Buffer), isEnded: outcome === 'done' }
   }
 
@@ -286,22 +276,22 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
    * Puts sessions that are over into the feed, at the present instant where they ended before it: a revoke that is
    * completed late is news to the other instances.
    */
-  async function announce(began: number, over: Session[], now: number, settled: string[] = []): Promise<void> {
+  async function announce(until: number, over: Session[], now: number, settled: string[] = []): Promise<void> {
     const pairs = over.flatMap(({ id, revokedAt }) => [String(Math.max(revokedAt!, now)), id])
     if (pairs.length + settled.length === 0) return
-    await inTime(began, announceScript, feedKey, [String(over.length), ...pairs, ...settled])
+    await inTime(until, announceScript, feedKey, [String(over.length), ...pairs, ...settled])
   }
 
   /** A revoke that was announced and not completed: under way, or its process died. The row knows whether it happened. */
-  async function settle(began: number, announcement: string): Promise<Session | null> {
+  async function settle(until: number, announcement: string): Promise<Session | null> {
     const { id, at } = readEntry(announcement.slice(1))
     const row = await read(id)
     if (row !== null && row.revokedAt !== null) {
-      await announce(began, [row], clock(), [announcement])
+      await announce(until, [row], clock(), [announcement])
       return row
     }
     // Where it has not happened by now, it will not.
-    if (row === null || at < clock() - grace) await announce(began, [], 0, [announcement])
+    if (row === null || at < clock() - grace) await announce(until, [], 0, [announcement])
     return null
   }
 
@@ -331,26 +321,24 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         await openSchema(redis, prefix, 'session', issuer)
       }),
     create: (session) =>
-      within(async (began) => {
+      within(async (until) => {
         const { id, subject, revokedAt } = session
         // The index first: what breaks off in between is an entry without a row, never a row that no list shows.
-        await addToIndex(began, session)
+        await addToIndex(until, session)
         const over = Math.min(session.idleExpiresAt, revokedAt ?? Number.POSITIVE_INFINITY)
         const ttl = Math.round(Math.max(over - session.rotatedAt, 0) + retention)
-        const { outcome } = await inTime(began, createScript, rowKey(id), [encodeRow(session), String(ttl)])
+        const { outcome } = await inTime(until, createScript, rowKey(id), [encodeRow(session), String(ttl)])
         if (outcome === 'taken') {
           inBackground(() => call(indexKey(subject), 'ZREM', memberOf(session)))
-          throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, {
-            cause: 'a session of this id is there already',
-          })
+          throw idTaken()
         }
-        if (revokedAt !== null) await announce(began, [session], revokedAt)
+        if (revokedAt !== null) await announce(until, [session], revokedAt)
         await waitForReplicas([indexKey(subject), rowKey(id)])
       }),
     find: (id) => within(() => read(id)),
     advance: (step) =>
-      within(async (began) => {
-        const { outcome, value } = await inTime(began, advanceScript, rowKey(step.id), toArguments(step))
+      within(async (until) => {
+        const { outcome, value } = await inTime(until, advanceScript, rowKey(step.id), toArguments(step))
         if (value === undefined) return null
         const session = decodeRow(step.id, value as Buffer)
         // Once in a session's life, and nobody waits for it: a failover at the sign-in may have lost the entry alone.
@@ -358,22 +346,22 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         return { session, healed: outcome === 'healed' }
       }),
     revoke: (id, now, reason) =>
-      within(async (began) => {
+      within(async (until) => {
         const row = await read(id)
         if (row === null) return null
-        if (row.revokedAt === null) return (await end(began, [id], row.subject, now, reason))[0] ?? null
+        if (row.revokedAt === null) return (await end(until, [id], row.subject, now, reason))[0] ?? null
         // Asked again, perhaps because the first time broke off: the replicas and the verifiers may not have it yet.
         await waitForReplicas([rowKey(id)])
-        await announce(began, [row], now)
+        await announce(until, [row], now)
         return null
       }),
     revokeSubject: (subject, now, reason, exceptId) =>
-      within(async (began) => {
+      within(async (until) => {
         const ids = (await readIndex(subject)).map(({ id }) => id).filter((id) => id !== exceptId)
         const ended: Session[] = []
         const failures: unknown[] = []
         while (ids.length > 0) {
-          const batch = end(began, ids.splice(0, batchSize), subject, now, reason)
+          const batch = end(until, ids.splice(0, batchSize), subject, now, reason)
           ended.push(...((await batch.catch((error) => void failures.push(error))) ?? []))
         }
         if (failures.length > 0) throw failures[0]
@@ -392,7 +380,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         return live.slice(0, limit)
       }),
     revokedSince: (since) =>
-      within(async (began) => {
+      within(async (until) => {
         const lowest = since === Number.NEGATIVE_INFINITY ? '-inf' : String(since)
         const reply = (await call(feedKey, 'ZRANGEBYSCORE', lowest, '+inf', 'WITHSCORES')) as Buffer[]
         const revoked = new Map<string, number>()
@@ -404,7 +392,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         }
         // A row that cannot be read holds up nothing else. It is looked at again the next time.
         const settled = await Promise.allSettled(
-          announced.map((announcement) => withDeadline(settle(began, announcement), settleTimeout)),
+          announced.map((announcement) => withDeadline(settle(until, announcement), settleTimeout)),
         )
         for (const result of settled) {
           if (result.status === 'fulfilled' && result.value !== null) {
@@ -422,9 +410,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     // A write, for a server that is full or became a replica.
     check: () => within(async () => void (await call(`${prefix}:check`, 'SET', '1', 'PX', '1000'))),
     now: () => within(async () => Number(await redis.run(clockScript, feedKey, []))),
-    async close() {
-      while (inFlight.size > 0) await Promise.allSettled(inFlight)
-    },
+    close: drain,
   }
 }
 
@@ -444,19 +430,15 @@ function readEntry(member: string): Entry {
 
 function toArguments({ generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance): RedisArgument[] {
   const numbers = [generation, now, idleExpiresAt, reuseInterval, retention].map(String)
-  return [...numbers, toBuffer(salt), toBuffer(key), encodeIp(ip)]
+  return [...numbers, encodePiece(salt), encodePiece(key), encodePiece(ip)]
 }
-
-const toBuffer = (bytes: Uint8Array | null) =>
-  bytes === null ? Buffer.alloc(0) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const escapeGlob = (text: string) => text.replaceAll(/[*?[\]\\]/g, '\\$&')
 
-function readOptions({ prefix = 'daypass', timeout = 5000, wait, clock = Date.now }: RedisStoreOptions) {
+function readOptions({ prefix = 'daypass', wait, clock = Date.now, ...options }: RedisStoreOptions) {
+  const timeout = readTimeout(options.timeout)
   const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)
   checkRedisPrefix(prefix)
-  // Verifiers look back ten seconds: a revoke must not happen longer than that after its instant.
-  if (!(timeout >= 1 && timeout <= 10_000)) throw wrong('`timeout` must be 1 to 10,000 milliseconds.')
   if (wait !== undefined && !(wait.replicas >= 1 && wait.timeout >= 1 && wait.timeout < timeout)) {
     throw wrong('`wait` must name 1 or more `replicas`, and a `timeout` in milliseconds below that of a call.')
   }

@@ -34,9 +34,10 @@ export function checkSchema(module: SchemaModule, found: SchemaRecord, issuer: s
  *
  * @throws DaypassError `ERR_STORE_SCHEMA`.
  */
-export function checkVersion(module: SchemaModule, usableFrom: number): void {
-  // Negated, so that a record that cannot be read is refused too.
-  if (!(usableFrom <= schemaVersions[module])) throw new DaypassError('ERR_STORE_SCHEMA')
+export function checkVersion(module: SchemaModule, usableFrom: unknown): void {
+  // A record that cannot be read is refused too.
+  if (typeof usableFrom === 'number' && usableFrom <= schemaVersions[module]) return
+  throw new DaypassError('ERR_STORE_SCHEMA')
 }
 
 /** The names of the tables and indexes that statements make: `CREATE TABLE [IF NOT EXISTS] [main.]NAME`. */

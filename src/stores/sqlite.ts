@@ -1,10 +1,10 @@
 // Sessions in a SQLite file, through Node's own node:sqlite: one machine, no server, nothing to install.
 
-import { Buffer } from 'node:buffer'
-import type { DatabaseSync } from 'node:sqlite'
-import type { RevokedReason, Session } from '../core/session.ts'
-import type { Advance, Advanced, Store } from '../core/store.ts'
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
+import type { Advanced, Store } from '../core/store.ts'
+import { columns, createRowMapping, jsonText, type Kind, type Row } from './row.ts'
 import { readPrefix } from './schema.ts'
+import { idBytes, idText } from './session-id.ts'
 import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 
 /** Options of {@link createSqliteStore}. */
@@ -13,25 +13,35 @@ export interface SqliteStoreOptions {
   prefix?: string
 }
 
+const types: Record<Kind, string> = {
+  id: 'BLOB',
+  text: 'TEXT',
+  json: 'TEXT',
+  integer: 'INTEGER',
+  instant: 'INTEGER',
+  bytes: 'BLOB',
+}
+
+const { toRow, toSession, toRevoked } = createRowMapping<SQLInputValue>({
+  id: { encode: idBytes, decode: idText },
+  json: jsonText,
+})
+
 const schema = (prefix: string) => `
   CREATE TABLE main.${prefix}_session (
-    id BLOB PRIMARY KEY, subject TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL, claims TEXT NOT NULL,
-    generation INTEGER NOT NULL, secret BLOB NOT NULL, parent_salt BLOB, parent_key BLOB,
-    burst_at INTEGER NOT NULL, burst_generation INTEGER NOT NULL, prev_burst_generation INTEGER NOT NULL,
-    rotated_at INTEGER NOT NULL, created_at INTEGER NOT NULL, auth_time INTEGER NOT NULL, amr TEXT NOT NULL,
-    idle_expires_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, jkt TEXT,
-    user_agent TEXT, ip TEXT, label TEXT, revoked_at INTEGER, revoked_reason TEXT
+    ${columns.map(({ name, kind, isNullable }) => `${name} ${types[kind]}${isNullable ? '' : ' NOT NULL'},`).join(' ')}
+    PRIMARY KEY (id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX main.${prefix}_session_subject ON ${prefix}_session (subject);
   CREATE INDEX main.${prefix}_session_idle ON ${prefix}_session (idle_expires_at);
   CREATE INDEX main.${prefix}_session_revoked ON ${prefix}_session (revoked_at) WHERE revoked_at IS NOT NULL;`
 
-/** Named one by one: a newer version may add a column while this one runs. */
-const columns = `id, subject, client_id, scope, claims, generation, secret, parent_salt, parent_key, burst_at,
-  burst_generation, prev_burst_generation, rotated_at, created_at, auth_time, amr, idle_expires_at, expires_at, jkt,
-  user_agent, ip, label, revoked_at, revoked_reason`
-/** Each under its own name, however the app's database is set to name columns. */
-const asNamed = columns.replaceAll(/\w+/g, '$& AS $&')
+/**
+ * The columns are named, because a newer version may have added one. Each is read under its own name, whatever the
+ * app's database is set to.
+ */
+const selected = columns.map(({ name }) => `${name} AS ${name}`).join(', ')
+const names = columns.map(({ name }) => name)
 
 /**
  * A store in a SQLite file (`daypass/sqlite`). An answered refresh survives a power cut, and refreshes in flight together
@@ -70,29 +80,25 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
       await sqlite.open(issuer)
       await read(statements)
     },
-    create: (session) => write(() => void statements().insert.run(...toRow(session))),
-    find: (id) => read(() => toSession(statements().select.get(toId(id)))),
-    advance: (step) =>
+    create: (session) => write(() => void statements().insert.run(toRow(session))),
+    find: (id) => read(() => readOne(statements().select.get(idBytes(id)))),
+    advance: ({ id, ip = null, ...step }) =>
       write((): Advanced | null => {
-        const parameters = { ...toParameters(step) }
-        const session = toSession(statements().advanceEqual.get(parameters))
+        const parameters = { ...step, id: idBytes(id), ip }
+        const session = readOne(statements().advanceEqual.get(parameters))
         if (session !== null) return { session, healed: false }
-        const healed = toSession(statements().advanceBehind.get(parameters))
+        const healed = readOne(statements().advanceBehind.get(parameters))
         return healed === null ? null : { session: healed, healed: true }
       }),
-    revoke: (id, now, reason) => write(() => toSession(statements().revokeOne.get({ id: toId(id), now, reason }))),
-    revokeSubject: (subject, now, reason, exceptId) =>
-      write(() => {
-        const parameters = { subject, now, reason, exceptId: exceptId === undefined ? null : toId(exceptId) }
-        return toSessions(statements().revokeAll.all(parameters))
-      }),
-    list: (subject, now, limit) => read(() => toSessions(statements().listLive.all({ subject, now, limit }))),
-    revokedSince: (since) =>
-      read(() =>
+    revoke: (id, now, reason) => write(() => readOne(statements().revokeOne.get({ id: idBytes(id), now, reason }))),
+    revokeSubject: (subject, now, reason, exceptId = '') =>
+      write(() =>
         statements()
-          .selectRevoked.all(since)
-          .map(({ id, revoked_at }) => ({ id: toText(id), revokedAt: revoked_at as number })),
+          .revokeAll.all({ subject, now, reason, exceptId: idBytes(exceptId) })
+          .map(toSession),
       ),
+    list: (subject, now, limit) => read(() => statements().listLive.all({ subject, now, limit }).map(toSession)),
+    revokedSince: (since) => read(() => statements().selectRevoked.all(since).map(toRevoked)),
     prune: (before, limit) =>
       write(() => {
         const expired = Number(statements().pruneExpired.run(before, limit).changes)
@@ -120,24 +126,26 @@ function prepareAll({ prepare, table }: Sqlite) {
            WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
            WHEN :now - rotated_at < :reuseInterval THEN burst_generation
            ELSE generation - 1 END
-       WHERE id = :id AND ${condition} AND ${live} RETURNING ${asNamed}`,
+       WHERE id = :id AND ${condition} AND ${live} RETURNING ${selected}`,
     )
   const revokeWhere = (condition: string) =>
     prepare(
       `UPDATE ${sessions} SET revoked_at = :now, revoked_reason = :reason
-       WHERE ${condition} AND revoked_at IS NULL RETURNING ${asNamed}`,
+       WHERE ${condition} AND revoked_at IS NULL RETURNING ${selected}`,
     )
   const pruneBy = (column: string) =>
     prepare(`DELETE FROM ${sessions} WHERE id IN (SELECT id FROM ${sessions} WHERE ${column} < ? LIMIT ?)`)
   return {
-    insert: prepare(`INSERT INTO ${sessions} (${columns}) VALUES (${columns.replaceAll(/\w+/g, '?')})`),
-    select: prepare(`SELECT ${asNamed} FROM ${sessions} WHERE id = ?`),
+    insert: prepare(
+      `INSERT INTO ${sessions} (${names.join(', ')}) VALUES (${names.map((name) => `:${name}`).join(', ')})`,
+    ),
+    select: prepare(`SELECT ${selected} FROM ${sessions} WHERE id = ?`),
     advanceEqual: advanceWhere('generation = :generation'),
     advanceBehind: advanceWhere('generation < :generation'),
     revokeOne: revokeWhere('id = :id'),
     revokeAll: revokeWhere('subject = :subject AND id IS NOT :exceptId'),
     listLive: prepare(
-      `SELECT ${asNamed} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
+      `SELECT ${selected} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
     ),
     selectRevoked: prepare(`SELECT id AS id, revoked_at AS revoked_at FROM ${sessions} WHERE revoked_at >= ?`),
     // A row's idle expiry is never after its absolute one, so it tells for both.
@@ -146,80 +154,5 @@ function prepareAll({ prepare, table }: Sqlite) {
   }
 }
 
-// One session, one name: what a decoder would pass over makes another name, of a session that is not there.
-const toId = (id: string) => {
-  const bytes = Buffer.from(id, 'base64url')
-  return bytes.toString('base64url') === id ? bytes : Buffer.alloc(0)
-}
-const toText = (id: unknown) => {
-  const bytes = id as Uint8Array
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')
-}
-
-function toParameters({ id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance) {
-  return { id: toId(id), generation, salt, key, now, idleExpiresAt, reuseInterval, ip: ip ?? null }
-}
-
-function toRow(session: Session) {
-  const { device } = session
-  return [
-    toId(session.id),
-    session.subject,
-    session.clientId,
-    session.scope,
-    JSON.stringify(session.claims),
-    session.generation,
-    session.secret,
-    session.parentSalt,
-    session.parentKey,
-    session.burstAt,
-    session.burstGeneration,
-    session.prevBurstGeneration,
-    session.rotatedAt,
-    session.createdAt,
-    session.authTime,
-    JSON.stringify(session.amr),
-    session.idleExpiresAt,
-    session.expiresAt,
-    session.jkt,
-    device.userAgent ?? null,
-    device.ip ?? null,
-    device.label ?? null,
-    session.revokedAt,
-    session.revokedReason,
-  ]
-}
-
-const toSessions = (rows: Record<string, unknown>[]) => rows.map((row) => toSession(row)!)
-
-function toSession(row: Record<string, unknown> | undefined): Session | null {
-  if (row === undefined) return null
-  return {
-    id: toText(row.id),
-    subject: row.subject as string,
-    clientId: row.client_id as string,
-    scope: row.scope as string,
-    claims: row.claims === '{}' ? {} : JSON.parse(row.claims as string),
-    generation: row.generation as number,
-    secret: row.secret as Uint8Array,
-    parentSalt: row.parent_salt as Uint8Array | null,
-    parentKey: row.parent_key as Uint8Array | null,
-    burstAt: row.burst_at as number,
-    burstGeneration: row.burst_generation as number,
-    prevBurstGeneration: row.prev_burst_generation as number,
-    rotatedAt: row.rotated_at as number,
-    createdAt: row.created_at as number,
-    authTime: row.auth_time as number,
-    amr: row.amr === '[]' ? [] : JSON.parse(row.amr as string),
-    idleExpiresAt: row.idle_expires_at as number,
-    expiresAt: row.expires_at as number,
-    jkt: row.jkt as string | null,
-    device: {
-      ...(row.user_agent === null ? {} : { userAgent: row.user_agent as string }),
-      ...(row.ip === null ? {} : { ip: row.ip as string }),
-      ...(row.label === null ? {} : { label: row.label as string }),
-    },
-    revokedAt: row.revoked_at as number | null,
-    revokedReason: row.revoked_reason as RevokedReason | null,
-  }
-}
+/** Null where there is no row. */
+const readOne = (row: Row | undefined) => (row === undefined ? null : toSession(row))

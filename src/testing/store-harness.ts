@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Session } from '../core/session.ts'
+import { bufferOf } from '../core/bytes.ts'
+import { beginSession, type Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 
 /** One engine, as the contract sees it. */
@@ -76,31 +77,9 @@ function createBench(store: Store, harness: StoreHarness): Bench {
 
 /** A session as `issue` makes it. */
 export function makeSession(now: number, members: Partial<Session> = {}): Session {
-  return {
-    id: freshId(),
-    subject: 'subject-1',
-    clientId: 'first-party',
-    scope: '',
-    claims: {},
-    generation: 0,
-    secret: bytes(16),
-    parentSalt: null,
-    parentKey: null,
-    burstAt: 0,
-    burstGeneration: 0,
-    prevBurstGeneration: 0,
-    rotatedAt: now,
-    createdAt: now,
-    authTime: now,
-    amr: [],
-    idleExpiresAt: now + hour,
-    expiresAt: now + 24 * hour,
-    jkt: null,
-    device: {},
-    revokedAt: null,
-    revokedReason: null,
-    ...members,
-  }
+  const [id, secret, expiresAt] = [freshId(), bytes(16), now + 24 * hour]
+  const beginning = { id, subject: 'subject-1', clientId: 'first-party', secret, createdAt: now, expiresAt }
+  return { ...beginSession(beginning), idleExpiresAt: now + hour, ...members }
 }
 
 /** A step that redeems the session's newest token at `now`. */
@@ -151,5 +130,5 @@ export async function findRow(store: Store, id: string): Promise<Session> {
 const hex = (value: Uint8Array | null) => {
   if (value === null) return null
   assert.ok(value instanceof Uint8Array, 'bytes come back as Uint8Array')
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')
+  return bufferOf(value).toString('hex')
 }

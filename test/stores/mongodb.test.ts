@@ -163,14 +163,14 @@ describe('the MongoDB store', options, () => {
           idle_expires_at: new Date(now + (at + n) * 3000),
           expires_at: new Date(now + 1e9),
           expire_at: new Date(now + (at + n) * 3000),
-          ...(n % 100 === 0 && { revoked_at: now }),
+          ...(n % 100 === 0 && { revoked_at: new Date(now) }),
         })),
       )
     }
     const hour = new Date(now + 3_600_000)
     for (const filter of [
       { subject: 'subject-77', revoked_at: null, idle_expires_at: { $gt: new Date(now) } },
-      { revoked_at: { $gte: now + 1 } },
+      { revoked_at: { $gte: new Date(now + 1) } },
       { expire_at: { $lt: hour }, idle_expires_at: { $lt: new Date(now) } },
     ]) {
       const { executionStats } = (await rows.find(filter).explain('executionStats')) as any

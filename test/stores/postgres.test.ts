@@ -160,11 +160,14 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   const store = createPostgresStore(pool)
   await store.open('test')
   const now = Date.now()
+  await store.create(makeSession(now, { expiresAt: now + 2_592_000_000 }))
   await pool.query(
-    `INSERT INTO daypass_session SELECT gen_random_uuid(), 'subject-' || n / 2, 'c', '', '{}', 0,
-       '\\x00112233445566778899aabbccddeeff', NULL, NULL, 0, 0, 0, $1::int8, $1::int8, $1::int8, '[]', $1::int8 + n * 3000,
-       ($1::int8 + n * 3000) / 3600000, $1::int8 + 2592000000, NULL, NULL, NULL, NULL,
-       CASE WHEN n % 100 = 0 THEN $1::int8 END, NULL, CASE WHEN n % 100 = 0 THEN $1::int8 END FROM generate_series(1, 200000) n`,
+    `INSERT INTO daypass_session SELECT row.* FROM generate_series(1, 200000) n, daypass_session s,
+       jsonb_populate_record(s, jsonb_build_object(
+         'id', gen_random_uuid(), 'subject', 'subject-' || n / 2,
+         'idle_expires_at', $1::int8 + n * 3000, 'idle_hour', ($1::int8 + n * 3000) / 3600000,
+         'revoked_at', CASE WHEN n % 100 = 0 THEN $1::int8 END,
+         'announced_at', CASE WHEN n % 100 = 0 THEN $1::int8 END)) row`,
     [now],
   )
   await pool.query('ANALYZE daypass_session')

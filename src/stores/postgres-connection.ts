@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import { createSend, type PgPool, type PostgresJs, sqlState } from './postgres-driver.ts'
+import { createErrorTranslator } from './store-error.ts'
 
 export type { PgPool, PostgresJs } from './postgres-driver.ts'
 
@@ -39,7 +40,7 @@ export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: 
       try {
         return await once(text, values, Math.max(until - clock(), 0))
       } catch (error) {
-        if (!conflicts.has(sqlState(error)) || clock() + pause >= until) throw asStoreError(error)
+        if (!conflicts.has(sqlState(error)) || clock() + pause >= until) throw asPostgresError(error)
       }
       await delay(pause)
     }
@@ -85,13 +86,11 @@ const errorCodes: Record<string, ErrorCode> = {
 export const refusalOf = (error: unknown) =>
   /^[0-9A-Z]{5}(?=: )/.exec(String((error as DaypassError | undefined)?.cause))?.[0] ?? ''
 
-/** The text alone goes on: drivers put statements, parameters and passwords into their errors. */
-function asStoreError(error: unknown): DaypassError {
-  if (error instanceof DaypassError) return error
+/** The translation of what a driver of PostgreSQL throws. */
+export const asPostgresError = createErrorTranslator((error) => {
   const state = sqlState(error)
   const { message, code } = (error ?? {}) as { message?: string; code?: string }
-  // What the server says of a value quotes it.
+  // The server quotes a value that it refuses.
   const text = state.startsWith('22') ? 'a value that PostgreSQL cannot hold' : message || code
-  const cause = state ? `${state}: ${text}` : text
-  return new DaypassError(errorCodes[state] ?? 'ERR_STORE_UNAVAILABLE', undefined, { cause })
-}
+  return { code: errorCodes[state], cause: state ? `${state}: ${text}` : text }
+})

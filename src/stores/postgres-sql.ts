@@ -1,61 +1,46 @@
-// Which statements does the PostgreSQL store send?
+// The SQL of the PostgreSQL store.
 //
-// Each parameter is a text, each row of an answer one JSON text: nothing depends on how the driver is set up.
-// A statement that changes rows begins its answer with the engine's clock (`gate`), refuses itself after its deadline, and
-// never waits for a row: what another transaction has locked it names as `busy` (SKIP LOCKED). So nothing waits in a
-// circle, and nothing holds a connection while it waits.
+// Each parameter is text and each row of a result is one JSON text, so nothing depends on how the driver is set up.
+// A statement that changes rows returns the engine's clock first (`gate`) and does nothing after its deadline. It never
+// waits for a row: it returns the rows that another transaction has locked as `busy` (SKIP LOCKED). So there are no
+// deadlocks, and no connection is held while a refresh waits.
 
+import { columns, type Kind } from './row.ts'
 import { schemaVersions } from './schema.ts'
 
-const columns = {
-  id: 'uuid PRIMARY KEY',
-  subject: 'text NOT NULL',
-  client_id: 'text NOT NULL',
-  scope: 'text NOT NULL',
-  claims: 'text NOT NULL',
-  generation: 'int8 NOT NULL',
-  secret: 'bytea NOT NULL',
-  parent_salt: 'bytea',
-  parent_key: 'bytea',
-  burst_at: 'int8 NOT NULL',
-  burst_generation: 'int8 NOT NULL',
-  prev_burst_generation: 'int8 NOT NULL',
-  rotated_at: 'int8 NOT NULL',
-  created_at: 'int8 NOT NULL',
-  auth_time: 'int8 NOT NULL',
-  amr: 'text NOT NULL',
-  idle_expires_at: 'int8 NOT NULL',
-  /** What pruning looks for. It moves once an hour at most, so that nearly every refresh changes no index (HOT). */
-  idle_hour: 'int4 NOT NULL',
-  expires_at: 'int8 NOT NULL',
-  jkt: 'text',
-  user_agent: 'text',
-  ip: 'text',
-  label: 'text',
-  revoked_at: 'int8',
-  revoked_reason: 'text',
-  /** When the end was told last to those who follow `revokedSince`: `revoked_at`, or when the session was ended again. */
-  announced_at: 'int8',
+const types: Record<Kind, string> = {
+  id: 'uuid',
+  text: 'text',
+  json: 'text',
+  integer: 'int8',
+  instant: 'int8',
+  bytes: 'bytea',
 }
 
-const names = Object.keys(columns)
-const typeOf = (definition: string) => definition.split(' ')[0]!
+/** The columns of a session, and two that only this engine has. */
+const table = [
+  ...columns.map(({ name, kind, isNullable }) => ({ name, type: types[kind], isNullable })),
+  // What pruning looks for. It changes once an hour at most, so nearly every refresh changes no index (HOT).
+  { name: 'idle_hour', type: 'int4', isNullable: false },
+  // When `revokedSince` last announced the end: `revoked_at`, or when the session was ended again.
+  { name: 'announced_at', type: 'int8', isNullable: true },
+]
+
+const names = table.map(({ name }) => name)
 const hour = 3_600_000
 
-/** An end that is asked for again is announced again, once in so many milliseconds. */
+/** A session that is ended again is announced again, once in so many milliseconds. */
 const announceEvery = 1000
 
 /** The row of `s` as JSON. */
-const row = `json_build_object(${Object.entries(columns)
-  .map(
-    ([name, definition]) => `'${name}', ${typeOf(definition) === 'bytea' ? `encode(s.${name}, 'hex')` : `s.${name}`}`,
-  )
+const row = `json_build_object(${columns
+  .map(({ name, kind }) => `'${name}', ${kind === 'bytes' ? `encode(s.${name}, 'hex')` : `s.${name}`}`)
   .join(', ')})`
 
 const engineNow = '(extract(epoch FROM clock_timestamp()) * 1000)::int8'
 
 /** The statements on the tables of one prefix. */
-export function createStatements(prefix: string) {
+export function createSql(prefix: string) {
   const session = `${prefix}_session`
   /** The clock is told after every wait for the table. No row: the tables are a newer version's. */
   const gate = `gate AS MATERIALIZED (
@@ -99,9 +84,8 @@ export function createStatements(prefix: string) {
   return {
     tables: [
       `CREATE TABLE IF NOT EXISTS ${session} (
-        ${Object.entries(columns)
-          .map(([name, definition]) => `${name} ${definition}`)
-          .join(', ')}
+        ${table.map(({ name, type, isNullable }) => `${name} ${type}${isNullable ? '' : ' NOT NULL'},`).join(' ')}
+        PRIMARY KEY (id)
       ) WITH (fillfactor = 80)`,
       `CREATE INDEX IF NOT EXISTS ${session}_subject ON ${session} (subject)`,
       `CREATE INDEX IF NOT EXISTS ${session}_idle ON ${session} (idle_hour)`,
@@ -114,9 +98,7 @@ export function createStatements(prefix: string) {
       WITH ${gate}, added AS (
         INSERT INTO ${session} (${names.join(', ')})
         SELECT ${names.map((name) => `r.${name}`).join(', ')} FROM gate, json_to_record($2::text::json) AS r (
-          ${Object.entries(columns)
-            .map(([name, definition]) => `${name} ${typeOf(definition)}`)
-            .join(', ')})
+          ${table.map(({ name, type }) => `${name} ${type}`).join(', ')})
         WHERE gate.now <= $1::text::int8
       )
       ${answer}`,
@@ -164,7 +146,7 @@ export function createStatements(prefix: string) {
       ORDER BY s.created_at DESC LIMIT $3::text::int8`,
 
     revokedSince: `
-      SELECT json_build_object('id', id, 'revokedAt', revoked_at)::text FROM ${session}
+      SELECT json_build_object('id', id, 'revoked_at', revoked_at)::text FROM ${session}
       WHERE announced_at >= $1::text::int8`,
 
     // The hour is what the index knows; the instant decides.

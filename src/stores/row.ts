@@ -1,0 +1,143 @@
+// The mapping between a session and its row, for every engine. A new field of a session is one line here.
+
+import type { Claims, Device, Session } from '../core/session.ts'
+import type { Store } from '../core/store.ts'
+
+/** The kinds of values in a session, with their types. */
+interface Kinds {
+  id: string
+  text: string
+  json: Claims | string[]
+  integer: number
+  /** Milliseconds since the epoch. */
+  instant: number
+  bytes: Uint8Array
+}
+
+export type Kind = keyof Kinds
+
+/** The kinds that fit a field of type `T`. A question mark means that the field may be null. */
+type KindOf<T> = {
+  [K in Kind]: NonNullable<T> extends Kinds[K] ? (null extends T ? `${K}?` : K) : never
+}[Kind]
+
+const sessionFields = {
+  id: 'id',
+  subject: 'text',
+  clientId: 'text',
+  scope: 'text',
+  claims: 'json',
+  generation: 'integer',
+  secret: 'bytes',
+  parentSalt: 'bytes?',
+  parentKey: 'bytes?',
+  burstAt: 'instant',
+  burstGeneration: 'integer',
+  prevBurstGeneration: 'integer',
+  rotatedAt: 'instant',
+  createdAt: 'instant',
+  authTime: 'instant',
+  amr: 'json',
+  idleExpiresAt: 'instant',
+  expiresAt: 'instant',
+  jkt: 'text?',
+  revokedAt: 'instant?',
+  revokedReason: 'text?',
+} as const satisfies { [Field in keyof Omit<Session, 'device'>]: KindOf<Session[Field]> }
+
+/** The device's fields are columns of their own. A field that is absent from the device is null in the row. */
+const deviceFields = { userAgent: 'text?', ip: 'text?', label: 'text?' } as const satisfies Record<
+  keyof Device,
+  'text?'
+>
+
+/** One column of a row. */
+export interface Column {
+  /** In the database: `client_id`. */
+  name: string
+  kind: Kind
+  isNullable: boolean
+}
+
+/** A row by the names of its columns. */
+export type Row<Value = unknown> = Record<string, Value>
+
+/** How an engine stores the values of one kind. */
+interface ValueCodec<T, Value = unknown> {
+  encode(value: T): Value
+  decode(stored: never): T
+}
+
+/** How an engine stores each kind. Values of a kind that is not named are stored as they are. Null stays null. */
+export type RowCodec<Value> = { readonly [K in Kind]?: ValueCodec<Kinds[K], Value | null> }
+
+/** JSON as text. Most sessions have no claims and no `amr`, so their texts are not parsed. */
+export const jsonText: ValueCodec<Kinds['json'], string> = {
+  encode: (value) => JSON.stringify(value),
+  decode: (text: string) => (text === '{}' ? {} : text === '[]' ? [] : JSON.parse(text)),
+}
+
+function toColumns<Field extends string>(fields: Readonly<Record<Field, Kind | `${Kind}?`>>) {
+  return Object.entries<Kind | `${Kind}?`>(fields).map(([field, kind]) => ({
+    field: field as Field,
+    name: field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    kind: kind.replace('?', '') as Kind,
+    isNullable: kind.endsWith('?'),
+  }))
+}
+
+const sessionColumns = toColumns(sessionFields)
+const deviceColumns = toColumns(deviceFields)
+
+/** The columns of a session, in the order of the table. */
+export const columns: readonly Column[] = [...sessionColumns, ...deviceColumns]
+
+/** Sessions to rows and back, as one engine stores them. */
+export interface RowMapping<Value> {
+  toRow(session: Session): Row<Value | null>
+  toSession(row: Row): Session
+  /** What {@link Store.revokedSince} needs of a row. */
+  toRevoked(row: Row): { id: string; revokedAt: number }
+}
+
+/** @param idName What the engine calls the column of the id. */
+export function createRowMapping<Value>(codec: RowCodec<Value>, idName = 'id'): RowMapping<Value> {
+  const withCodec = <C extends Column>(column: C) => ({ ...column, codec: codec[column.kind] })
+  const own = sessionColumns.map((column) => withCodec(column.field === 'id' ? { ...column, name: idName } : column))
+  const ofDevice = deviceColumns.map(withCodec)
+  /** To be copied: filling members that are there is twice as fast as adding them. */
+  const blank: Row = Object.fromEntries([...own.map(({ field }) => [field, null]), ['device', null]])
+
+  // The compiler cannot follow a list of fields of several types: the lists above check that each kind fits its field.
+  const encode = (valueCodec: RowCodec<Value>[Kind], value: unknown): Value | null =>
+    isNull(value) ? null : valueCodec === undefined ? (value as Value) : valueCodec.encode(value as never)
+  const decode = (valueCodec: RowCodec<Value>[Kind], stored: unknown): unknown =>
+    isNull(stored) ? null : valueCodec === undefined ? stored : valueCodec.decode(stored as never)
+
+  return {
+    toRow(session) {
+      const row: Row<Value | null> = {}
+      for (const { field, name, codec } of own) row[name] = encode(codec, session[field])
+      for (const { field, name, codec } of ofDevice) row[name] = encode(codec, session.device[field])
+      return row
+    },
+    toSession(row) {
+      const session = { ...blank }
+      for (const { field, name, codec } of own) session[field] = decode(codec, row[name])
+      const device: Row = {}
+      for (const { field, name, codec } of ofDevice) {
+        const value = decode(codec, row[name])
+        if (value !== null) device[field] = value
+      }
+      session.device = device
+      return session as unknown as Session
+    },
+    toRevoked(row) {
+      const [id, revokedAt] = [decode(codec.id, row[idName]), decode(codec.instant, row.revoked_at)]
+      return { id, revokedAt } as { id: string; revokedAt: number }
+    },
+  }
+}
+
+/** A column may be absent from a document. */
+const isNull = (value: unknown) => value === null || value === undefined

@@ -1,0 +1,29 @@
+// Errors of engines and drivers as `ERR_STORE_…`.
+
+import { DaypassError, type ErrorCode } from '../errors.ts'
+
+/** What an engine's error means. */
+export interface StoreFailure {
+  /** Default `ERR_STORE_UNAVAILABLE`. */
+  code?: ErrorCode | undefined
+  /** Replaces the code's own message. */
+  message?: string | undefined
+  /** Must not hold parameters, statements or passwords: drivers put these into their errors. */
+  cause: unknown
+}
+
+/** Makes the translator of an engine's errors. Errors that are Daypass's own pass through it. */
+export function createErrorTranslator(describe: (error: unknown) => StoreFailure): (error: unknown) => DaypassError {
+  return (error) => {
+    if (error instanceof DaypassError) return error
+    const { code = 'ERR_STORE_UNAVAILABLE', message, cause } = describe(error)
+    return new DaypassError(code, message, { cause })
+  }
+}
+
+/** `ERR_STORE_UNAVAILABLE`, and why. */
+export const unavailable = (cause: string): DaypassError =>
+  new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
+
+/** What `create` throws where the id is taken. */
+export const idTaken = (): DaypassError => unavailable('a session with this id exists')
