@@ -1,37 +1,43 @@
-// Does anything that can happen break a property? Breadth first, so that what is found is told in the fewest steps.
+// Visits every world within the bounds, breadth first, so a violation is found with the fewest steps.
 
-import { type Bounds, begin, brokenIn, nameOf, type Protocol, stepsOf, type World } from './world.ts'
+import { at as elementAt } from '../at.ts'
+import { brokenIn } from './properties.ts'
+import type { Protocol } from './protocol.ts'
+import { stepsOf } from './steps.ts'
+import { type Bounds, begin, type World } from './world.ts'
+import { nameOf } from './world-name.ts'
 
 /** What an exploration found. */
 export interface Explored {
   states: number
   steps: number
-  /** The longest way from the beginning to any state. */
+  /** The most steps from the beginning to any state. */
   depth: number
-  /** Whether all that the bounds allow was seen; else it ended at `most` states. */
+  /** Whether every state within the bounds was visited; otherwise it ended at `most` states. */
   isWhole: boolean
-  /** The shortest way to what must not be. */
+  /** The violation with the fewest steps. */
   broken?: { property: string; story: string[] }
 }
 
-/** Visits every world within the bounds, and stops at the first that breaks a property. */
+/** Visits every world within the bounds, and stops at the first violation. */
 export function explore(bounds: Bounds, protocol: Protocol, most = Number.POSITIVE_INFINITY): Explored {
   const seen = new Set<string>()
-  // How each state was reached: from which, by which of its steps. The story is told again from these.
+  // How each state was reached: from which state, and by which of its steps. Stories are rebuilt from these.
   const cameFrom: number[] = [-1]
   const byStep: number[] = [-1]
-  let level: { world: World; index: number }[] = [{ world: begin(bounds), index: 0 }]
-  seen.add(nameOf(level[0]!.world, bounds))
+  const first = begin(bounds)
+  let level: { world: World; index: number }[] = [{ world: first, index: 0 }]
+  seen.add(nameOf(first, bounds))
   let steps = 0
   let depth = 0
 
   const storyOf = (index: number, last: string): string[] => {
     const path: number[] = []
-    for (let at = index; at > 0; at = cameFrom[at]!) path.unshift(byStep[at]!)
+    for (let at = index; at > 0; at = elementAt(cameFrom, at)) path.unshift(elementAt(byStep, at))
     const story: string[] = []
     let world = begin(bounds)
     for (const number of path) {
-      const step = [...stepsOf(world, bounds, protocol)][number]!
+      const step = elementAt([...stepsOf(world, bounds, protocol)], number)
       story.push(`${String(world.now).padStart(3)}  ${step.story}`)
       world = step.world
     }

@@ -1,10 +1,11 @@
-// What is asked of the model? Each question is a set of bounds within which everything that can happen does happen.
+// The questions to the model: bounds, within which it explores everything that can happen. And the mutants it must catch.
 
 import { isBurst } from '../../src/core/rotation.ts'
 import type { Session } from '../../src/core/session.ts'
-import { type Bounds, type Protocol, protocol } from './world.ts'
+import { type Protocol, protocol } from './protocol.ts'
+import type { Bounds } from './world.ts'
 
-/** One exploration, and what it is about. */
+/** One exploration. */
 export interface Question {
   name: string
   bounds: Bounds
@@ -33,11 +34,11 @@ const small: Bounds = {
 }
 const cookie: Bounds = { ...small, transport: 'cookie' }
 const keyless: Bounds = { ...small, keys: 'never' }
-/** Strict: a second use of a token is never let off, so a request must not arrive twice. */
+/** Strict: a second use of a token is never forgiven, so no request may arrive twice. */
 const strict = { interval: 0, retryInterval: 0, delay: 0 }
 const mortal = { idleTimeout: 5, absoluteTimeout: 8, naps: [2, 6] }
 
-/** Small enough for every `npm test`, and each mutant is caught by one of them. */
+/** The questions that are small enough for every `npm test`. Each mutant is caught by one of them. */
 export const quick: Question[] = [
   { name: 'one tab, storage of its own', bounds: { ...small, tabs: 1, duplicates: 1 } },
   { name: 'two tabs, one storage, no lock', bounds: { ...small, inFlight: 2 } },
@@ -71,7 +72,7 @@ export const quick: Question[] = [
   { name: 'lifetimes that end', bounds: { ...small, tabs: 1, inFlight: 1, refreshes: 2, ...mortal } },
 ]
 
-/** What `npm run model` explores besides. */
+/** The questions of `npm run model`. */
 export const whole: Question[] = [
   ...quick,
   { name: 'two tabs, four refreshes, three messages under way', bounds: { ...small, refreshes: 4 } },
@@ -116,7 +117,13 @@ export const whole: Question[] = [
   },
 ]
 
-/** A protocol that is weaker in one place. */
+export function findQuestion(name: string): Question {
+  const question = whole.find((each) => each.name === name)
+  if (question === undefined) throw new Error(`There is no question '${name}'`)
+  return question
+}
+
+/** A protocol with one weakness. */
 export interface Mutant {
   name: string
   /** The name of the question that catches it. */
@@ -126,7 +133,7 @@ export interface Mutant {
 
 const { decide, advance, childSalt } = protocol
 
-/** What a replay did until November 2026: it counted as a redemption. */
+/** An earlier rule: a replay counted as a redemption. */
 function renewBurst(row: Session, now: number, interval: number): Session {
   if (isBurst(row, now, interval)) return { ...row, rotatedAt: now }
   const burstGeneration = row.generation - 1
@@ -134,10 +141,10 @@ function renewBurst(row: Session, now: number, interval: number): Session {
   return { ...row, rotatedAt: now, burstAt: now, burstGeneration, prevBurstGeneration }
 }
 
-/** Each of these must be caught, or the model proves nothing. */
+/** The model must catch each of these. */
 export const mutants: Mutant[] = [
   {
-    name: 'a sibling is taken for the parent: no parentSalt check',
+    name: 'a sibling counts as the parent: no parentSalt check',
     question: 'a thief, and no keys',
     change: {
       decide: (session, presented, now, interval) =>
@@ -145,7 +152,7 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'the parent gets the same successor from anybody, key or no key',
+    name: 'the parent gets the same successor with any key, or without a key',
     question: 'a thief with a copy of the token',
     change: {
       decide(session, presented, now, interval) {
@@ -157,7 +164,7 @@ export const mutants: Mutant[] = [
   {
     name: 'a replay makes a child of its own',
     question: 'one tab, storage of its own',
-    change: { replaySalt: (row) => childSalt(row, row.parentKey!, new Uint8Array(8)) },
+    change: { replaySalt: (row) => childSalt(row, row.parentKey ?? new Uint8Array(), new Uint8Array(8)) },
   },
   {
     name: 'a replay renews the burst: the window is measured from the last use (the first rule of Daypass)',
@@ -177,7 +184,7 @@ export const mutants: Mutant[] = [
     change: { advance: (row, step) => advance({ ...row, revokedAt: null }, step) },
   },
   {
-    name: 'an expired session goes on',
+    name: 'an expired session continues',
     question: 'lifetimes that end',
     change: {
       advance(row, step) {
@@ -197,7 +204,7 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'a race lost is a theft: nothing is superseded',
+    name: 'a lost race is a theft: nothing is superseded',
     question: 'two tabs, one storage, no lock',
     change: {
       decide(...asked) {
@@ -207,7 +214,7 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'one burst only: what the one before began with is forgotten',
+    name: 'one burst only: the generation at which the previous burst began is forgotten',
     question: 'one tab, storage of its own',
     change: {
       decide: (session, presented, now, interval) =>
@@ -215,7 +222,7 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'a copy is let off for ever: every old token is a race lost',
+    name: 'a copy is forgiven for ever: every old token is a lost race',
     question: 'a thief with a copy of the token',
     change: {
       decide(...asked) {
@@ -225,7 +232,7 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'a burst begins with the generation of the row: its parent, which may have been replayed just now, is forgotten',
+    name: 'a burst begins with the generation of the row: its parent, which may just have been replayed, is forgotten',
     question: 'one tab, storage of its own',
     change: {
       advance(row, step) {
@@ -238,17 +245,17 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'a retry without a key moves the row’s rotation: it may be asked again for ever',
+    name: 'a retry without a key moves rotatedAt: it may be repeated for ever',
     question: 'a thief, no keys, and a refresh that may be asked again for a while',
     change: { retry: (row, now) => ({ ...row, rotatedAt: now }) },
   },
   {
-    name: 'a lost write is not healed: only the very generation is redeemed',
+    name: 'a lost write is not healed: only the exact generation is redeemed',
     question: 'two tabs, and a store that loses its last write',
     change: { advance: (row, step) => (step.generation > row.generation ? null : advance(row, step)) },
   },
   {
-    name: 'a healed row takes what it lost for copies',
+    name: 'a healed row treats the tokens of lost writes as copies',
     question: 'two tabs, and a store that loses its last write',
     change: {
       advance(row, step) {
@@ -259,17 +266,17 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: 'client: an answer is applied whatever is held by now',
+    name: 'client: a response is stored even if the client holds another token by now',
     question: 'two tabs, one storage, no lock',
     change: { applies: () => true },
   },
   {
-    name: 'client: the key is sent before it is written down',
+    name: 'client: the key is sent before it is stored',
     question: 'one tab, storage of its own',
     change: { persistsKey: false },
   },
   {
-    name: 'client: the jar’s last key is not sent along',
+    name: 'client: the last key of the cookie is not sent',
     question: 'two tabs, one jar, no lock',
     change: { sendsPrevious: false },
   },

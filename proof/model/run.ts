@@ -1,11 +1,13 @@
-// Does the protocol keep its promises, whatever happens? `npm run model` looks at everything that can, within bounds.
-// `npm run model -- --stories` tells how each mutant is caught.
+// `npm run model`: explores all questions and mutants, and prints the states of each question and any violation.
+//
+// `npm run model -- --stories` also prints how each mutant is caught.
 
 import { availableParallelism } from 'node:os'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { at } from '../at.ts'
 import { type Explored, explore } from './explore.ts'
-import { mutants, whole } from './questions.ts'
-import { protocol } from './world.ts'
+import { protocol } from './protocol.ts'
+import { findQuestion, mutants, whole } from './questions.ts'
 
 interface Done extends Explored {
   seconds: number
@@ -16,7 +18,7 @@ const jobs = [...whole.map(({ name }) => name), ...mutants.map(({ name }) => nam
 function work(job: number): Done {
   const began = performance.now()
   const mutant = mutants[job - whole.length]
-  const { bounds } = mutant ? whole.find(({ name }) => name === mutant.question)! : whole[job]!
+  const { bounds } = mutant ? findQuestion(mutant.question) : at(whole, job)
   const found = explore(bounds, { ...protocol, ...mutant?.change })
   return { ...found, seconds: (performance.now() - began) / 1000 }
 }
@@ -54,10 +56,11 @@ async function run(): Promise<void> {
     }),
   )
   console.log(`\n${count(total.states)} states and ${count(total.steps).trim()} steps in all`)
-  const verdict = total.wrong === 0 ? 'All properties hold, and every mutant is caught' : `${total.wrong} things wrong`
+  const verdict =
+    total.wrong === 0 ? 'All properties hold, and every mutant is caught' : `${total.wrong} unexpected results`
   console.log(`${verdict}: ${Math.round((performance.now() - began) / 1000)} s`)
   process.exitCode = total.wrong === 0 ? 0 : 1
 }
 
 if (isMainThread) await run()
-else parentPort!.on('message', (job: number) => parentPort!.postMessage(work(job)))
+else parentPort?.on('message', (job: number) => parentPort?.postMessage(work(job)))
