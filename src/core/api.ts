@@ -78,8 +78,9 @@ export interface RefreshOptions extends RequestOrigin {
 /** What `createDaypass` makes. Every method may throw `ERR_STORE_…` (503) where the store is away. */
 export interface Daypass<C = Claims> {
   /**
-   * Begins a session for a subject whose identity the app has proved: a text of 1 to 255 characters. NUL and half a
-   * surrogate pair are refused in it, as in `clientId`, `scope` and `amr`: not every engine can keep them.
+   * Begins a session for a subject whose identity the app has proved: a text of 1 to 255 characters. NUL,
+   * U+FFFE, U+FFFF and half a surrogate pair are refused in it, as in `clientId`, `scope` and `amr`: not every engine can
+   * keep them.
    *
    * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`.
    */

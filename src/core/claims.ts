@@ -6,6 +6,7 @@ import { registeredClaims } from '../verify/access-token.ts'
 import { parseStrictObject } from '../verify/json.ts'
 import type { ClaimsSchema } from './options.ts'
 import type { Claims } from './session.ts'
+import { isKeepable } from './text.ts'
 
 const maxClaimsLength = 4096
 
@@ -40,6 +41,8 @@ export async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C
   if (bytes.length > maxClaimsLength) {
     throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} bytes of JSON.`)
   }
+  // JSON has an escape for NUL and for half a surrogate pair.
+  if (!isKeepable(json)) throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims hold U+FFFE or U+FFFF.')
   // What no verifier would accept must not get into a token: every refresh of the session would give a dead one.
   if (parseStrictObject(bytes) === undefined) {
     throw new DaypassError(

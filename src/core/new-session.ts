@@ -5,7 +5,7 @@ import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
 import type { Parts } from './parts.ts'
 import { beginSession, type Device, type Session } from './session.ts'
-import { isKeepable, isSubject, toIp, toKeepable } from './text.ts'
+import { isKeepable, isSubject, toIp, toKeepable, unkeepable } from './text.ts'
 
 /**
  * A session as a sign-in makes it. Nothing is written.
@@ -21,7 +21,7 @@ export async function newSession<C>(
 ): Promise<Session> {
   const { settings } = parts
   if (!isSubject(subject)) {
-    throw wrong('The subject must be a text of 1 to 255 characters, without NUL or half a surrogate pair.')
+    throw wrong(`The subject must be a text of 1 to 255 characters, without ${unkeepable}.`)
   }
   const claims = await readClaims(given.claims, settings.claims)
   const expiresAt = now + settings.absoluteTimeout
@@ -30,10 +30,10 @@ export async function newSession<C>(
   const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
   if (!Number.isFinite(authTime)) throw wrong('`authTime` must be epoch milliseconds.')
   for (const [name, text] of Object.entries({ clientId, scope })) {
-    if (!isKeepable(text)) throw wrong(`\`${name}\` must be a text without NUL or half a surrogate pair.`)
+    if (!isKeepable(text)) throw wrong(`\`${name}\` must be a text without ${unkeepable}.`)
   }
   if (!Array.isArray(amr) || !amr.every(isKeepable)) {
-    throw wrong('`amr` must be a list of texts without NUL or half a surrogate pair.')
+    throw wrong(`\`amr\` must be a list of texts without ${unkeepable}.`)
   }
   const idleExpiresAt = Math.min(now + settings.idleTimeout, expiresAt)
   // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).

@@ -7,7 +7,7 @@ import type { Secret, SigningKey } from './keys.ts'
 import { randomBytes } from './random.ts'
 import type { Claims } from './session.ts'
 import type { Store } from './store.ts'
-import { isKeepable } from './text.ts'
+import { isKeepable, unkeepable } from './text.ts'
 import type { OnWarning } from './warn.ts'
 
 /** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
@@ -116,7 +116,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (typeof issuer !== 'string' || issuer === '') {
     throw wrong("`issuer` is missing: give your server's address, such as 'https://example.com'.")
   }
-  if (!isKeepable(issuer)) throw wrong('`issuer` must be a text without NUL or half a surrogate pair.')
+  if (!isKeepable(issuer)) throw wrong(`\`issuer\` must be a text without ${unkeepable}.`)
   if (typeof store?.advance !== 'function') {
     throw wrong("`store` is missing: give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }

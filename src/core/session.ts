@@ -5,7 +5,7 @@ export type Claims = Record<string, unknown>
 
 /**
  * Where a session lives: shown to its owner in the list of devices. Texts are kept to 255 characters, an `ip` to 60. What
- * no engine can keep, NUL and half a surrogate pair, is replaced by U+FFFD.
+ * not every engine can keep is replaced by U+FFFD: NUL, U+FFFE, U+FFFF and half a surrogate pair.
  */
 export interface Device {
   userAgent?: string | undefined

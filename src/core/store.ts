@@ -28,8 +28,10 @@ export interface Advanced {
 
 /**
  * The contract of every store, kept so small that a new engine is an afternoon; `daypass/testing` checks all of it.
- * Each call is atomic by itself. No text has a NUL or half a surrogate pair, but for those in `claims`, which may be kept
- * as JSON, and ids that a stranger made up, which are not there. A store that cannot answer throws `ERR_STORE_…` (503), never an empty result.
+ * Each call is atomic by itself. A store that cannot answer throws `ERR_STORE_…` (503), never an empty result.
+ *
+ * No text has U+FFFE, U+FFFF, NUL or half a surrogate pair, with two exceptions: `claims`, as JSON, escape the last two; and
+ * an id may be anything that a stranger made up, which is not there.
  */
 export interface Store {
   /**

@@ -119,10 +119,10 @@ export const secretRules: readonly StoreRule[] = [
     // The cut at 255 characters goes through a pair.
     const long = `${'x'.repeat(254)}🦊`
     const claims = { [odd]: odd }
-    const first = await auth.issue('subject-1', { claims, device: { userAgent: odd, ip: odd, label: odd } })
+    const first = await auth.issue('subject-1', { claims, device: { userAgent: odd, ip: odd, label: `${odd}\uffff` } })
     const second = await auth.issue('subject-2', { device: { userAgent: long, ip: long, label: long } })
     const [one] = await auth.sessions('subject-1')
-    assert.deepEqual(one!.device, { userAgent: cleaned, ip: cleaned, label: cleaned })
+    assert.deepEqual(one!.device, { userAgent: cleaned, ip: cleaned, label: `${cleaned}\ufffd` })
     assert.deepEqual(one!.claims, claims)
     const cut = `${'x'.repeat(254)}\ufffd`
     const [two] = await auth.sessions('subject-2')
@@ -140,15 +140,18 @@ export const secretRules: readonly StoreRule[] = [
     assert.equal((await auth.sessions('subject-2'))[0]!.device.ip, '192.0.2.7')
 
     const isRefused = (error: unknown) => isDaypassError(error, 'ERR_OPTION_INVALID')
-    for (const bad of ['a\u0000', '\u0000', 'a\ud800', '\udfff']) {
+    for (const bad of ['a\u0000', '\u0000', 'a\ud800', '\udfff', 'a\ufffe', '\uffff']) {
       await assert.rejects(auth.issue(bad), isRefused)
       for (const option of [{ clientId: bad }, { scope: bad }, { amr: [bad] }]) {
         await assert.rejects(auth.issue('subject-1', option), isRefused)
       }
     }
+    await assert.rejects(auth.issue('subject-1', { claims: { name: 'a\uffff' } }), (error) =>
+      isDaypassError(error, 'ERR_CLAIMS_INVALID'),
+    )
     // An engine that replaces half a pair would take one for the other.
     await auth.issue('a\ufffd')
-    for (const nobody of ['a\u0000', 'a\ud800', 'a\udfff']) {
+    for (const nobody of ['a\u0000', 'a\ud800', 'a\udfff', 'a\uffff']) {
       assert.deepEqual(await auth.sessions(nobody), [])
       assert.equal(await auth.revokeSubject(nobody), 0)
     }
