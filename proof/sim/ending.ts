@@ -86,7 +86,11 @@ async function checkThieves(life: Life): Promise<void> {
     for (const thief of shared()) {
       refresh(thief.device.tabs.find((each) => each && !each.isDead) ?? openTab(life, thief.device, 0))
       loop.after(step >> 1, () => repeat(life, thief))
-      loop.after(step + (step >> 1), () => (chance.below(3) === 0 ? redeem(life, thief) : repeat(life, thief)))
+      loop.after(step + (step >> 1), () => {
+        // A thief who has received nothing yet has nothing to repeat.
+        const redeems = chance.below(3) === 0 || thief.completed === undefined
+        return redeems ? redeem(life, thief) : repeat(life, thief)
+      })
     }
     await loop.run(2 * step)
   }

@@ -71,6 +71,8 @@ export function createKeylessClient({ baseUrl, fetch, storage, clock, sleep }: K
     const { token } = await recall()
     if (token === undefined) throw failure('NO_SESSION')
     const { status, json } = await post('/refresh', { refreshToken: token })
+    // A late response for an earlier session says nothing about the one that followed.
+    if ((await recall()).token !== token) throw failure('SESSION_CHANGED')
     if (status === 200 && json.refreshToken) return accept(json)
     if (json.error !== 'invalid_grant') throw failure(json.code ?? `HTTP ${status}`)
     await storage.set('session', '{}')

@@ -28,10 +28,10 @@ export function createLoop(start: number): Loop {
   let order = 0
   let held = 0
 
-  /** Waits for a turn of Node's own event loop: by its end all microtasks have run, and those that they queued. */
+  /** Waits until all microtasks have run, and those that they queued; and for the work of real threads. */
   async function settle(): Promise<void> {
-    do await turn()
-    while (held > 0)
+    await new Promise<void>((resolve) => process.nextTick(resolve))
+    while (held > 0) await turn()
   }
 
   const loop: Loop = {

@@ -28,8 +28,8 @@ export interface KnownSession {
   id: string
   device: string
   expiresAt: number
-  /** Whether a thief has, or had, a copy of one of its tokens. */
-  isStolen: boolean
+  /** How often a thief copied one of its tokens. */
+  thefts: number
   /** Whether its thief was caught. */
   isCaught: boolean
   /** When the owner, who keeps asking, got the first and the last 409 of an unbroken series. */
@@ -144,9 +144,9 @@ export function createChecker(options: CheckerOptions): Checker {
       if (who === 'thief') known.toThief.add(generation)
       else known.toOwner.set(generation, [...(known.toOwner.get(generation) ?? []), keys])
       const shared = sharedGenerations(known)
-      // Without keys, the children of one refresh are siblings: they may share one generation, once.
+      // Without keys, the children of one refresh are siblings: each theft may share one generation, once.
       const isKeyless = [...known.toOwner.values()].some((requests) => requests.some(([key]) => key === undefined))
-      if (shared.length > known.lostWrites + (isKeyless ? 1 : 0))
+      if (shared.length > known.lostWrites + (isKeyless ? known.thefts : 0))
         fail(noLockStep, `owner and thief were both given generation ${shared.at(-1)}`)
     },
     noteOwnerResponse(id, isSuperseded) {
@@ -196,7 +196,8 @@ function checkEndOfSession(checker: Checker, { now, rowOf, largestSkew }: Checke
   const { sessionId: id } = event
   if (event.type === 'reused') {
     const known = checker.getSession(id)
-    if (!known.isStolen) fail(noBadLuck, `the session of the ${known.device} is ended as stolen, and nobody stole it`)
+    if (known.thefts === 0)
+      fail(noBadLuck, `the session of the ${known.device} is ended as stolen, and nobody stole it`)
     else if (!known.isCaught) {
       known.isCaught = true
       count('thieves caught')
@@ -215,7 +216,7 @@ function createKnownSession({ id, expiresAt }: Session, { device }: DaypassEvent
     id,
     device: device.userAgent ?? '',
     expiresAt,
-    isStolen: false,
+    thefts: 0,
     isCaught: false,
     refused: undefined,
     endedAt: Number.POSITIVE_INFINITY,

@@ -17,7 +17,7 @@ export function steal(
   if (token === undefined) return
   const session = sessionIdOf(token)
   const known = checker.getSession(session)
-  known.isStolen = true
+  known.thefts++
   const stolenKey = withKey ? memoryOf(device).key : undefined
   if (stolenKey) known.stolenKeys.add(stolenKey)
   checker.count('thefts tried')

@@ -40,8 +40,8 @@ export function createPruner(store: Store, clock: () => number, measure?: () => 
       const pruned = await store.prune(before, stepSize)
       total += pruned
       if (pruned < stepSize) break
-      // Refreshes go first: a pause as long as an event loop's turn between two steps.
-      await new Promise((resolve) => setImmediate(resolve))
+      // Pause for one turn of the event loop between two steps, so that refreshes go first.
+      await new Promise((resolve) => setTimeout(resolve))
     }
     return total
   }
