@@ -1,9 +1,9 @@
-// Which errors are there, what does each mean over HTTP, and what should its reader do?
+// The error class, and the table of error codes with HTTP status, RFC error code and message.
 
-/** One row of the table of errors: its HTTP status, the RFC's error code, and a text that says what to do. */
+/** One row of the table: HTTP status, RFC error code, and a message that says what to do. */
 interface ErrorKind {
   status: number
-  /** The `error` member of the HTTP answer: the RFCs' words (RFC 6749 §5.2, RFC 6750 §3.1, RFC 9470 §3). */
+  /** The `error` member of the HTTP response: an RFC's error code (RFC 6749 §5.2, RFC 6750 §3.1, RFC 9470 §3). */
   error: string
   message: string
 }
@@ -17,7 +17,7 @@ export const errorKinds = {
     status: 500,
     error: 'server_error',
     message:
-      'Other middleware has read the request body and kept nothing of it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`. In Fastify, pass its own request and reply.',
+      'Other middleware has read the request body and did not keep it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`. In Fastify, pass its own request and reply.',
   },
   ERR_INTERNAL: { status: 500, error: 'server_error', message: 'Something went wrong here; it was logged.' },
 
@@ -28,68 +28,84 @@ export const errorKinds = {
     message: 'Idempotency-Key must be one string of 22 to 255 printable characters with at least 128 random bits.',
   },
   ERR_NOT_FOUND: { status: 404, error: 'not_found', message: 'There is nothing at this address.' },
-  ERR_METHOD_NOT_ALLOWED: { status: 405, error: 'invalid_request', message: 'This address takes another method.' },
+  ERR_METHOD_NOT_ALLOWED: {
+    status: 405,
+    error: 'invalid_request',
+    message: 'This address does not allow this method; see the Allow header.',
+  },
   ERR_BODY_TOO_LARGE: { status: 413, error: 'invalid_request', message: 'The body is too large.' },
   ERR_MEDIA_TYPE: { status: 415, error: 'invalid_request', message: 'Send the body as application/json.' },
   ERR_ORIGIN_REFUSED: {
     status: 403,
     error: 'access_denied',
-    message: 'This origin may not do this; the server lists the origins it allows in its `origins` option.',
+    message: 'This origin is not allowed; the `origins` option of the server lists the allowed origins.',
   },
-  ERR_RATE_LIMITED: { status: 429, error: 'rate_limited', message: 'Too many tries; wait as Retry-After says.' },
+  ERR_RATE_LIMITED: {
+    status: 429,
+    error: 'rate_limited',
+    message: 'Too many attempts; wait for the seconds in Retry-After.',
+  },
 
-  ERR_CREDENTIALS_INVALID: { status: 401, error: 'invalid_grant', message: 'The credentials are not right.' },
-  ERR_REFRESH_TOKEN_MISSING: { status: 401, error: 'invalid_grant', message: 'No refresh token came; sign in.' },
-  ERR_REFRESH_TOKEN_INVALID: { status: 401, error: 'invalid_grant', message: 'Not a refresh token of this server.' },
+  ERR_CREDENTIALS_INVALID: { status: 401, error: 'invalid_grant', message: 'The credentials are wrong.' },
+  ERR_REFRESH_TOKEN_MISSING: {
+    status: 401,
+    error: 'invalid_grant',
+    message: 'The request has no refresh token; sign in.',
+  },
+  ERR_REFRESH_TOKEN_INVALID: {
+    status: 401,
+    error: 'invalid_grant',
+    message: 'This is not a refresh token of this server; sign in.',
+  },
   ERR_REFRESH_TOKEN_REUSED: {
     status: 401,
     error: 'invalid_grant',
-    message: 'The refresh token was used before, so somebody holds a copy: the session was ended. Sign in again.',
+    message: 'The refresh token was used before, so it was copied. The session was ended; sign in again.',
   },
   ERR_REFRESH_SUPERSEDED: {
     status: 409,
     error: 'superseded',
-    message: 'Another refresh of this session came first; read the newest token and ask again.',
+    message: 'Another refresh of this session came first; read the newest token and refresh again.',
   },
-  ERR_SESSION_UNKNOWN: { status: 401, error: 'invalid_grant', message: 'There is no such session; sign in.' },
+  ERR_SESSION_UNKNOWN: { status: 401, error: 'invalid_grant', message: 'The session does not exist; sign in.' },
   ERR_SESSION_REVOKED: { status: 401, error: 'invalid_grant', message: 'The session was ended; sign in.' },
-  ERR_SESSION_EXPIRED: { status: 401, error: 'invalid_grant', message: 'The session is over its time; sign in.' },
+  ERR_SESSION_EXPIRED: { status: 401, error: 'invalid_grant', message: 'The session has expired; sign in.' },
   ERR_SUBJECT_INACTIVE: { status: 401, error: 'invalid_grant', message: 'The account is no longer active.' },
 
-  ERR_ACCESS_TOKEN_MISSING: { status: 401, error: '', message: 'This address needs an access token.' },
+  ERR_ACCESS_TOKEN_MISSING: { status: 401, error: '', message: 'This address requires an access token.' },
   ERR_ACCESS_TOKEN_INVALID: { status: 401, error: 'invalid_token', message: 'The access token is not valid here.' },
   ERR_ACCESS_TOKEN_EXPIRED: { status: 401, error: 'invalid_token', message: 'The access token expired; refresh.' },
   ERR_ACCESS_TOKEN_REVOKED: { status: 401, error: 'invalid_token', message: "The access token's session was ended." },
   ERR_SCOPE_INSUFFICIENT: {
     status: 403,
     error: 'insufficient_scope',
-    message: 'The access token lacks a scope that this address needs.',
+    message: 'The access token lacks a scope that this address requires.',
   },
   ERR_AUTHENTICATION_TOO_OLD: {
     status: 401,
     error: 'insufficient_user_authentication',
-    message: 'This needs a more recent sign-in.',
+    message: 'This address requires a more recent sign-in.',
   },
   ERR_JWKS_UNAVAILABLE: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The keys that check access tokens could not be fetched; try again shortly.',
+    message: 'The keys that verify access tokens could not be fetched; try again shortly.',
   },
 
   ERR_STORE_UNAVAILABLE: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The session store does not answer; try again shortly.',
+    message: 'The session store does not respond; try again shortly.',
   },
   ERR_STORE_LOCKED: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The database file is locked, by another process or by a transaction of the app’s own.',
+    message: 'The database file is locked by another process or by a transaction of the app.',
   },
   ERR_STORE_READ_ONLY: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The database file cannot be written; check its permissions and its folder’s.',
+    message: 'The database file cannot be written; check the permissions of the file and its folder.',
   },
   ERR_STORE_FULL: { status: 503, error: 'temporarily_unavailable', message: 'The disk of the database is full.' },
   ERR_STORE_CORRUPT: {
@@ -115,31 +131,35 @@ export const errorKinds = {
   ERR_SUBJECT_CHECK_FAILED: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'isActive() failed, so nothing was changed; try again shortly.',
+    message: 'isActive() failed. Nothing was changed; try again shortly.',
   },
   ERR_ADOPT_FAILED: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'The app’s own list of old tokens does not answer, so nothing was lost; try again shortly.',
+    message: 'The app’s lookup of old tokens failed. Nothing was changed; try again shortly.',
   },
-  ERR_OVERLOADED: { status: 503, error: 'temporarily_unavailable', message: 'Too busy; try again shortly.' },
-  ERR_REQUEST_ABORTED: { status: 499, error: 'invalid_request', message: 'The caller went away; nothing was changed.' },
+  ERR_OVERLOADED: { status: 503, error: 'temporarily_unavailable', message: 'The server is busy; try again shortly.' },
+  ERR_REQUEST_ABORTED: {
+    status: 499,
+    error: 'invalid_request',
+    message: 'The caller closed the connection; nothing was changed.',
+  },
 } as const satisfies Record<string, ErrorKind>
 
 /** A stable code: compare with `error.code`. */
 export type ErrorCode = keyof typeof errorKinds
 
-/** What an error may carry beside its code. */
+/** Options of the constructor of {@link DaypassError}. */
 export interface DaypassErrorOptions {
-  /** What went wrong underneath; for logs, never sent out. */
+  /** The underlying error, for logs. It is never part of a response. */
   cause?: unknown
-  /** Seconds after which trying again makes sense. */
+  /** Seconds after which the caller may try again. */
   retryAfter?: number
 }
 
 /**
- * The one error class. `message` may be shown to anyone: it holds no secret and no detail of the inside; the detail is
- * in `cause`.
+ * The error class of the server side. `message` may be shown to anyone: it contains no secret and no internal detail.
+ * Details are in `cause`.
  *
  * @example
  * ```ts
@@ -157,11 +177,11 @@ export interface DaypassErrorOptions {
 export class DaypassError extends Error {
   override readonly name = 'DaypassError'
   readonly code: ErrorCode
-  /** The HTTP status that says the same. */
+  /** The HTTP status of the response. */
   readonly status: number
-  /** The RFC's error code, as it goes into an HTTP answer; empty where the RFC wants none (RFC 6750 §3.1). */
+  /** The RFC's error code in the response; empty if the RFC requires none (RFC 6750 §3.1). */
   readonly error: string
-  /** Seconds after which trying again makes sense, where that is known. */
+  /** Seconds after which the caller may try again, if that is known. */
   readonly retryAfter: number | undefined
 
   constructor(code: ErrorCode, message?: string, options: DaypassErrorOptions = {}) {
@@ -174,7 +194,7 @@ export class DaypassError extends Error {
   }
 }
 
-/** Narrows an unknown error to a {@link DaypassError}, with one code where one is named. */
+/** Narrows an unknown error to a {@link DaypassError}, with this code if one is given. */
 export function isDaypassError(error: unknown, code?: ErrorCode): error is DaypassError {
   return error instanceof DaypassError && (code === undefined || error.code === code)
 }

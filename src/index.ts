@@ -1,4 +1,4 @@
-// The public face of the server library: exports only.
+// The public exports of `daypass`.
 
 export type {
   Daypass,

@@ -1,4 +1,4 @@
-// The public face of `daypass/adopt`: exports only.
+// The public exports of `daypass/adopt`.
 
 export type { AdoptContext, Adopted, Adopter } from '../core/api.ts'
 export { type AdoptJwtOptions, adoptJwt } from './jwt.ts'

@@ -1,4 +1,4 @@
-// Adopts refresh tokens that are JWTs.
+// `adoptJwt`: adopts refresh tokens that are JWTs.
 
 import { Buffer } from 'node:buffer'
 import { createPublicKey, createSecretKey, KeyObject } from 'node:crypto'
@@ -8,32 +8,36 @@ import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import { parseStrictObject } from '../verify/json.ts'
 
+/** The payload of an old token. Its members beside the registered ones are the app's own, of whatever type the app knows. */
+// biome-ignore lint/suspicious/noExplicitAny: only the app knows the types of its claims
+export type OldPayload = JWTPayload & Record<string, any>
+
 /** Options of {@link adoptJwt}: one of `secret` and `publicKey`. */
 export interface AdoptJwtOptions<C = Claims> {
   /** The secret that `jsonwebtoken` signed refresh tokens with. */
   secret?: string | Uint8Array
-  /** Says that a secret of fewer than 32 bytes is known to be guessable, and taken all the same. */
+  /** Accepts a secret of fewer than 32 bytes, although it can be guessed. */
   allowWeakSecret?: boolean
-  /** A PEM text or a KeyObject. */
+  /** A PEM string or a KeyObject. */
   publicKey?: string | KeyObject
   /** Default `['HS256']` with a secret, `['RS256']` with a public key. Never more than the app used. */
   algorithms?: ('HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512' | 'ES256' | 'ES384')[]
   issuer?: string
   audience?: string
-  /** The subject in a payload. Default its `sub`. */
-  subject?(payload: JWTPayload & Record<string, any>): string | undefined
-  /** The claims of the session. Default none. */
-  claims?(payload: JWTPayload & Record<string, any>): C | Promise<C>
+  /** Returns the subject of a payload. Default its `sub`. */
+  subject?(payload: OldPayload): string | undefined
+  /** Returns the claims of the session. Default none. */
+  claims?(payload: OldPayload): C | Promise<C>
   /**
-   * Whether a payload is a refresh token's, and still wanted. Where access tokens have the same secret it must tell them
-   * apart, or an old access token is worth a session.
+   * Returns whether a payload belongs to a refresh token that is accepted. If the app signed access tokens with the same
+   * secret, it must reject them: otherwise an old access token could be traded for a session.
    */
-  accepts?(payload: JWTPayload & Record<string, any>): boolean | Promise<boolean>
-  /** When the person signed in, epoch milliseconds, where the payload tells. */
-  authTime?(payload: JWTPayload & Record<string, any>): number
-  /** The app's list of good tokens, where it keeps one: a token must be in it too, and be the same person's. */
+  accepts?(payload: OldPayload): boolean | Promise<boolean>
+  /** Returns when the person signed in, epoch milliseconds, if the payload says so. */
+  authTime?(payload: OldPayload): number
+  /** The app's list of valid tokens, if it keeps one. A token must be in it, too, with the same subject. */
   stored?: Adopter<C>
-  /** After this instant no old token is good. Needed for tokens that never expire and are not `stored`. */
+  /** After this instant no old token is accepted. Needed for tokens that never expire and are not `stored`. */
   until?: Date
 }
 
@@ -61,10 +65,10 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
   const { issuer, audience, stored } = options
   const algorithms: string[] = options.algorithms ?? (key.type === 'secret' ? ['HS256'] : ['RS256'])
   if (algorithms.length === 0 || !algorithms.every((name) => name.startsWith('HS') === (key.type === 'secret'))) {
-    throw wrong('`algorithms` must fit the key: HS256 … a `secret`, RS256 … and ES256 … a `publicKey`.')
+    throw wrong('`algorithms` must fit the key: HS256 … for a `secret`, RS256 … and ES256 … for a `publicKey`.')
   }
   const until = options.until?.getTime() ?? Number.POSITIVE_INFINITY
-  if (Number.isNaN(until)) throw wrong('`until` is no date.')
+  if (Number.isNaN(until)) throw wrong('`until` must be a valid date.')
   const accepts = options.accepts ?? (() => true)
 
   return {
@@ -73,14 +77,14 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
       if (!parts.every(isCanonical)) return null
       try {
         const { payload, protectedHeader } = await compactVerify(token, key, { algorithms })
-        // A token of another kind that has the same key: RFC 8725 §3.11.
+        // Reject tokens of another kind with the same key (RFC 8725 §3.11).
         if (!/^(application\/)?jwt$/i.test(protectedHeader.typ ?? 'JWT')) return null
-        // A payload that two parsers read differently is nobody's.
+        // Reject a payload that two parsers could read differently.
         if (parseStrictObject(payload) === undefined) return null
       } catch {
         return null
       }
-      // Without the signature: of ECDSA's there are two to every token, and one is the other's copy.
+      // The signature is not part of the name: with ECDSA every token has two valid signatures.
       return `${parts[0]}.${parts[1]}`
     },
     async find(token, context) {
@@ -91,41 +95,43 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
       const { payload } = verified
       const subject = options.subject ? options.subject(payload) : payload.sub
       if (typeof subject !== 'string' || subject === '') return null
-      const kept = stored && (await stored.find(token, context))
-      if (stored && kept?.subject !== subject) return null
+      const found = stored && (await stored.find(token, context))
+      if (stored && found?.subject !== subject) return null
       const expiresAt = Math.min((payload.exp ?? Number.POSITIVE_INFINITY) * 1000, until)
       return {
-        ...kept,
+        ...found,
         subject,
         ...(options.claims && { claims: await options.claims(payload) }),
         ...(options.authTime && { authTime: options.authTime(payload) }),
         ...(expiresAt !== Number.POSITIVE_INFINITY && { expiresAt }),
       }
     },
-    ...(stored?.forget && { forget: (token: string) => stored.forget!(token) }),
+    ...(stored?.forget && { forget: (token: string) => stored.forget?.(token) }),
   }
 }
 
-function readKey({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOptions<any>): KeyObject {
-  if ((secret === undefined) === (publicKey === undefined)) throw wrong('adoptJwt needs a `secret` or a `publicKey`.')
+function readKey<C>({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOptions<C>): KeyObject {
+  if ((secret === undefined) === (publicKey === undefined)) {
+    throw wrong('adoptJwt needs either a `secret` or a `publicKey`.')
+  }
   if (secret !== undefined) {
     const bytes = Buffer.from(secret as string)
     if (bytes.length === 0) throw wrong('adoptJwt: `secret` is empty.')
     if (bytes.length < 32 && !allowWeakSecret) {
       throw new DaypassError(
         'ERR_KEY_WEAK',
-        'adoptJwt: `secret` is shorter than 32 bytes, so it can be guessed, and with it a token for anyone; where the app has no other, say `allowWeakSecret: true`, and `stored` or an early `until`.',
+        'adoptJwt: `secret` is shorter than 32 bytes. An attacker who guesses it can make tokens for anyone. If the app has no other, set `allowWeakSecret: true`, and `stored` or an early `until`.',
       )
     }
     return createSecretKey(bytes)
   }
   try {
-    const key = publicKey instanceof KeyObject ? publicKey : createPublicKey(publicKey!)
+    const key = publicKey instanceof KeyObject ? publicKey : createPublicKey(publicKey ?? '')
     if (key.type === 'public') return key
   } catch {}
-  throw wrong('adoptJwt: `publicKey` cannot be read; give a PEM text or a KeyObject.')
+  throw wrong('adoptJwt: `publicKey` cannot be read; pass a PEM string or a KeyObject.')
 }
 
-/** One spelling a text: what we would write ourselves. */
+/** Whether a part of a token is encoded as we would encode it: each text has only one such encoding. */
 const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part
 const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -1,44 +1,48 @@
-// Adopts refresh tokens that lie in an array of a Mongoose model.
+// `adoptMongoose`: adopts refresh tokens that are stored in an array of a Mongoose model.
 
 import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 
-/** What is used of a Mongoose model. */
+// Mongoose's own types are generic in ways that no structural type without `any` accepts.
+// biome-ignore lint/suspicious/noExplicitAny: see above
+type Any = any
+
+/** The part of a Mongoose model that is used. */
 export interface MongooseModel {
-  findById(id: any): PromiseLike<any>
-  /** Looked at once: a field of another name or kind would never be found. */
-  readonly schema?: { path(name: string): any; eachPath(call: (name: string, type: any) => void): unknown }
-  /** The collection itself: a filter by a field that the schema does not have (any more) is still a filter there. */
+  findById(id: Any): PromiseLike<Any>
+  /** Checked once: tokens in a field of another name or type would never be found. */
+  readonly schema?: { path(name: string): Any; eachPath(call: (name: string, type: Any) => void): unknown }
+  /** The collection itself, because it can filter by a field that the schema does not have (any more). */
   collection: {
-    findOne(filter: any, options?: any): Promise<any>
-    updateOne(filter: any, update: any): Promise<unknown>
+    findOne(filter: Any, options?: Any): Promise<Any>
+    updateOne(filter: Any, update: Any): Promise<unknown>
   }
 }
 
 /** A model's documents. */
 export type MongooseDocument<Model extends MongooseModel> = Model extends new (
-  ...args: any[]
+  ...args: Any[]
 ) => infer Document
   ? Document
   : NonNullable<Awaited<ReturnType<Model['findById']>>>
 
 /** Options of {@link adoptMongoose}. */
 export interface AdoptMongooseOptions<User, C = Claims> {
-  /** The field, an array of texts: `refreshTokens: [String]`. Default "refreshTokens". The schema need not have it. */
+  /** The field, an array of strings: `refreshTokens: [String]`. Default "refreshTokens". The schema need not have it. */
   field?: string
-  /** The subject of a user. Default the text of its `_id`. */
+  /** Returns the subject of a user. Default its `_id` as a string. */
   subject?(user: User): string
-  /** The claims of the session. Default none. */
+  /** Returns the claims of the session. Default none. */
   claims?(user: User): C | Promise<C>
 }
 
 /**
- * Adopts refresh tokens, UUIDs or anything else, that lie in an array of a Mongoose model. Each is taken out of the array
- * when it is traded, so the array empties itself.
+ * Adopts refresh tokens (UUIDs or any other strings) that are stored in an array of a Mongoose model. Each token is removed
+ * from the array when it is traded.
  *
- * @throws DaypassError `ERR_OPTION_INVALID` where the schema shows that nothing would be found: the field is no array of
- *   texts, or none was named and the tokens seem to be in another.
+ * @throws DaypassError `ERR_OPTION_INVALID` if the schema shows that no token would be found: the field is not an array of
+ *   strings, or no field is named and the tokens seem to be in another one.
  * @example
  * ```ts
  * import { adoptMongoose } from 'daypass/adopt'
@@ -55,7 +59,7 @@ export function adoptMongoose<Model extends MongooseModel, C = Claims>(
   const { field = 'refreshTokens', claims } = options
   if (!/^[A-Za-z_][\w.]*$/.test(field)) throw wrong('adoptMongoose: `field` must be a field of the model.')
   checkField(model, field, options.field !== undefined)
-  const subject = options.subject ?? ((user: any) => String(user._id))
+  const subject = options.subject ?? ((user: Any) => String(user._id))
   return {
     async find(token) {
       const holder = await model.collection.findOne({ [field]: token }, { projection: { _id: 1 } })
@@ -69,13 +73,15 @@ export function adoptMongoose<Model extends MongooseModel, C = Claims>(
   }
 }
 
-/** A schema need not have the field any more. But where it shows that the tokens lie elsewhere, somebody should know. */
+/** Throws if the schema shows that the tokens are in another field. The schema need not have the field any more. */
 function checkField({ schema }: MongooseModel, field: string, isNamed: boolean): void {
   if (schema === undefined) return
   const type = schema.path(field)
   if (type !== undefined && type !== null) {
     if (mayHoldTexts(type)) return
-    throw wrong(`adoptMongoose: \`${field}\` is no array of texts in the schema; write an \`Adopter\` of your own.`)
+    throw wrong(
+      `adoptMongoose: \`${field}\` is not an array of strings in the schema; write an \`Adopter\` of your own.`,
+    )
   }
   if (isNamed) return
   const others: string[] = []
@@ -84,12 +90,12 @@ function checkField({ schema }: MongooseModel, field: string, isNamed: boolean):
   })
   if (others.length === 0) return
   throw wrong(
-    `adoptMongoose: the schema has no \`refreshTokens\`, but ${others.join(', ')}. Say where the tokens are with \`field\`.`,
+    `adoptMongoose: the schema has no \`refreshTokens\`, but ${others.join(', ')}. Name the field of the tokens with \`field\`.`,
   )
 }
 
-/** An array of texts, or of anything. Mongoose 8 and 9 name the type of its elements differently. */
-function mayHoldTexts({ instance, embeddedSchemaType, caster }: any): boolean {
+/** Whether a type is an array of strings, or of anything. Mongoose 8 and 9 name the type of its elements differently. */
+function mayHoldTexts({ instance, embeddedSchemaType, caster }: Any): boolean {
   if (instance === 'Mixed') return true
   const element = embeddedSchemaType ?? caster
   return instance === 'Array' && ['String', 'Mixed', undefined].includes(element?.instance)

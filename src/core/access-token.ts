@@ -1,4 +1,4 @@
-// How is an access token made? (RFC 9068, signed with node:crypto directly: it is the cost of a refresh.)
+// Makes access tokens (RFC 9068). Signs with node:crypto directly: the signature is most of what a refresh costs.
 
 import { Buffer } from 'node:buffer'
 import { base64url } from './bytes.ts'
@@ -27,7 +27,7 @@ export function createAccessTokenSigner(
         aud: audience,
         client_id: session.clientId,
         iat,
-        // Rounded up: it lives no shorter than `expiresIn` tells the client.
+        // Round up: the token must not end before `expiresIn` of the response says so.
         exp: Math.min(Math.ceil(now / 1000) + lifetime, Math.ceil(session.expiresAt / 1000)),
         jti: tokenId,
         sid: session.id,
@@ -38,7 +38,7 @@ export function createAccessTokenSigner(
     const signature = signer.sign(input)
     return signature instanceof Promise
       ? signature.then((bytes) => `${input}.${base64url(bytes)}`)
-      : `${input}.${base64url(signature as Uint8Array)}`
+      : `${input}.${base64url(signature)}`
   }
 }
 

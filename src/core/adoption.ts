@@ -1,8 +1,8 @@
-// An older scheme's token becomes a session, once, whatever is lost on the way.
+// Trades refresh tokens of an older scheme for sessions, each exactly once, even if a response is lost.
 //
-// As if it had been the token before the first: an old token has generation −1 in a session whose id is made from it, so
-// that it is redeemed, replayed, superseded or caught by the same rules as any other (rotation.ts). Writing the row is
-// the redemption: of two that come at once one writes it, and the other finds it.
+// An old token is treated as the token before the first one: it has generation −1 in a session whose id is derived from
+// it. So the rules of rotation.ts apply: it is rotated, replayed, superseded or reused like any other token. Writing the
+// row redeems the token. If two requests bring it at once, one writes the row and the other finds it.
 
 import { hash } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
@@ -17,46 +17,46 @@ import { beginSession, type RevokedReason, type Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { isAllowed } from './subject.ts'
 
-/** An old token that its scheme knows for one of its own. */
+/** An old token that its scheme has recognized. */
 export interface OldToken {
   sessionId: string
   generation: -1
   salt: Uint8Array
   text: string
-  /** The id of the row that remembers the token when its session is gone. */
+  /** The id of the row that records the trade after the session's row was pruned. */
   markId: string
 }
 
 /** Whether a token is of the older scheme. */
 export const isOldToken = (token: RefreshToken | OldToken): token is OldToken => 'text' in token
 
-/** The old tokens' half of a Daypass. */
+/** The operations on old tokens. */
 export interface Adoption {
-  /** Null for what is no token of the older scheme. */
+  /** Returns null if the text is not a token of the older scheme. */
   read(text: unknown): Promise<OldToken | null>
   /**
-   * Does for an old token what {@link Store.advance} does for ours: begins its session; null where that was begun before.
+   * Begins the session of an old token, as {@link Store.advance} redeems one of ours. Returns null if it was begun before.
    *
-   * @throws DaypassError `ERR_REFRESH_TOKEN_INVALID` where the app says that it is nobody's.
+   * @throws DaypassError `ERR_REFRESH_TOKEN_INVALID` if the app does not accept the token.
    */
   redeem(token: OldToken, step: Advance, request: RefreshOptions): Promise<(Advanced & { accessToken: string }) | null>
-  /** Sees to it that the token is not traded again when its session is gone. It may be asked more than once. */
+  /** Makes sure that the token cannot be traded again once its session's row is pruned. May be called more than once. */
   settle(token: OldToken, request: RequestOrigin): Promise<void>
-  /** Signs out with an old token: also where it was never traded, it is worth nothing any more. */
+  /** Signs out with an old token. A token that was never traded is worthless afterwards, too. */
   revoke(token: OldToken, reason: RevokedReason, request?: RequestOrigin): Promise<boolean>
 }
 
 const ourPrefix = 'dpr_'
-/** For how long a token is remembered that never expires: a hundred years, in milliseconds. */
-const longest = 3_155_760_000_000
+/** How long the trade of a token that never expires is recorded: a hundred years, in milliseconds. */
+const maxRecorded = 3_155_760_000_000
 
 export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: EndSession): Adoption {
   const { store, clock } = parts
 
-  /** Asks the app; what it throws is not the token's fault. */
-  async function ask<T>(question: () => T | Promise<T>): Promise<T> {
+  /** Calls the app's adopter. An error of the app becomes a 503, because it says nothing about the token. */
+  async function callApp<T>(call: () => T | Promise<T>): Promise<T> {
     try {
-      return await question()
+      return await call()
     } catch (cause) {
       if (cause instanceof DaypassError) throw cause
       throw new DaypassError('ERR_ADOPT_FAILED', undefined, { cause })
@@ -64,14 +64,14 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
   }
 
   const find = ({ text }: OldToken, now: number, { ip, userAgent }: RequestOrigin) =>
-    ask(() => adopter.find(text, { now, ip, userAgent }))
+    callApp(() => adopter.find(text, { now, ip, userAgent }))
 
-  /** Whose a token is that was never traded; null for nobody's, and where it was and its session is gone. */
+  /** The owner of a token that was never traded. Null if it has no owner, or was traded and its row is pruned. */
   async function findUntraded(token: OldToken, request: RequestOrigin): Promise<Adopted<C> | null> {
     const now = clock()
     const found = await find(token, now, request)
     if (found === null || adopter.forget !== undefined) return found
-    // Against the instant that the app was asked about: its answer may take longer than the token has left.
+    // Compare with the instant that the app was given: the token may expire while the app looks it up.
     if (!((found.expiresAt ?? 0) > now)) {
       throw new DaypassError(
         'ERR_OPTION_INVALID',
@@ -81,32 +81,32 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
     return (await store.find(token.markId)) === null ? found : null
   }
 
-  /** Writes a row; false where it is there. */
+  /** Writes a row. Returns false if the row exists already. */
   async function create(session: Session): Promise<boolean> {
     try {
       await store.create(session)
       return true
     } catch (error) {
-      // Refused because the row is there, or written and not heard of: the row tells. Else the store is away.
+      // The row exists, or it was just written and the response was lost. Without a row, the store really failed.
       if ((await store.find(session.id)) === null) throw error
       return false
     }
   }
 
   function begin(token: OldToken, now: number, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
-    // Not the instant of this call: whatever asks for a recent sign-in must ask for one.
+    // `authTime` is 0 and not `now`: the person did not sign in just now, so a check for a recent sign-in must fail.
     const defaults = { authTime: 0, device: { ip, userAgent } }
     return newSession(parts, token.sessionId, subject, now, { ...defaults, ...given })
   }
 
   async function settle(token: OldToken, request: RequestOrigin): Promise<void> {
-    if (adopter.forget !== undefined) return ask(() => adopter.forget!(token.text))
-    // A token that is over needs no remembering.
+    if (adopter.forget !== undefined) return callApp(() => adopter.forget?.(token.text))
+    // An expired token needs no record.
     const now = clock()
     const found = await find(token, now, request)
     if (found === null) return
-    // Rounded up, because rows hold whole milliseconds and the old token is good to its last fraction of a second.
-    const expiresAt = Math.ceil(Math.min(found.expiresAt ?? now, now + longest))
+    // Round up: rows hold whole milliseconds, and the old token is valid to its last fraction of a second.
+    const expiresAt = Math.ceil(Math.min(found.expiresAt ?? now, now + maxRecorded))
     const { markId: id } = token
     const { clientId, random } = parts.settings
     const mark = { id, subject: `adopted ${id}`, clientId, secret: random(16), createdAt: now, expiresAt }
@@ -116,7 +116,7 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
   return {
     async read(text) {
       if (typeof text !== 'string' || text.length < 16 || text.length > 8192 || text.startsWith(ourPrefix)) return null
-      const name = await ask(() => (adopter.identify ? adopter.identify(text) : text))
+      const name = await callApp(() => (adopter.identify ? adopter.identify(text) : text))
       if (name === null) return null
       const digest = hash('sha256', `daypass adopt\0${name}`, 'buffer')
       const markId = hash('sha256', `daypass adopted\0${name}`, 'buffer').toString('base64url', 0, 16)
@@ -128,7 +128,7 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       if ((await store.find(token.sessionId)) !== null) return null
       const adopted = await findUntraded(token, request)
       if (adopted === null) {
-        // Nobody's, or traded since we looked: the row is written before the token is forgotten.
+        // Either no owner, or traded since the first look: the row is written before `forget` is called.
         if ((await store.find(token.sessionId)) !== null) return null
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
       }
@@ -139,9 +139,9 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       if (!(await isAllowed(parts, begun.subject))) throw new DaypassError('ERR_SUBJECT_INACTIVE')
       const { generation } = token
       const session = advance({ ...begun, generation, burstGeneration: generation }, step)
-      // A lifetime of less than a millisecond: it is over before it begins.
+      // The lifetime is less than a millisecond, so the session is expired from the start.
       if (session === null) throw new DaypassError('ERR_SESSION_EXPIRED')
-      // Signed before it is written: a signer that is away leaves no session that nobody holds.
+      // Sign before writing the row: if the signer fails, there must be no session without a holder.
       const accessToken = await parts.sign(session, step.now)
       return (await create(session)) ? { session, healed: false, accessToken } : null
     },
@@ -153,14 +153,14 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       let ended = await end(token.sessionId, reason, request)
       if (!ended && !(await isThere())) {
         const adopted = await findUntraded(token, request)
-        // A session that is over before it begins: a trade that is on its way finds it so.
+        // Write the session as revoked: a trade under way then finds it ended.
         if (adopted !== null) {
           const now = clock()
           const begun = await begin(token, now, adopted, request)
           ended = await create({ ...begun, revokedAt: now, revokedReason: reason })
         }
       }
-      // It may have begun since.
+      // A concurrent trade may have begun the session since.
       if (!ended) ended = await end(token.sessionId, reason, request)
       if (ended || (await isThere())) await settle(token, request)
       return ended

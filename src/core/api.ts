@@ -1,10 +1,10 @@
-// The public types of `createDaypass`: what it gives, takes and asks of an app.
+// The public types of `createDaypass`: its methods, their parameters and their results.
 
 import type { AccessToken, Jwk } from '../verify/index.ts'
 import type { RequestOrigin } from './events.ts'
 import type { Claims, Device, RevokedReason } from './session.ts'
 
-/** A session as its owner may see it: the row without what tokens are made of. Instants are epoch milliseconds. */
+/** A session as its owner may see it: the row without the material of its tokens. Instants are epoch milliseconds. */
 export interface SessionInfo<C = Claims> {
   id: string
   subject: string
@@ -16,13 +16,13 @@ export interface SessionInfo<C = Claims> {
   rotatedAt: number
   authTime: number
   amr: string[]
-  /** The end if nothing refreshes it before. */
+  /** When the session ends unless it is refreshed before. */
   idleExpiresAt: number
-  /** The end whatever happens. */
+  /** When the session ends at the latest. */
   expiresAt: number
 }
 
-/** What a sign-in or a refresh gives. */
+/** The result of a sign-in. */
 export interface Tokens<C = Claims> {
   accessToken: string
   tokenType: 'Bearer'
@@ -32,13 +32,13 @@ export interface Tokens<C = Claims> {
   session: SessionInfo<C>
 }
 
-/** What a refresh gives. */
+/** The result of a refresh. */
 export interface RefreshedTokens<C = Claims> extends Tokens<C> {
-  /** `adopted`: an older scheme's token was traded. `replayed` and `retried` answer a refresh that was asked before. */
+  /** `adopted`: an older scheme's token was traded. `replayed`, `retried`: the response to a repeated refresh. */
   outcome: 'rotated' | 'adopted' | 'replayed' | 'retried'
 }
 
-/** What is known at a sign-in. */
+/** Options of `issue`. */
 export interface IssueOptions<C = Claims> {
   /** The app's own claims: plain JSON, at most 4 kB; they go into every access token of the session. */
   claims?: C
@@ -47,40 +47,40 @@ export interface IssueOptions<C = Claims> {
   scope?: string
   /** When the person proved who they are, epoch milliseconds. Default now. */
   authTime?: number
-  /** How they did (RFC 8176), such as `['pwd']`. */
+  /** The authentication methods (RFC 8176), such as `['pwd']`. */
   amr?: string[]
   device?: Device
   /**
-   * Refresh tokens that the same browser or device still holds. Once the new session is there, theirs are ended
-   * (`revoked`, reason `replaced`), whoever they belong to. What is no token of this server is passed over.
+   * Refresh tokens that the same browser or device still holds. Once the new session is written, the sessions of these
+   * tokens are ended (`revoked`, reason `replaced`), whatever their subject. Other texts are ignored.
    */
   replaces?: readonly string[]
-  /** Called where a session of `replaces` could not be ended. The sign-in goes on; that session lives until it idles out. */
+  /** Called if a session of `replaces` could not be ended. The sign-in continues; that session ends by its timeouts. */
   onReplaceFailed?: (error: unknown) => void
 }
 
-/** The second argument of `issue`: optional unless the claims' type has members that must be there. */
+/** The second argument of `issue`: required if the claims' type has required members. */
 export type IssueArguments<C> =
   Partial<C> extends C ? [options?: IssueOptions<C>] : [options: IssueOptions<C> & { claims: C }]
 
-/** What comes with a refresh token. */
+/** Options of `refresh`. */
 export interface RefreshOptions extends RequestOrigin {
-  /** The client's own key of this refresh: made and kept before sending, the same on every retry. */
+  /** The Idempotency-Key. The client generates and stores it before it sends the refresh; every retry has the same key. */
   idempotencyKey?: string | undefined
   /** The key of the last refresh that the client completed (cookie transport). */
   previousKey?: string | undefined
-  /** Where given, the session must belong to this client (RFC 6749 §6). */
+  /** If given, the session must belong to this client (RFC 6749 §6). */
   clientId?: string | undefined
-  /** An AbortSignal, or what looks like one: where aborted before the token is redeemed, nothing is. */
+  /** An AbortSignal. If it is aborted before the token is redeemed, the token is not redeemed. */
   signal?: { readonly aborted: boolean } | undefined
 }
 
-/** What `createDaypass` makes. Every method may throw `ERR_STORE_…` (503) where the store is away. */
+/** The result of `createDaypass`. Every method may throw `ERR_STORE_…` (503) if the store is unavailable. */
 export interface Daypass<C = Claims> {
   /**
-   * Begins a session for a subject whose identity the app has proved: a text of 1 to 255 characters. NUL,
-   * U+FFFE, U+FFFF and half a surrogate pair are refused in it, as in `clientId`, `scope` and `amr`: not every engine can
-   * keep them.
+   * Begins a session. The app has verified the subject's identity before. A subject is a string of 1 to 255 characters.
+   * NUL, U+FFFE, U+FFFF and unpaired surrogates are rejected in it, as in `clientId`, `scope` and `amr`: not every engine
+   * can store them.
    *
    * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`.
    */
@@ -88,26 +88,26 @@ export interface Daypass<C = Claims> {
   /**
    * Trades a refresh token for new tokens, exactly once.
    *
-   * @throws DaypassError with `error: "invalid_grant"` where the session is over (`ERR_REFRESH_TOKEN_INVALID`,
+   * @throws DaypassError with `error: "invalid_grant"` if the session is over (`ERR_REFRESH_TOKEN_INVALID`,
    *   `ERR_REFRESH_TOKEN_REUSED`, `ERR_SESSION_REVOKED`, `ERR_SESSION_EXPIRED`, `ERR_SESSION_UNKNOWN`,
-   *   `ERR_SUBJECT_INACTIVE`); `ERR_REFRESH_SUPERSEDED` where a race was lost; `ERR_IDEMPOTENCY_KEY_INVALID`.
+   *   `ERR_SUBJECT_INACTIVE`); `ERR_REFRESH_SUPERSEDED` if another refresh came first; `ERR_IDEMPOTENCY_KEY_INVALID`.
    * @see RFC 6749 §6, RFC 9700 §4.14.2, docs/protocol.md
    */
   refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C>>
   /**
-   * Checks an access token; no I/O but one look at the revoked sessions a second. What others ended is known within a
-   * second. While the store is slow or away, what is known counts for 10 seconds; then `whenStoreIsAway` says what happens.
-   * It never waits longer than 2 seconds for the store.
+   * Verifies an access token. Does no I/O except reading the list of revoked sessions at most once a second, so a sign-out
+   * on another server is known within a second. While the store is unavailable, the last list is used for 10 seconds; then
+   * `whenStoreIsAway` decides. Never waits longer than 2 seconds for the store.
    *
    * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED`,
    *   `ERR_STORE_UNAVAILABLE`.
    */
   verify(accessToken: string): Promise<AccessToken<C>>
-  /** Ends one session, where `subject` is given only if it is theirs. True where this call ended it. */
+  /** Ends one session; with `subject`, only if it belongs to that subject. Returns true if this call ended it. */
   revoke(sessionId: string, options?: RevokeOptions & { subject?: string }): Promise<boolean>
-  /** Ends the session of a refresh token, also of an old one of it. True where this call ended it (RFC 7009 §2.1). */
+  /** Ends the session of a refresh token, also of an older one. Returns true if this call ended it (RFC 7009 §2.1). */
   revokeToken(refreshToken: string, options?: RevokeOptions): Promise<boolean>
-  /** Ends all sessions of a subject, but one where named. How many this call ended. */
+  /** Ends all sessions of a subject except `except`. Returns how many this call ended. */
   revokeSubject(subject: string, options?: RevokeOptions & { except?: string }): Promise<number>
   /** The subject's live sessions, newest sign-in first; the 1,000 newest where there are more. */
   sessions(subject: string): Promise<SessionInfo<C>[]>
@@ -129,48 +129,47 @@ export interface Daypass<C = Claims> {
 export interface RevokeOptions {
   /** `revokeToken`: only if the token is of the session with this id. */
   sessionId?: string | undefined
-  /** Kept in the row and told in the event. Default "sign-out". */
+  /** Stored in the row and part of the event. Default "sign-out". */
   reason?: RevokedReason
   request?: RequestOrigin
 }
 
-/** Whose an old token is: the session that it is traded for begins with this. */
+/** The owner of an old token, and the options of the session that the token is traded for. */
 export interface Adopted<C = Claims> extends Omit<IssueOptions<C>, 'authTime'> {
   subject: string
   /**
-   * When the person proved who they are, epoch milliseconds. Default 0: it is not known, so what asks for a recent
-   * sign-in asks for one.
+   * When the person proved who they are, epoch milliseconds. Default 0: it is not known, so a check for a recent sign-in
+   * fails.
    */
   authTime?: number
-  /** When the old token would have ended, epoch milliseconds: it is remembered so long. Needed without `forget`. */
+  /** When the old token expires, epoch milliseconds. The trade is recorded until then. Required without `forget`. */
   expiresAt?: number
 }
 
-/** What is known when an old token is looked at. */
+/** The context of {@link Adopter.find}. */
 export interface AdoptContext extends RequestOrigin {
   /** Milliseconds since the epoch. */
   now: number
 }
 
 /**
- * Knows the tokens of an older scheme: the `adopt` option of `createDaypass`. What a method throws is told as 503
- * `ERR_ADOPT_FAILED`, and the token stays good.
+ * Recognizes the tokens of an older scheme: the `adopt` option of `createDaypass`. An error that a method throws becomes
+ * 503 `ERR_ADOPT_FAILED`, and the token stays valid.
  *
- * Each token is traded once, whatever is lost on the way: the session is written under a name made from the token, so a
- * second trade finds the first. Only then is the old token forgotten.
+ * Each token is traded exactly once, even if a response is lost: the id of the session is derived from the token, so a
+ * second trade finds the session of the first. Only then is the old token removed.
  */
 export interface Adopter<C = Claims> {
   /**
-   * One name for all spellings of a token, or null for what is none of this scheme's. Asked first, so that garbage costs
-   * no I/O; it does none. Default: the token is its own name.
+   * Returns one name for all encodings of a token, or null if the text is not a token of this scheme. Called first and
+   * must do no I/O, so that garbage costs none. Default: the token is its own name.
    */
   identify?(token: string): string | null | Promise<string | null>
-  /** Whose token is this, now? Null for nobody's. It changes nothing: the answer may be lost yet. */
+  /** Returns the token's owner, or null. Must not change state: the response may still be lost. */
   find(token: string, context: AdoptContext): Adopted<C> | null | Promise<Adopted<C> | null>
   /**
-   * Takes the token out of the app's own store. Called when the session is written, and again where that was not heard
-   * of; so it must not matter how often. Where a scheme stores nothing, leave it out: then Daypass remembers the token
-   * until its `expiresAt`.
+   * Removes the token from the app's own store. Called after the session is written, and again on every retry, so it must
+   * be idempotent. Omit it if the scheme stores nothing: Daypass then records the trade until the token's `expiresAt`.
    */
   forget?(token: string): void | Promise<void>
 }

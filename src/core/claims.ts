@@ -1,4 +1,4 @@
-// What an app may say of a person in an access token.
+// Checks the app's own claims before they go into access tokens.
 
 import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
@@ -6,13 +6,13 @@ import { registeredClaims } from '../verify/access-token.ts'
 import { parseStrictObject } from '../verify/json.ts'
 import type { ClaimsSchema } from './options.ts'
 import type { Claims } from './session.ts'
-import { isKeepable } from './text.ts'
+import { isStorable } from './text.ts'
 
 const maxClaimsLength = 4096
 
 /**
- * Checks an app's claims, by its schema where it has one. Gives a copy that is what every store will give back, without
- * dates and undefined members.
+ * Checks an app's claims, with its schema if there is one. Returns a copy as every store will return it: plain JSON,
+ * without dates and undefined members.
  *
  * @throws DaypassError `ERR_CLAIMS_INVALID`.
  */
@@ -41,9 +41,9 @@ export async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C
   if (bytes.length > maxClaimsLength) {
     throw new DaypassError('ERR_CLAIMS_INVALID', `The claims are over ${maxClaimsLength} bytes of JSON.`)
   }
-  // JSON has an escape for NUL and for half a surrogate pair.
-  if (!isKeepable(json)) throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims hold U+FFFE or U+FFFF.')
-  // What no verifier would accept must not get into a token: every refresh of the session would give a dead one.
+  // In JSON, NUL and unpaired surrogates are escaped.
+  if (!isStorable(json)) throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims contain U+FFFE or U+FFFF.')
+  // Reject claims that a verifier would reject: otherwise every refresh of the session would return an invalid token.
   if (parseStrictObject(bytes) === undefined) {
     throw new DaypassError(
       'ERR_CLAIMS_INVALID',

@@ -1,4 +1,4 @@
-// createDaypass() puts the parts together.
+// `createDaypass()`: puts the parts together.
 
 import { createVerifier } from '../verify/index.ts'
 import { createAdoption } from './adoption.ts'
@@ -20,7 +20,7 @@ import { createStoreClock } from './store-clock.ts'
 import { isSubject } from './text.ts'
 import { createWarner } from './warn.ts'
 
-/** The most sessions that a list shows. */
+/** The maximum length of the list of sessions. */
 const maxListed = 1000
 
 /**
@@ -55,7 +55,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     settings.store,
     issuer,
     async () => void (await storeClock.measure()),
-    // An app that gives a clock of its own is believed.
+    // A clock that the app provides is used as it is.
     settings.clock === undefined ? storeClock.settle : () => undefined,
   )
   const pruner = createPruner(store, clock, store.now && storeClock.measure)
@@ -64,8 +64,8 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     clock,
     lifetime: accessTokenLifetime * 1000,
     whenStoreIsAway: settings.whenStoreIsAway,
-    // A server that only checks tokens compares its clock now and then as well.
-    onHeard: pruner.maybe,
+    // Lets a server that only verifies tokens compare its clock with the store's, too.
+    onRead: pruner.maybe,
   })
   const verifier = createVerifier<C>({
     issuer,
@@ -103,7 +103,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     revokeSubject: signOut.revokeSubject,
     async sessions(subject) {
       await store.ready()
-      // An engine that changes such a text on its way would list somebody else's.
+      // An engine that alters such a text would list another subject's sessions.
       if (!isSubject(subject)) return []
       return (await store.list(subject, clock(), maxListed)).map((session) => toSessionInfo<C>(session))
     },

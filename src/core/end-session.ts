@@ -1,10 +1,10 @@
-// One session ends: in the store, in what this process knows, and in an event.
+// Ends one session: in the store, in this process's list of revoked sessions, and with an event.
 
 import type { RequestOrigin } from './events.ts'
 import type { Parts } from './parts.ts'
 import type { RevokedReason, Session } from './session.ts'
 
-/** Ends one session. True where this call ended it; `before` is called then, ahead of the event `revoked`. */
+/** Ends one session. Returns true if this call ended it; `before` is then called ahead of the event `revoked`. */
 export type EndSession = (
   sessionId: string,
   reason: RevokedReason,
@@ -17,7 +17,7 @@ export function createEnd<C>({ store, clock, emit, revocations }: Parts<C>): End
     await store.ready()
     const now = clock()
     const session = await store.revoke(sessionId, now, reason)
-    // The row's own spelling of its id, which is the one in its access tokens.
+    // Use the row's spelling of the id, because access tokens contain that one.
     revocations.add(session?.id ?? sessionId, now)
     if (session === null) return false
     before?.(session)

@@ -2,7 +2,7 @@
 
 import type { Device, RevokedReason, Session } from './session.ts'
 
-/** What every event says. No token, key or secret is in any of them. */
+/** The members of every event. No event contains a token, a key or a secret. */
 interface EventBase {
   /** Milliseconds since the epoch. */
   at: number
@@ -11,23 +11,25 @@ interface EventBase {
   clientId: string
   /** The generation of the session's newest refresh token. */
   generation: number
-  /** Where the session lives. */
+  /** The device of the session. */
   device: Device
-  /** Who asked, where a request did. */
+  /** The request that caused the event; its members are undefined if there was none. */
   request: RequestOrigin
 }
 
-/** Where a request came from, as far as that is known. */
+/** The origin of a request, as far as it is known. */
 export interface RequestOrigin {
   ip?: string | undefined
   userAgent?: string | undefined
 }
 
 /**
- * - `issued`: a sign-in. `adopted`: a token of an older scheme was traded for a session. `rotated`: a refresh; `healed` where the store had lost writes. `replayed`: the same refresh
- *   asked again (a lost answer). `retried`: a keyless one asked again. `superseded`: a race lost, nothing changed.
- * - `reused`: a copy of a token was presented: tell the person. A `revoked` of the same session follows.
- * - `revoked`: a session ended early, with the reason. `expired`: one was used after its time.
+ * - `issued`: a sign-in. `adopted`: a token of an older scheme was traded for a session.
+ * - `rotated`: a refresh. `healed` is true if the store had lost writes.
+ * - `replayed`: the same refresh was sent again, after a lost response. `retried`: the same without an Idempotency-Key.
+ * - `superseded`: another refresh came first; nothing changed.
+ * - `reused`: a copy of a token was presented. Inform the person. A `revoked` event of the same session follows.
+ * - `revoked`: a session was ended early, for `reason`. `expired`: a token was presented after its session's end.
  */
 export type DaypassEvent = EventBase &
   (
@@ -39,13 +41,13 @@ export type DaypassEvent = EventBase &
 
 type Detail<E> = E extends unknown ? Omit<E, keyof EventBase> : never
 
-/** What an event says beside what its session says. */
+/** The members of an event that do not come from its session. */
 export type EventDetail = Detail<DaypassEvent>
 
 /** Calls the app's listener. */
 export type EmitEvent = (session: Session, detail: EventDetail, request?: RequestOrigin) => void
 
-/** Makes the function that calls the app's listener; free where there is none. */
+/** Makes the function that calls the app's listener. Without a listener it does nothing. */
 export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefined, clock: () => number): EmitEvent {
   return function emit(session, detail, request = {}) {
     if (onEvent === undefined) return
@@ -62,7 +64,7 @@ export function createEmitter(onEvent: ((event: DaypassEvent) => void) | undefin
       request: { ip, userAgent },
     }
     try {
-      // An async listener's failure is its own: a refresh is not undone by an audit log that is away.
+      // Ignore a rejection of an async listener: a refresh must not fail because an audit log is unavailable.
       const result = onEvent(event as DaypassEvent) as unknown
       if (result !== undefined) Promise.resolve(result).catch(() => {})
     } catch {}

@@ -1,4 +1,4 @@
-// The tokens that a sign-in or a refresh gives.
+// The tokens that a sign-in or a refresh returns.
 
 import { createAccessTokenSigner } from './access-token.ts'
 import type { SessionInfo, Tokens } from './api.ts'
@@ -19,7 +19,7 @@ export function createGrants<C>(
   const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
 
   return {
-    /** An access token tells the time of this machine: APIs elsewhere check it by theirs, and know no store. */
+    /** Access tokens use this machine's clock: the APIs that verify them use their own clocks and know no store. */
     sign(session: Session, now: number): string | Promise<string> {
       const tokenId = base64url(random(16))
       if (clock !== undefined) return signAccessToken(session, now, tokenId)
@@ -27,7 +27,7 @@ export function createGrants<C>(
       if (ahead === 0) return signAccessToken(session, Date.now(), tokenId)
       const { authTime, expiresAt } = session
       const shifted = { ...session, authTime: authTime - ahead, expiresAt: expiresAt - ahead }
-      // Not `now` less the difference: it may have been measured anew since `now` was read.
+      // Do not compute `now - ahead`: `ahead` may have been measured again since `now` was read.
       return signAccessToken(shifted, Date.now(), tokenId)
     },
 
@@ -43,7 +43,7 @@ export function createGrants<C>(
   }
 }
 
-/** What of a row its owner may see. */
+/** The part of a row that its owner may see. */
 export function toSessionInfo<C>(session: Session): SessionInfo<C> {
   const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr, idleExpiresAt, expiresAt } =
     session

@@ -1,5 +1,5 @@
-// Where does every key come from? One secret: HKDF-SHA256 gives the proof keys and the signing key, so that any number
-// of instances agree without talking, and there is a JWKS from the first second.
+// All keys of a server. HKDF-SHA256 derives the proof keys and the signing key from one secret, so that all instances have
+// the same keys without communication, and the JWKS is complete from the start.
 
 import { Buffer } from 'node:buffer'
 import {
@@ -20,7 +20,7 @@ import type { ProofKey } from './refresh-token.ts'
 /** Signature algorithms of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */
 export type Algorithm = 'EdDSA' | 'ES256' | 'RS256' | 'HS256'
 
-/** At least 32 random bytes, as bytes or as text (`openssl rand -base64 48` makes a good one). */
+/** At least 32 random bytes, as bytes or as a string (`openssl rand -base64 48` makes a good one). */
 export type Secret = string | Uint8Array
 
 /** A signing key of the app's own: a private key in this process, or a signer elsewhere (a KMS, an HSM). */
@@ -43,57 +43,62 @@ export type SigningKey =
       /** The public half, as a KeyObject, a PEM text or a JWK. */
       publicKey: KeyObject | string | Jwk
       /**
-       * Signs these bytes elsewhere. ES256 answers r‖s, 64 bytes (RFC 7518 §3.4).
-       * Asked before the refresh changes anything, so that a signer that is away loses nobody their session.
+       * Signs these bytes elsewhere. For ES256 it returns r‖s, 64 bytes (RFC 7518 §3.4).
+       * Called before a refresh changes anything, so that no session is lost if the signer fails.
        */
       sign(data: Uint8Array): Promise<Uint8Array>
       kid?: string
     }
 
-/** What signs access tokens. */
+/** Signs access tokens. */
 export interface Signer {
   algorithm: Algorithm
   kid: string
-  /** Whether it may fail or take its time, being somewhere else. */
+  /** Whether it signs outside this process, and so may fail or be slow. */
   external: boolean
   sign(data: string): Uint8Array | Promise<Uint8Array>
 }
 
-/** All keys of one instance. The first of each kind makes; all of them check. */
-export interface Keys {
+/** All keys of one issuer. The first of each kind makes tokens; all of them verify tokens. */
+export interface IssuerKeys {
   proofKeys: [ProofKey, ...ProofKey[]]
   signer: Signer
-  /** What checks access tokens, secret HS256 keys included: not for publication. */
+  /** The keys that verify access tokens. Secret HS256 keys are among them: do not publish this list. */
   verificationKeys: Jwk[]
   /** The public keys alone (RFC 7517 §5). */
   jwks: { keys: Jwk[] }
 }
 
-/** Derives and reads all keys; throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` at start, not at the first request. */
+/** Derives and reads all keys. Throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` at the start, not at the first request. */
 export function createKeys(
   secret: Secret | readonly Secret[],
   issuer: string,
   algorithm: 'EdDSA' | 'HS256',
   signingKeys: readonly (SigningKey | 'secret')[] = [],
-): Keys {
+): IssuerKeys {
   const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
   const [newest, ...others] = masters.map((master) => ({
     id: derive(master, issuer, 'refresh token key id', 1).readUInt8(0),
     key: createSecretKey(derive(master, issuer, 'refresh token proof', 32)),
   }))
-  if (newest === undefined) throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
-  const proofKeys: Keys['proofKeys'] = [newest, ...others]
   const derived = masters.map((master) => derivePair(master, issuer, algorithm))
-  // Where nothing else is said, keys of the app's own sign first, and what the secrets gave signs no more.
+  // By default the app's own keys come first, so that the derived keys sign only if there are no others.
   const order = signingKeys.includes('secret') ? signingKeys : [...signingKeys, 'secret' as const]
   const pairs = order.flatMap((key) => (key === 'secret' ? derived : [readSigningKey(key)]))
+  const [first] = pairs
+  if (newest === undefined || first === undefined) {
+    throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
+  }
   const verificationKeys = pairs.map((pair) => pair.jwk)
   if (new Set(verificationKeys.map((jwk) => jwk.kid)).size < verificationKeys.length) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'Two keys have one `kid`: a secret or a signing key is given twice.')
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      'Two keys have the same `kid`: a secret or a signing key is given twice.',
+    )
   }
   return {
-    proofKeys,
-    signer: pairs[0]!.signer,
+    proofKeys: [newest, ...others],
+    signer: first.signer,
     verificationKeys,
     jwks: { keys: verificationKeys.filter((jwk) => jwk.kty !== 'oct') },
   }
@@ -130,11 +135,11 @@ function readSigningKey(key: SigningKey): Pair {
       throw new DaypassError('ERR_SIGNER_UNAVAILABLE', undefined, { cause })
     }
   }
-  return { jwk, signer: { algorithm: key.algorithm, kid: jwk.kid!, external: true, sign } }
+  return { jwk, signer: { algorithm: key.algorithm, kid: jwk.kid, external: true, sign } }
 }
 
 function secretPair(key: KeyObject, kid?: string): Pair {
-  // The id tells nothing of the key: a derived digest, not a thumbprint of the secret itself.
+  // The id must reveal nothing about the key, so it is an HMAC made with the key and not a thumbprint of it.
   const id = kid ?? createHmac('sha256', key).update('daypass kid').digest('base64url').slice(0, 16)
   const jwk: Jwk = { kty: 'oct', k: key.export().toString('base64url'), alg: 'HS256', kid: id }
   const sign = (data: string) => createHmac('sha256', key).update(data).digest()
@@ -143,20 +148,20 @@ function secretPair(key: KeyObject, kid?: string): Pair {
 
 function privatePair(algorithm: 'EdDSA' | 'ES256' | 'RS256', key: KeyObject, kid?: string): Pair {
   const jwk = toJwk(algorithm, createPublicKey(key), kid)
-  return { jwk, signer: { algorithm, kid: jwk.kid!, external: false, sign: localSign[algorithm](key) } }
+  return { jwk, signer: { algorithm, kid: jwk.kid, external: false, sign: localSign[algorithm](key) } }
 }
 
 const localSign = {
   EdDSA: (key: KeyObject) => (data: string) => signWith(null, Buffer.from(data), key),
   RS256: (key: KeyObject) => (data: string) => signWith('sha256', Buffer.from(data), key),
-  // The bare KeyObject and our own conversion: `dsaEncoding` more than doubles the cost (see `npm run bench`).
+  // Convert the signature here: the option `dsaEncoding` of node:crypto more than doubles the cost (see `npm run bench`).
   ES256: (key: KeyObject) => (data: string) => derToConcat(signWith('sha256', Buffer.from(data), key)),
 }
 
-/** SEQUENCE { INTEGER r, INTEGER s } to r‖s of 32 bytes each (RFC 7518 §3.4). */
+/** Converts SEQUENCE { INTEGER r, INTEGER s } to r‖s of 32 bytes each (RFC 7518 §3.4). */
 function derToConcat(der: Buffer): Buffer {
   const out = Buffer.alloc(64)
-  const rLength = der[3]!
+  const rLength = der.readUInt8(3)
   const r = der.subarray(4, 4 + rLength)
   const s = der.subarray(6 + rLength)
   copyInteger(r, out, 32)
@@ -175,7 +180,7 @@ const keyKinds = {
   RS256: (key: KeyObject) => key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048,
 }
 
-function toJwk(algorithm: 'EdDSA' | 'ES256' | 'RS256', publicKey: KeyObject, kid?: string): Jwk {
+function toJwk(algorithm: 'EdDSA' | 'ES256' | 'RS256', publicKey: KeyObject, kid?: string): Jwk & { kid: string } {
   if (!keyKinds[algorithm](publicKey)) {
     throw new DaypassError(
       'ERR_KEY_WEAK',
@@ -186,14 +191,14 @@ function toJwk(algorithm: 'EdDSA' | 'ES256' | 'RS256', publicKey: KeyObject, kid
   return { ...jwk, alg: algorithm, use: 'sig', kid: kid ?? thumbprint(jwk) }
 }
 
-/** RFC 7638 §3: the required members in lexical order, hashed. */
+/** The thumbprint of RFC 7638 §3: a hash of the required members in lexical order. */
 function thumbprint(jwk: Jwk): string {
   const { crv, e, kty, n, x, y } = jwk
   return createHash('sha256').update(JSON.stringify({ crv, e, kty, n, x, y })).digest('base64url')
 }
 
 function readKey(key: KeyObject | string | Jwk, type: 'private' | 'public'): KeyObject {
-  const read: (key: any) => KeyObject = type === 'private' ? createPrivateKey : createPublicKey
+  const read = type === 'private' ? createPrivateKey : createPublicKey
   const unreadable = (cause?: unknown) =>
     new DaypassError('ERR_OPTION_INVALID', `A ${type} key cannot be read: give a KeyObject, a PEM text or a JWK.`, {
       cause,
@@ -213,7 +218,7 @@ function readSecret(secret: unknown): Buffer {
   if (typeof secret === 'string' && isList(secret)) {
     throw new DaypassError(
       'ERR_OPTION_INVALID',
-      "`secret` looks like several, with commas: give a list, secret.split(',').",
+      "`secret` looks like several secrets with commas in between: pass a list, secret.split(',').",
     )
   }
   const bytes =
@@ -231,12 +236,12 @@ function readSecret(secret: unknown): Buffer {
   return bytes
 }
 
-/** Two issuers with one secret have no key in common, so no token of one is a token of the other. */
+/** The issuer is part of the derivation: two issuers with the same secret have no key, and so no token, in common. */
 function derive(master: Buffer, issuer: string, purpose: string, length: number): Buffer {
   return Buffer.from(hkdfSync('sha256', master, 'daypass v1', `${purpose}\0${issuer}`, length))
 }
 
-/** Whether each part between commas would be a secret by itself. Taken for one secret, the list would sign out everybody. */
+/** Whether each part between commas could be a secret. Used as one secret, such a list would sign everybody out. */
 function isList(text: string): boolean {
   const parts = text.split(',')
   return parts.length > 1 && parts.every((part) => part.trim().length >= 32)

@@ -1,14 +1,14 @@
-// A session as a sign-in makes it.
+// Makes the session of a sign-in.
 
 import { DaypassError } from '../errors.ts'
 import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
 import type { Parts } from './parts.ts'
 import { beginSession, type Device, type Session } from './session.ts'
-import { isKeepable, isSubject, toIp, toKeepable, unkeepable } from './text.ts'
+import { isStorable, isSubject, toIp, toStorable, unstorable } from './text.ts'
 
 /**
- * A session as a sign-in makes it. Nothing is written.
+ * Makes the session of a sign-in. Writes nothing.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_CLAIMS_INVALID`.
  */
@@ -21,7 +21,7 @@ export async function newSession<C>(
 ): Promise<Session> {
   const { settings } = parts
   if (!isSubject(subject)) {
-    throw wrong(`The subject must be a text of 1 to 255 characters, without ${unkeepable}.`)
+    throw wrong(`The subject must be a string of 1 to 255 characters, without ${unstorable}.`)
   }
   const claims = await readClaims(given.claims, settings.claims)
   const expiresAt = now + settings.absoluteTimeout
@@ -30,13 +30,13 @@ export async function newSession<C>(
   const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
   if (!Number.isFinite(authTime)) throw wrong('`authTime` must be epoch milliseconds.')
   for (const [name, text] of Object.entries({ clientId, scope })) {
-    if (!isKeepable(text)) throw wrong(`\`${name}\` must be a text without ${unkeepable}.`)
+    if (!isStorable(text)) throw wrong(`\`${name}\` must be a string without ${unstorable}.`)
   }
-  if (!Array.isArray(amr) || !amr.every(isKeepable)) {
-    throw wrong(`\`amr\` must be a list of texts without ${unkeepable}.`)
+  if (!Array.isArray(amr) || !amr.every(isStorable)) {
+    throw wrong(`\`amr\` must be a list of strings without ${unstorable}.`)
   }
   const idleExpiresAt = Math.min(now + settings.idleTimeout, expiresAt)
-  // Rows hold whole milliseconds; an instant of another scheme may have a fraction (RFC 7519 §2).
+  // Rows hold whole milliseconds; an instant from a JWT may have a fraction (RFC 7519 §2).
   return {
     ...session,
     clientId,
@@ -49,10 +49,10 @@ export async function newSession<C>(
   }
 }
 
-/** What is known of a device, as it is kept. */
+/** The stored form of a device. */
 function toDevice({ userAgent, ip, label }: Device): Device {
-  const kept = { userAgent: toKeepable(userAgent), ip: toIp(ip), label: toKeepable(label) }
-  return Object.fromEntries(Object.entries(kept).filter(([, text]) => text !== undefined))
+  const stored = { userAgent: toStorable(userAgent), ip: toIp(ip), label: toStorable(label) }
+  return Object.fromEntries(Object.entries(stored).filter(([, text]) => text !== undefined))
 }
 
 const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

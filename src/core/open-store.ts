@@ -1,19 +1,19 @@
-// Opens a store before its first call.
+// Opens a store before its first use.
 
 import type { Store } from './store.ts'
 
 /** A store that opens itself. */
 export interface SelfOpening extends Store {
-  /** Opens the store, unless it is open, and calls `beforeUse`: called before an instant of the store's clock is read. */
+  /** Opens the store unless it is open, and calls `beforeUse`. Callers must await it before they read the store's clock. */
   ready(): Promise<void>
 }
 
 /**
- * The same store, opened for an issuer before the first call and never again. Where opening fails, that call fails, and
- * the next one tries anew: an engine that is away when the app starts is not away for ever.
+ * Returns the same store, opened for an issuer once, before the first call. If opening fails, that call fails and the next
+ * one tries again, so that an engine which is unavailable at the start of the app can be used later.
  *
- * @param onOpen Called when the store is open, and waited for before the first call.
- * @param beforeUse Called by `ready` on an open store, and waited for where it gives a promise.
+ * @param onOpen Called and awaited once the store is open, before the first call.
+ * @param beforeUse Called by `ready` on an open store, and awaited if it returns a promise.
  */
 export function openFirst(
   store: Store,
@@ -31,7 +31,7 @@ export function openFirst(
     isOpen = true
   }
 
-  /** One attempt at a time, however many calls wait for it. */
+  /** All calls that wait share one attempt. */
   function open(): Promise<void> {
     opening ??= openNow().finally(() => {
       opening = undefined

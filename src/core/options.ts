@@ -7,10 +7,10 @@ import type { Secret, SigningKey } from './keys.ts'
 import { randomBytes } from './random.ts'
 import type { Claims } from './session.ts'
 import type { Store } from './store.ts'
-import { isKeepable, unkeepable } from './text.ts'
+import { isStorable, unstorable } from './text.ts'
 import type { OnWarning } from './warn.ts'
 
-/** The part of Standard Schema v1 that is used: Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
+/** The part of Standard Schema v1 that is used. Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
 export interface ClaimsSchema<C> {
   readonly '~standard': {
     readonly version: 1
@@ -27,109 +27,111 @@ type SchemaResult<C> =
 /** Options of `createDaypass`. Durations are seconds. */
 export interface DaypassOptions<C = Claims> {
   /**
-   * At least 32 random bytes (`openssl rand -base64 48`), or a list: the first makes tokens, all are accepted, and the
-   * public keys of all are published. To rotate, deploy `[old, new]`, then `[new, old]`, then `[new]`: a new secret that
-   * comes first at once signs people out at the instances that do not know it yet. docs/keys.md says how long to wait.
+   * At least 32 random bytes (`openssl rand -base64 48`), or a list of secrets. The first one makes tokens, tokens of all
+   * are accepted, and the public keys of all are published. To rotate, deploy `[old, new]`, then `[new, old]`, then
+   * `[new]`. If the new secret comes first at once, instances that do not know it yet sign people out. docs/keys.md says
+   * how long to wait.
    */
   secret: Secret | readonly Secret[]
-  /** Who signs: an https address of yours, or any text that verifiers are told (`iss`). */
+  /** The issuer of the tokens (`iss`): an https address of yours, or another string that verifiers are configured with. */
   issuer: string
-  /** Where sessions live: `createSqliteStore(path)` from `daypass/sqlite`, or another store. */
+  /** The store of the sessions: `createSqliteStore(path)` from `daypass/sqlite`, or another one. */
   store: Store
-  /** Whom access tokens are for (`aud`). Default: the issuer. */
+  /** The audience of the access tokens (`aud`). Default: the issuer. */
   audience?: string
   /** The `client_id` of sessions that name none (RFC 9068 §2.2). Default "first-party". */
   clientId?: string
-  /** How access tokens are signed with a key made from `secret`. Default EdDSA; HS256 makes no public keys. */
+  /** The algorithm of the signing key that is derived from `secret`. Default EdDSA. HS256 has no public key. */
   algorithm?: 'EdDSA' | 'HS256'
   /**
-   * Signing keys of your own, ES256 and RS256 and external signers among them: the first signs, all are published and
-   * accepted. `'secret'` stands for the keys that are made from `secret`; default: behind the others. So
-   * `['secret', key]` publishes a key that does not sign yet. Rotate them as `secret` is rotated (docs/keys.md).
+   * Signing keys of your own; ES256, RS256 and external signers are possible. The first key signs; all are published and
+   * accepted. `'secret'` stands for the keys derived from `secret`; by default they come last. `['secret', key]` publishes
+   * a key that does not sign yet. Rotate signing keys in the same way as `secret` (docs/keys.md).
    */
   signingKeys?: readonly (SigningKey | 'secret')[]
   /**
-   * How long an access token lives. Default 900 (15 minutes), or half of `idleTimeout` where that is less. At most 86,400
+   * The lifetime of an access token. Default 900 (15 minutes), or half of `idleTimeout` if that is less. At most 86,400
    * (a day), and shorter than `idleTimeout`.
    */
   accessTokenLifetime?: number
   /**
-   * After how long without a refresh a session ends. Default 604,800 (7 days). A client refreshes when its access token
-   * ends, so somebody who is there is seen once in `accessTokenLifetime`.
+   * A session ends after this time without a refresh. Default 604,800 (7 days). A client in use refreshes whenever its
+   * access token expires, so activity is seen once per `accessTokenLifetime`.
    */
   idleTimeout?: number
-  /** After how long a session ends however much it is used. Default 2,592,000 (30 days). */
+  /** A session ends after this time, however much it is used. Default 2,592,000 (30 days). */
   absoluteTimeout?: number
   /**
-   * For how long a token that lost a race answers 409 and is not taken for stolen. Default 30; 0 is strict.
+   * A token that was overtaken by another refresh within this time gets 409 and is not treated as stolen. Default 30; with
+   * 0 every such token ends the session.
    */
   reuseInterval?: number
   /**
-   * For how long a refresh without an Idempotency-Key may be asked again, until one of its children is redeemed: a client
-   * that knows no keys survives a lost response. For as long a copy of the token before the newest is as good as the
-   * newest, until the owner's next refresh. Default 86,400 (a day), or 0 where `reuseInterval` is 0. Refreshes with a key
-   * do not need it.
+   * A refresh without an Idempotency-Key may be sent again within this time, until one of its children is redeemed. So a
+   * client without keys survives a lost response. The price: until the owner's next refresh, a copy of the token before the
+   * newest is worth as much as the newest. Default 86,400 (a day), or 0 if `reuseInterval` is 0. Refreshes with a key do
+   * not depend on it.
    */
   retryInterval?: number
-  /** How many sessions a subject may have; the longest unused end when there are more. Default 100; `Infinity` is no limit. */
+  /** The maximum number of sessions per subject. Above it, the longest unused end. Default 100; `Infinity`: no limit. */
   maxSessionsPerSubject?: number
   /**
-   * Asked at every refresh before anything changes: is this subject (still) allowed in? False ends the session. Where
-   * it throws, the answer is 503 and the session lives on. Costs one more read of the store a refresh.
+   * Called at every refresh, before anything changes: whether the subject may still sign in. False ends the session. If it
+   * throws, the response is 503 and the session stays. Costs one more read of the store per refresh.
    */
   isActive?: (subject: string) => boolean | Promise<boolean>
   /**
-   * Refresh tokens that the app gave out before it had Daypass: each is traded, once, for a session, so that nobody has
-   * to sign in again. Made by `daypass/adopt`, or the app's own.
+   * Accepts refresh tokens that the app issued before it used Daypass. Each is traded once for a session, so that nobody
+   * has to sign in again. Made by `daypass/adopt`, or written by the app.
    */
   adopt?: Adopter<C>
   /** Checks and types the app's own claims at `issue`: any Standard Schema. */
   claims?: ClaimsSchema<C>
   /**
-   * What `verify` does while the store has not been heard for 10 seconds, so that nobody knows whose session was ended:
-   * `refuse` answers `ERR_STORE_UNAVAILABLE` (503), `accept` lets in whose token is good, also after a sign-out. Default
+   * The behaviour of `verify` when the list of revoked sessions could not be read for 10 seconds. `refuse`: it throws
+   * `ERR_STORE_UNAVAILABLE` (503). `accept`: it accepts valid tokens, even those of a session that was signed out. Default
    * `refuse`.
    */
   whenStoreIsAway?: 'refuse' | 'accept'
-  /** Called with everything an audit log needs; what it throws is ignored, what it returns is not waited for. */
+  /** Called with each audit event. Errors that it throws are ignored, and a promise that it returns is not awaited. */
   onEvent?: (event: DaypassEvent) => void
-  /** Called with what works and will not for long, at most once a minute of each code and cause. Default `console.warn`. */
+  /** Called with each warning, at most once a minute for each code and cause. Default `console.warn`. */
   onWarning?: OnWarning
   /**
-   * Milliseconds since the epoch, as all servers on one store must see them. Default: the store's own clock where it has
-   * one (PostgreSQL, Redis, MongoDB), else `Date.now`.
+   * Milliseconds since the epoch; all servers on one store must agree. Default: the store's own clock if it has one
+   * (PostgreSQL, Redis, MongoDB), else `Date.now`.
    */
   clock?: () => number
   /** Random bytes. Default `crypto.randomBytes`. */
   random?: (size: number) => Uint8Array
 }
 
-/** Seconds. What was issued before a deploy with other settings lives no longer, so nothing is kept longer for it. */
+/** Seconds. Also holds for tokens issued before a deploy with other settings, so rows are kept no longer than this needs. */
 export const maxAccessTokenLifetime = 86_400
 
-/** What {@link readOptions} gives. */
+/** The result of {@link readOptions}. */
 export type Settings<C> = ReturnType<typeof readOptions<C>>
 
-/** Options as everything inside reads them: checked, with defaults, in milliseconds but for `accessTokenLifetime`. */
+/** Checks the options and adds the defaults. Durations become milliseconds, except `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {
   const { issuer, store, audience = issuer, clientId = 'first-party', algorithm = 'EdDSA' } = options
   if (typeof issuer !== 'string' || issuer === '') {
-    throw wrong("`issuer` is missing: give your server's address, such as 'https://example.com'.")
+    throw wrong("`issuer` is missing: pass your server's address, such as 'https://example.com'.")
   }
-  if (!isKeepable(issuer)) throw wrong(`\`issuer\` must be a text without ${unkeepable}.`)
+  if (!isStorable(issuer)) throw wrong(`\`issuer\` must be a string without ${unstorable}.`)
   if (typeof store?.advance !== 'function') {
-    throw wrong("`store` is missing: give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
+    throw wrong("`store` is missing: pass createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }
-  // `audience` is read by createVerifier.
-  if (!isKeepable(clientId) || clientId === '') throw wrong('`clientId` must be a text.')
+  // createVerifier checks `audience`.
+  if (!isStorable(clientId) || clientId === '') throw wrong('`clientId` must be a non-empty string.')
   if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
-    throw wrong('`algorithm` is EdDSA or HS256; for ES256 and RS256 give `signingKeys`.')
+    throw wrong('`algorithm` must be EdDSA or HS256; for ES256 and RS256 pass `signingKeys`.')
   }
   const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const accessTokenLifetime = duration(
     'accessTokenLifetime',
     options.accessTokenLifetime,
-    // Whoever is there shows it by a refresh, so there must be one before the idle time is over.
+    // Only a refresh shows activity, so there must be one before the idle timeout ends.
     Math.min(900, Math.ceil(idleTimeout / 2)),
     1,
     maxAccessTokenLifetime,
@@ -139,13 +141,13 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   const retryInterval = duration('retryInterval', options.retryInterval, reuseInterval === 0 ? 0 : 86_400, 0)
   if (accessTokenLifetime >= idleTimeout) {
     throw wrong(
-      '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows that somebody is there.',
+      '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows activity.',
     )
   }
   if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
   const { clock, whenStoreIsAway = 'refuse' } = options
   if (whenStoreIsAway !== 'refuse' && whenStoreIsAway !== 'accept') {
-    throw wrong("`whenStoreIsAway` is 'refuse' or 'accept'.")
+    throw wrong("`whenStoreIsAway` must be 'refuse' or 'accept'.")
   }
   const max = options.maxSessionsPerSubject ?? 100
   if (!(max >= 1)) throw wrong('`maxSessionsPerSubject` must be 1 or more.')
@@ -167,14 +169,14 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     whenStoreIsAway,
     onEvent: options.onEvent,
     onWarning: options.onWarning,
-    // Rows hold whole milliseconds, and `performance.timeOrigin + performance.now()` does not give them.
+    // Rows hold whole milliseconds; a clock such as `performance.timeOrigin + performance.now()` returns fractions.
     clock: clock && (() => Math.floor(clock())),
     random: options.random ?? randomBytes,
   }
 }
 
 /**
- * Lifetimes that meet an authentication assurance level, to spread into the options: `createDaypass({ ...nist.aal2, … })`.
+ * Lifetimes that meet an authentication assurance level. Spread them into the options: `createDaypass({ ...nist.aal2, … })`.
  *
  * @see NIST SP 800-63B-4 §2.1.3, §2.2.3, §2.3.3
  */
@@ -183,7 +185,7 @@ export const nist = {
   aal1: { absoluteTimeout: 2_592_000, idleTimeout: 2_592_000 },
   /** 24 hours, 1 hour idle. */
   aal2: { absoluteTimeout: 86_400, idleTimeout: 3_600 },
-  /** 12 hours, 15 minutes idle; access tokens of 5 minutes, so that activity shows in time. */
+  /** 12 hours, 15 minutes idle; access tokens live 5 minutes, so that activity is seen in time. */
   aal3: { absoluteTimeout: 43_200, idleTimeout: 900, accessTokenLifetime: 300 },
 } as const
 

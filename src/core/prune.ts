@@ -1,30 +1,30 @@
-// When do rows go that are long over?
+// Deletes sessions that ended long ago.
 
 import { maxAccessTokenLifetime } from './options.ts'
 import type { Store } from './store.ts'
 
-/** Deletes old rows now and then, without a timer of its own. */
+/** Deletes old rows from time to time, without a timer of its own. */
 export interface Pruner {
-  /** Begins a run in the background where the last one is a while ago. */
+  /** Begins a run in the background if the last one began a minute ago or more. */
   maybe(): void
-  /** Deletes all that is due, in steps; how many rows went. */
+  /** Deletes all rows that are due, in steps. Returns how many were deleted. */
   run(): Promise<number>
-  /** Waits for a run that is on, and begins none any more. */
+  /** Waits for the current run, and begins no other. */
   stop(): Promise<void>
 }
 
 const every = 60_000
 const stepSize = 500
 
-/** A row stays as long as an access token of it may be good, whatever lifetime was set when it was made. */
+/** A row stays as long as one of its access tokens may be valid, whatever lifetime was set when the token was issued. */
 const retention = maxAccessTokenLifetime * 1000 + 120_000
 
 /**
- * By a wrong clock, rows of live sessions would go. So the earliest of the clocks that there are decides, and a run in the
- * background deletes only what was over at the run before it: a clock that is wrong for a moment deletes nothing.
+ * A wrong clock must not delete rows of live sessions. So the earliest of the available clocks decides, and a background
+ * run deletes only rows that were due at the run before it: a clock that is wrong for a moment deletes nothing.
  *
  * @param clock The clock of the rows.
- * @param measure Compares the machine's clock with the store's, where it has one; gives the earlier of the two.
+ * @param measure Compares the machine's clock with the store's, if the store has one, and returns the earlier of the two.
  */
 export function createPruner(store: Store, clock: () => number, measure?: () => Promise<number>): Pruner {
   let lastRun = clock()
@@ -46,7 +46,7 @@ export function createPruner(store: Store, clock: () => number, measure?: () => 
     return total
   }
 
-  /** One run after another: one that is on looks at an earlier instant than whoever asks now. */
+  /** Runs are sequential: the current run uses an earlier instant than this caller needs. */
   function run(limit = Number.POSITIVE_INFINITY): Promise<number> {
     const before = running?.catch(() => {}) ?? Promise.resolve()
     const mine: Promise<number> = before
@@ -61,7 +61,7 @@ export function createPruner(store: Store, clock: () => number, measure?: () => 
   return {
     maybe() {
       if (stopped || running !== undefined || Math.abs(clock() - lastRun) < every) return
-      // Nobody waits for it; a store that is away is told to those who do wait for something.
+      // No caller waits for this run. If the store is unavailable, the calls that do wait report it.
       run(lastRun).catch(() => {})
     },
     run: () => run(),

@@ -1,9 +1,9 @@
-// The bytes of a refresh token, and the checks that tell it from a forgery.
+// The format of refresh tokens, and the checks that detect forgeries.
 //
 //   dpr_ + base64url( version 1 · keyId 1 · sessionId 16 · generation 4 · salt 8 · tag 16 · proof 16 )
 //
-// `tag`   = HMAC-SHA256(session.secret, version…salt): a stolen server key forges nothing.
-// `proof` = HMAC-SHA256(server key,     version…tag):  a stolen database forges nothing, and garbage costs no I/O.
+// `tag`   = HMAC-SHA256(session.secret, version…salt): a stolen server key is not enough to forge a token.
+// `proof` = HMAC-SHA256(server key,     version…tag):  a stolen database is not enough, and garbage costs no I/O.
 
 import { Buffer } from 'node:buffer'
 import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
@@ -20,16 +20,16 @@ const size = 62
 const childLabel = Buffer.from('daypass child')
 const textLength = prefix.length + Math.ceil((size * 4) / 3)
 
-/** Nobody rotates four thousand million times; a generation past this is refused, not wrapped. */
+/** A token with a higher generation is rejected, so that the 32 bits never wrap. No session rotates that often. */
 export const maxGeneration = 0xffff_fffe
 
-/** The key that proves tokens, with the byte that names it in them. */
+/** A key that makes and checks proofs, with the byte that identifies it in tokens. */
 export interface ProofKey {
   id: number
   key: KeyObject
 }
 
-/** A parsed token whose proof is good. Its tag is checked against the session's row by {@link isTagged}. */
+/** A parsed token with a valid proof. {@link isTagged} checks its tag against the session's row. */
 export interface RefreshToken {
   sessionId: string
   generation: number
@@ -37,7 +37,7 @@ export interface RefreshToken {
   bytes: Buffer
 }
 
-/** Makes the text of the token of `generation` with `salt`. */
+/** Makes the token of `generation` with `salt`. */
 export function mintRefreshToken(session: Session, generation: number, salt: Uint8Array, proofKey: ProofKey): string {
   const bytes = Buffer.allocUnsafe(size)
   bytes[0] = version
@@ -50,11 +50,11 @@ export function mintRefreshToken(session: Session, generation: number, salt: Uin
   return prefix + bytes.toString('base64url')
 }
 
-/** Reads a token; null for anything that this server's keys did not make. Never throws, whatever comes. */
+/** Parses a token. Returns null for anything that was not made with this server's keys. Never throws. */
 export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[]): RefreshToken | null {
   const bytes = decode(text)
   if (bytes === null) return null
-  // The id is a hint: two secrets may share one by chance.
+  // The key id is only a hint: two secrets may have the same one by chance.
   const proven = proofKeys.some(
     ({ id, key }) =>
       id === bytes[1] && timingSafeEqual(mac(key, bytes.subarray(0, proofAt)).subarray(0, 16), bytes.subarray(proofAt)),
@@ -69,8 +69,8 @@ export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[])
 }
 
 /**
- * Reads a token that came from a caller, as {@link parseRefreshToken} does, and warns where it names a secret that this
- * server does not have.
+ * Parses a token of a request, as {@link parseRefreshToken} does, and warns if it was made with a secret that this server
+ * does not have.
  */
 export function readRefreshToken(
   text: string,
@@ -80,13 +80,13 @@ export function readRefreshToken(
   if (token === null && namesUnknownKey(text, proofKeys)) {
     warn(
       'DAYPASS_SECRET_UNKNOWN',
-      'A refresh token came that was made with a secret which this server does not have, so it was refused. While a new secret is rolled out it must stand last first, `secret: [old, new]`, until every server has it.',
+      'A refresh token was rejected because it was made with a secret that this server does not have. To roll out a new secret, deploy `secret: [old, new]` to every server first, and put the new one first only then.',
     )
   }
   return token
 }
 
-/** Whether a text has the form of a token and names a key that is none of ours: another instance's newer secret, or a lie. */
+/** Whether a text has the form of a token but names an unknown key: another instance's newer secret, or a forgery. */
 export function namesUnknownKey(text: unknown, proofKeys: readonly ProofKey[]): boolean {
   const bytes = decode(text)
   return bytes !== null && !proofKeys.some(({ id }) => id === bytes[1])
@@ -99,8 +99,8 @@ export function isTagged(token: RefreshToken, session: Session): boolean {
 }
 
 /**
- * The salt of the child that a keyed refresh gets: the same for the same parent and key, so that a refresh asked again
- * is answered with the same token. It needs nothing but the row, whoever asks.
+ * The salt of the child of a refresh with a key. It is the same for the same parent and key, so that a repeated refresh
+ * gets the same token. It is computed from the row alone.
  */
 export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: Uint8Array): Uint8Array {
   const generation = Buffer.allocUnsafe(4)
@@ -108,17 +108,17 @@ export function childSalt(session: Session, parentKey: Uint8Array, parentSalt: U
   return hmacSha256(session.secret, childLabel, generation, parentSalt, parentKey).subarray(0, 8)
 }
 
-/** What of an Idempotency-Key is kept: 16 bytes of its SHA-256. */
+/** The stored form of an Idempotency-Key: 16 bytes of its SHA-256. */
 export function hashIdempotencyKey(key: string): Uint8Array {
   return Buffer.from(hash('sha256', key, 'binary'), 'binary').subarray(0, 16)
 }
 
-/** The bytes of a text in the form of a token. */
+/** Decodes a text that has the form of a token, else returns null. */
 function decode(text: unknown): Buffer | null {
   if (typeof text !== 'string' || text.length !== textLength || !text.startsWith(prefix)) return null
   const encoded = text.slice(prefix.length)
   const bytes = Buffer.from(encoded, 'base64url')
-  // One spelling a token: decoders pass over stray bits and characters, so the text must be what we would write.
+  // Accept one encoding per token only: decoders ignore stray bits and characters.
   const isCanonical = bytes.length === size && bytes.toString('base64url') === encoded
   return isCanonical && bytes[0] === version ? bytes : null
 }

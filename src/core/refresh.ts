@@ -1,4 +1,4 @@
-// A refresh token is traded for new tokens.
+// Trades a refresh token for new tokens.
 
 import { DaypassError } from '../errors.ts'
 import { type Adoption, isOldToken, type OldToken } from './adoption.ts'
@@ -20,7 +20,7 @@ import type { Advance, Advanced } from './store.ts'
 import { isAllowed } from './subject.ts'
 import { toIp } from './text.ts'
 
-/** What an advance or an adoption found; an adopted session's access token is signed before the session is written. */
+/** The result of an advance or an adoption. An adopted session's access token is signed before the session is written. */
 type Adoptable = Advanced & { accessToken?: string }
 
 /** Makes {@link Daypass.refresh}. */
@@ -40,7 +40,7 @@ export function createRefresh<C>(
     const previousKey = readIdempotencyKey(request.previousKey)
     const { generation, salt } = token
     const presented: Presented = { generation, salt, key, previousKey }
-    // The clock is the store's once the store is open, and an instant that was read before is not.
+    // Open the store before reading the clock: from then on the clock follows the store's.
     await store.ready()
 
     // Run checks that can fail for reasons outside the session before changing state.
@@ -81,7 +81,7 @@ export function createRefresh<C>(
     throw new DaypassError('ERR_REFRESH_SUPERSEDED')
   }
 
-  /** The compare-and-set: of a token of ours by the store, of an older scheme's by writing its session. */
+  /** The compare-and-set: the store advances a session of ours; an older scheme's token is redeemed by writing its session. */
   async function advance(
     token: RefreshToken | OldToken,
     key: Uint8Array | null,
@@ -104,9 +104,9 @@ export function createRefresh<C>(
     isActive !== undefined || parts.isSignerExternal || clientId !== undefined
 
   /**
-   * Reads the row and asks the app and an external signer. Changes nothing but to end a session.
+   * Reads the row and calls the app and an external signer. Changes nothing, except that it may end the session.
    *
-   * @returns The access token, where it is signed elsewhere.
+   * @returns The access token, if an external signer made it.
    */
   async function examine(
     token: RefreshToken | OldToken,
@@ -121,7 +121,7 @@ export function createRefresh<C>(
     if (request.clientId !== undefined && request.clientId !== session.clientId) {
       throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
     }
-    // A copy of an old token falls through as well: the app is not asked about it.
+    // A reused token falls through as well: decide() will end the session, so the app need not be called.
     if (decide(session, presented, now, settings).kind === 'reused') return undefined
     if (!(await isAllowed(parts, session.subject))) {
       await end(session.id, 'inactive', request)
@@ -130,7 +130,7 @@ export function createRefresh<C>(
     return parts.isSignerExternal ? await parts.sign(session, now) : undefined
   }
 
-  /** A good proof over a bad tag: only somebody with the server's key makes that (see SECURITY.md). */
+  /** A valid proof with an invalid tag can only be made with the server's secret, so it was stolen (see SECURITY.md). */
   async function forged(session: Session, request: RequestOrigin): Promise<DaypassError> {
     await end(session.id, 'forgery', request)
     return new DaypassError('ERR_REFRESH_TOKEN_INVALID')
@@ -147,11 +147,11 @@ export function createRefresh<C>(
         emit(session, { type: kind, presentedGeneration }, request)
         return new DaypassError('ERR_REFRESH_SUPERSEDED')
       case 'reused':
-        // Several copies may come at once. One of them ends the session, and there is one event.
+        // Several copies may arrive at once. Only the one that ends the session emits the event.
         await end(session.id, 'reuse', request, (ended) => emit(ended, { type: kind, presentedGeneration }, request))
         return new DaypassError('ERR_REFRESH_TOKEN_REUSED')
       case 'expired':
-        // Written down, so that a clock that is set back brings nothing to life again.
+        // Record the end, so that a clock that is set back cannot revive the session.
         if ((await store.revoke(session.id, clock(), kind)) !== null) emit(session, { type: kind }, request)
         return new DaypassError('ERR_SESSION_EXPIRED')
       case 'revoked':
@@ -162,10 +162,10 @@ export function createRefresh<C>(
   return refresh
 }
 
-/** A token of ours has the session's tag; an old one made the session's name. */
+/** Whether the token belongs to the session. An old token always does: the session's id is derived from it. */
 const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)
 
-/** A shorter key could be guessed by a thief, who would then share the owner's step. */
+/** A thief could guess a shorter key, and would then get the same child as the owner. */
 const idempotencyKey = /^[\x21-\x7e]{22,255}$/
 
 function readIdempotencyKey(key: string | undefined): Uint8Array | null {

@@ -1,4 +1,4 @@
-// Which sessions were ended while their access tokens still look good?
+// The list of ended sessions whose access tokens have not expired yet.
 
 import { DaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
@@ -6,15 +6,15 @@ import type { SelfOpening } from './open-store.ts'
 import { maxAccessTokenLifetime } from './options.ts'
 import type { Store } from './store.ts'
 
-/** What this process knows of ended sessions. */
+/** The ended sessions that this process knows of. */
 export interface Revocations {
   /**
-   * Whether a session was ended: at once where that is known, else after a look at the store.
+   * Whether a session was ended. Synchronous if the list is recent, else after a read of the store.
    *
-   * @throws DaypassError `ERR_STORE_UNAVAILABLE` where nobody knows.
+   * @throws DaypassError `ERR_STORE_UNAVAILABLE` if it is not known.
    */
   isRevoked(sessionId: string, token: Pick<AccessToken, 'issuedAt' | 'expiresAt'>): boolean | Promise<boolean>
-  /** Notes what this process ended itself, or found ended. */
+  /** Adds a session that this process ended or found ended. */
   add(sessionId: string, revokedAt: number): void
 }
 
@@ -23,107 +23,110 @@ export interface RevocationsOptions {
   store: Pick<Store, 'revokedSince'> & Partial<Pick<SelfOpening, 'ready'>>
   /** The clock of the rows. */
   clock: () => number
-  /** How long the access tokens live that are made now. */
+  /** The lifetime of the access tokens that this server issues. */
   lifetime: number
-  /** Whether a token is let in of which nobody can say whether its session was ended. */
+  /** Whether a token is accepted if it is not known whether its session was ended. */
   whenStoreIsAway: 'refuse' | 'accept'
-  /** Called after each look that was answered. */
-  onHeard?: () => void
+  /** Called after each successful read of the store. */
+  onRead?: () => void
 }
 
-/** There is one look at the store in this time, however many tokens are checked. */
-const lookEvery = 1000
-/** For how long what is known still counts, where looks are not answered. */
-const maxSilence = 10_000
-/** A token waits no longer than this for a look, where what is known counts … */
+/** The store is read once in this time, however many tokens are verified. */
+const readEvery = 1000
+/** The list stays in use for this time while reads fail. */
+const maxAge = 10_000
+/** The longest that a token waits for a read while the list is in use … */
 const shortWait = 500
-/** … and no longer than this, where it does not. */
+/** … and the longest that it waits otherwise. */
 const longWait = 2000
-/** A look that takes longer is not waited for by the next one. */
-const maxLook = 5000
+/** A read that takes longer does not hold back the next one. */
+const maxRead = 5000
 /**
- * Each look goes back further by this: two clocks may be a minute apart, and a row's instant is taken before its
+ * Each read goes back further by this: two clocks may be a minute apart, and a row's instant is taken before its
  * transaction ends.
  */
 const margin = 75_000
 
-interface Look {
+/** A read of the store that is under way. */
+interface Reading {
   /** On the monotonic clock. */
   beganAt: number
+  /** Resolves with the read, but after {@link shortWait} at the latest. */
   soon: Promise<void>
+  /** Resolves with the read, but after {@link longWait} at the latest. */
   later: Promise<void>
 }
 
 /**
- * Holds the ids of sessions that were ended while a token of theirs may still be good. What this process ends is known at
- * once; what others end, within a second.
+ * Holds the ids of ended sessions as long as one of their access tokens may be valid. Sessions that this process ends are
+ * in it at once; sessions that others end, within a second.
  *
- * How far back it reaches follows from the tokens that come, not from a setting: before a deploy, tokens may have been
- * made that live longer.
+ * The list reaches back as far as the longest-lived token that was presented, not as far as the setting says: tokens from
+ * before a deploy may live longer.
  */
 export function createRevocations(options: RevocationsOptions): Revocations {
-  const { store, clock, whenStoreIsAway, onHeard } = options
+  const { store, clock, whenStoreIsAway, onRead } = options
   const revoked = new Map<string, number>()
-  /** The longest life of a token that came. Both ends of a token's life are rounded to seconds, outwards. */
+  /** The longest lifetime of a presented token. A second is added because both ends of it are rounded to seconds. */
   let reach = options.lifetime + 1000
-  /** How far back it is known which sessions were ended. */
+  /** How far back the list is complete. */
   let covered = 0
-  let askedAt = Number.NEGATIVE_INFINITY
-  let heardAt = Number.NEGATIVE_INFINITY
-  let looking: Look | undefined
+  let begunAt = Number.NEGATIVE_INFINITY
+  let readAt = Number.NEGATIVE_INFINITY
+  let reading: Reading | undefined
   let failure: unknown
-  /** So many entries are gone through, in a process that checks no tokens and so never looks. */
+  /** The size at which `add` deletes old entries, for a process that verifies no tokens and so never reads. */
   let full = 1000
 
-  function knows(lifetime: number): boolean {
-    // Both ways: after a clock was set back, what is known may be of any age.
-    return covered >= lifetime && Math.abs(clock() - heardAt) < maxSilence
+  function isKnown(lifetime: number): boolean {
+    // Compare the absolute value: after a clock was set back, the list may be of any age.
+    return covered >= lifetime && Math.abs(clock() - readAt) < maxAge
   }
 
-  async function look(back: number): Promise<void> {
+  async function read(back: number): Promise<void> {
     let now: number
     try {
-      // The clock is the store's once the store is open, and may jump then.
+      // Open the store before reading the clock: from then on the clock follows the store's, and may jump.
       await store.ready?.()
       now = clock()
-      // All of it where nothing is known yet, a longer life came up, or the clock was set back; else what is new.
-      const isWhole = covered < back || heardAt > now
-      const since = Math.max(isWhole ? Number.NEGATIVE_INFINITY : heardAt, now - back) - margin
+      // Read the whole list if it was never read this far back, or if the clock was set back. Else read the new entries.
+      const isWhole = covered < back || readAt > now
+      const since = Math.max(isWhole ? Number.NEGATIVE_INFINITY : readAt, now - back) - margin
       for (const { id, revokedAt } of await store.revokedSince(since)) revoked.set(id, revokedAt)
     } catch (error) {
       failure = error
       return
     }
-    heardAt = now
+    readAt = now
     covered = back
-    forget(now)
-    onHeard?.()
+    deleteOld(now)
+    onRead?.()
   }
 
-  /** No token of theirs is left. */
-  function forget(now: number): void {
+  /** Deletes the sessions whose access tokens have all expired. */
+  function deleteOld(now: number): void {
     for (const [id, revokedAt] of revoked) if (revokedAt < now - reach - margin) revoked.delete(id)
     full = Math.max(1000, 2 * revoked.size)
   }
 
-  function begin(now: number): Look {
-    askedAt = now
-    const done = look(reach)
-    const begun: Look = { beganAt: performance.now(), soon: within(done, shortWait), later: within(done, longWait) }
-    looking = begun
+  function begin(now: number): Reading {
+    begunAt = now
+    const done = read(reach)
+    const begun: Reading = { beganAt: performance.now(), soon: within(done, shortWait), later: within(done, longWait) }
+    reading = begun
     done.finally(() => {
-      if (looking === begun) looking = undefined
+      if (reading === begun) reading = undefined
     })
     return begun
   }
 
-  async function answerAfter(wait: Promise<void> | undefined, sessionId: string, lifetime: number): Promise<boolean> {
+  async function decideAfter(wait: Promise<void> | undefined, sessionId: string, lifetime: number): Promise<boolean> {
     await wait
     if (revoked.has(sessionId)) return true
-    if (knows(lifetime) || whenStoreIsAway === 'accept') return false
+    if (isKnown(lifetime) || whenStoreIsAway === 'accept') return false
     throw new DaypassError(
       'ERR_STORE_UNAVAILABLE',
-      'Whether this session was ended is not known: the session store does not answer; try again shortly.',
+      'It is not known whether this session was ended: the session store does not respond; try again shortly.',
       { cause: failure },
     )
   }
@@ -135,22 +138,22 @@ export function createRevocations(options: RevocationsOptions): Revocations {
       const now = clock()
       const isLonger = lifetime > reach
       if (isLonger) reach = lifetime
-      const isHanging = looking !== undefined && performance.now() - looking.beganAt < maxLook
-      if (isLonger || (Math.abs(now - askedAt) >= lookEvery && !isHanging)) {
+      const isReading = reading !== undefined && performance.now() - reading.beganAt < maxRead
+      if (isLonger || (Math.abs(now - begunAt) >= readEvery && !isReading)) {
         const { soon, later } = begin(now)
-        return answerAfter(knows(lifetime) ? soon : later, sessionId, lifetime)
+        return decideAfter(isKnown(lifetime) ? soon : later, sessionId, lifetime)
       }
-      // Who comes while others look waits only where nothing is known.
-      return knows(lifetime) ? false : answerAfter(looking?.later, sessionId, lifetime)
+      // Wait for a read that another token began only if the list cannot decide.
+      return isKnown(lifetime) ? false : decideAfter(reading?.later, sessionId, lifetime)
     },
     add(sessionId, revokedAt) {
       revoked.set(sessionId, revokedAt)
-      if (revoked.size > full) forget(revokedAt)
+      if (revoked.size > full) deleteOld(revokedAt)
     },
   }
 }
 
-/** Resolves when `done` does, or after so many milliseconds. */
+/** Resolves when `done` does, or after this time. */
 function within(done: Promise<void>, milliseconds: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds)

@@ -1,44 +1,44 @@
-// THE PROTOCOL: what happens to a refresh token that is presented. A pure decision without I/O and without a clock.
-// docs/protocol.md has it in words. Every store's `advance` does atomically what `advance` here does.
+// THE PROTOCOL: decides what happens to a presented refresh token. Pure functions without I/O and without a clock.
+// docs/protocol.md describes it in words. Every store's `advance` does atomically what `advance` here does.
 
 import type { Session } from './session.ts'
 import type { Advance } from './store.ts'
 
-/** What was presented: the parsed token and the keys that came with it. */
+/** The parsed token of a request, and the keys that came with it. */
 export interface Presented {
   generation: number
   salt: Uint8Array
-  /** The hash of the Idempotency-Key, or null where none came. */
+  /** The hash of the Idempotency-Key, or null if there was none. */
   key: Uint8Array | null
   /** The hash of the key of the last refresh that the caller completed, or null. */
   previousKey: Uint8Array | null
 }
 
 /**
- * - `rotated`: the token is the session's newest (or newer than a store that lost writes knows): a child is due.
- * - `replayed`: the last refresh asked again, however late: the same child.
- * - `retried`: a refresh without a key asked again: a sibling of the child, good until one of them is redeemed.
- * - `superseded`: a race lost; no token, nothing changes.
- * - `reused`: a copy of a token is about: the session ends.
+ * - `rotated`: the token is the session's newest, or newer than the row of a store that lost writes. It gets a child.
+ * - `replayed`: the last refresh was sent again, however late. It gets the same child.
+ * - `retried`: a refresh without a key was sent again. It gets a sibling of the child, valid until a sibling is redeemed.
+ * - `superseded`: another refresh came first. No token, and nothing changes.
+ * - `reused`: the token was copied. The session ends.
  */
 export type Decision =
   | { kind: 'rotated' | 'retried' | 'superseded' | 'reused' | 'revoked' | 'expired' }
-  /** With what the child is made of. */
+  /** The members are the input of `childSalt`. */
   | { kind: 'replayed'; parentKey: Uint8Array; parentSalt: Uint8Array }
 
-/** How long a token that was overtaken is forgiven, in milliseconds. */
+/** How long a token that was overtaken is tolerated, in milliseconds. */
 export interface Intervals {
-  /** A race: two requests with one token, sent at about the same time. */
+  /** For a race: two requests with the same token, sent at about the same time. */
   reuseInterval: number
-  /** A refresh without a key, asked again because its response was lost. */
+  /** For a refresh without a key that is sent again because its response was lost. */
   retryInterval: number
 }
 
 /**
- * Decides what a presented token is to a session. `now` is milliseconds since the epoch. Nothing is written for a token
- * that is not `rotated`: whatever a caller gains by asking again, asking again never extends it.
+ * Decides what happens to a token that is presented at `now` (milliseconds since the epoch). Only `rotated` and the end of
+ * a session are written to the store. So a caller cannot extend any tolerance by sending a request again.
  *
- * The token's proof and tag must have been checked: a token of another session never gets here.
+ * The caller has checked the token's proof and tag, so the token belongs to this session.
  */
 export function decide(
   session: Session,
@@ -51,19 +51,20 @@ export function decide(
   if (presented.generation >= session.generation) return { kind: 'rotated' }
 
   const { parentKey, parentSalt } = session
-  // Whoever knows the key of the last refresh is who asked for it: with its parent in hand, or with an older token that a
-  // late Set-Cookie put back into the jar.
+  // A caller that knows the key of the last refresh is the one that sent it. It may hold the parent, or an older token that
+  // a late Set-Cookie put back into the browser.
   if (parentKey !== null && parentSalt !== null) {
     const isKnown = equal(presented.key, parentKey) || equal(presented.previousKey, parentKey)
     if (isKnown) return { kind: 'replayed', parentKey, parentSalt }
   }
   const isParent = presented.generation === session.generation - 1 && equal(presented.salt, parentSalt)
   if (isParent && parentKey === null && presented.key === null) {
-    // Both ways, so that a clock that was set back does not extend the interval.
+    // Compare the absolute value, so that a clock that was set back does not extend the interval.
     if (Math.abs(now - session.rotatedAt) < retryInterval) return { kind: 'retried' }
   }
-  // Whoever was overtaken less than an interval ago lost no more than a race. A row cannot know when each token was, but
-  // it can know enough: docs/protocol.md shows that none of those is missed, and none of three intervals ago is let off.
+  // A token that was overtaken less than an interval ago only lost a race. The row does not store when each token was
+  // overtaken, but it stores enough: docs/protocol.md proves that no such token is called reused, and that no token that was
+  // overtaken three intervals ago or earlier is called superseded.
   const { burstGeneration, prevBurstGeneration } = session
   const first = isBurst(session, now, reuseInterval) ? prevBurstGeneration : burstGeneration
   const isRace = presented.generation >= first && now - session.rotatedAt < reuseInterval
@@ -75,12 +76,12 @@ export function isBurst(session: Session, now: number, reuseInterval: number): b
   return now - session.burstAt < reuseInterval
 }
 
-/** Whether a session is over its idle or its absolute time. An instant reached is an instant passed. */
+/** Whether a session has reached its idle or its absolute end. */
 export function isExpired(session: Session, now: number): boolean {
   return now >= session.expiresAt || now >= session.idleExpiresAt
 }
 
-/** The row after {@link Advance}, or null where it does not match: the store contract's compare-and-set, as a function. */
+/** The row after {@link Advance}, or null if the row does not match: the store contract's compare-and-set as a function. */
 export function advance(session: Session, step: Advance): Session | null {
   if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
   return afterAdvance(session, step)
@@ -100,11 +101,11 @@ export function afterAdvance(session: Session, step: Advance): Session {
   }
 }
 
-/** The burst that a rotation at `now` belongs to: the one that is on, or one that it begins. */
+/** The burst fields after a rotation at `now`; undefined if the current burst goes on. */
 function nextBurst(session: Session, now: number, reuseInterval: number) {
   if (isBurst(session, now, reuseInterval)) return undefined
-  // Until this rotation the row's parent could be asked for again, and a replay writes nothing. So a new burst begins
-  // with the parent's generation. It is the row's own parent: where the store lost writes, it lost them just now.
+  // Until this rotation, a refresh with the row's parent could be replayed, and a replay writes nothing. So the new burst
+  // begins with the parent's generation. Use the row's parent also if the store lost writes: it lost them just now.
   const burstGeneration = session.generation - 1
   const isClose = now - session.rotatedAt < reuseInterval
   return {
@@ -114,7 +115,7 @@ function nextBurst(session: Session, now: number, reuseInterval: number) {
   }
 }
 
-/** Equal bytes; a null equals nothing. What is compared here is stored beside it: no secret to guard against timing. */
+/** Whether two arrays have equal bytes; null equals nothing. The values are no secrets, so timing does not matter. */
 function equal(a: Uint8Array | null, b: Uint8Array | null): boolean {
   return a !== null && b !== null && a.length === b.length && a.every((byte, index) => byte === b[index])
 }

@@ -1,23 +1,23 @@
-// A session: the one row that is kept from sign-in to pruning, and its members' first values.
+// A session: one row, stored from sign-in to pruning, and the first values of its members.
 
 /** The app's own claims in an access token: plain JSON. */
 export type Claims = Record<string, unknown>
 
 /**
- * Where a session lives: shown to its owner in the list of devices. Texts are kept to 255 characters, an `ip` to 60. What
- * not every engine can keep is replaced by U+FFFD: NUL, U+FFFE, U+FFFF and half a surrogate pair.
+ * The device of a session, shown to its owner in the list of sessions. Strings are cut to 255 characters, an `ip` to 60.
+ * Characters that not every engine can store (NUL, U+FFFE, U+FFFF and unpaired surrogates) are replaced by U+FFFD.
  */
 export interface Device {
   userAgent?: string | undefined
-  /** The address of the last request that moved the session. */
+  /** The address of the last request that rotated the session. */
   ip?: string | undefined
-  /** A name that the app or the person gave. */
+  /** A name given by the app or the person. */
   label?: string | undefined
 }
 
 /**
- * The only state: one row a session, from sign-in to pruning. Instants are milliseconds since the epoch.
- * Nothing in it can be turned into a token without the server's secret.
+ * The row of a session: the only state, from sign-in to pruning. Instants are milliseconds since the epoch.
+ * No token can be made from it without the server's secret.
  */
 export interface Session {
   /** 128 random bits, base64url (22 characters). */
@@ -27,31 +27,34 @@ export interface Session {
   /** Scopes separated by spaces (RFC 6749 §3.3); empty for none. */
   scope: string
   claims: Claims
-  /** The generation of the refresh token that is good now: 0 at sign-in, one more at every rotation. */
+  /** The generation of the newest refresh token: 0 at sign-in, plus one at every rotation. */
   generation: number
   /** 16 random bytes that key the tags of this session's tokens. */
   secret: Uint8Array
   /** The salt of the token that the last rotation redeemed. */
   parentSalt: Uint8Array | null
-  /** The hash of the Idempotency-Key that the last rotation was asked with; null where it came without one. */
+  /** The hash of the last rotation's Idempotency-Key; null if it had none. */
   parentKey: Uint8Array | null
-  /** When the present run of close rotations began; 0 before the first. */
+  /** When the current burst (a run of close rotations) began; 0 before the first. */
   burstAt: number
-  /** The generation with which that run began. */
+  /** One less than the row's generation before the first rotation of the current burst. */
   burstGeneration: number
-  /** The generation with which the run before began, where this one followed it closely; else {@link burstGeneration}. */
+  /** The {@link burstGeneration} of the burst before, if the current one followed it closely; else of the current one. */
   prevBurstGeneration: number
   /** When the last rotation was; at first, the sign-in. */
   rotatedAt: number
   createdAt: number
   /** When the person proved who they are (OpenID Connect `auth_time`). */
   authTime: number
-  /** How they did (RFC 8176). */
+  /** The authentication methods (RFC 8176). */
   amr: string[]
   idleExpiresAt: number
   /** The absolute end; no rotation moves it. */
   expiresAt: number
-  /** The thumbprint of the key that the session is bound to (RFC 9449); null for none. */
+  /**
+   * The thumbprint of the key that the session is bound to (DPoP, RFC 9449). Always null so far: sessions are not bound yet,
+   * and the column exists so that no migration is needed then.
+   */
   jkt: string | null
   device: Device
   revokedAt: number | null
@@ -71,10 +74,10 @@ export type RevokedReason =
   /** The same browser signed in again. */
   | 'replaced'
 
-/** What differs between sessions that have just begun. */
+/** The members that differ between sessions that have just begun. */
 type Beginning = Pick<Session, 'id' | 'subject' | 'clientId' | 'secret' | 'createdAt' | 'expiresAt'>
 
-/** A session as it begins: without claims, device or rotation. It is idle until its absolute end. */
+/** A session as it begins: without claims, device or rotation. Its idle end is its absolute end. */
 export const beginSession = ({ id, subject, clientId, secret, createdAt, expiresAt }: Beginning): Session => ({
   id,
   subject,

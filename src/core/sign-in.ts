@@ -1,4 +1,4 @@
-// A session begins.
+// Begins a session at a sign-in.
 
 import type { IssueOptions, Tokens } from './api.ts'
 import { base64url } from './bytes.ts'
@@ -8,8 +8,8 @@ import type { Session } from './session.ts'
 import type { SignOut } from './sign-out.ts'
 
 /**
- * A sign-in outranks the refreshes of the same minute. Its instant was read before the app checked the claims and a
- * signer signed; a refresh elsewhere meanwhile must not end the session that the person is about to get.
+ * When a session was last used. A sign-in counts as a minute later than it was: its instant was read before the app checked
+ * the claims and a signer signed. Refreshes of other sessions meanwhile must not end the session that is just beginning.
  */
 const lastUse = ({ generation, rotatedAt }: Session) => (generation === 0 ? rotatedAt + 60_000 : rotatedAt)
 
@@ -22,12 +22,12 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
     await store.ready()
     const now = clock()
     const session = await newSession(parts, base64url(random(16)), subject, now, given)
-    // Signed before it is written: a signer that is away leaves no session that nobody holds.
+    // Sign before writing the row: if the signer fails, there must be no session without a holder.
     const accessToken = await parts.sign(session, now)
     await store.create(session)
     emit(session, { type: 'issued' }, session.device)
-    // After the new one is written: a sign-in that fails leaves the old one. Before the surplus is counted: the session
-    // that is replaced must not push out one of another device.
+    // End replaced sessions after the new one is written, so that a failed sign-in keeps the old session. End them before
+    // the surplus is counted, so that a replaced session does not displace one of another device.
     await Promise.all((given.replaces ?? []).map((token) => endReplaced(token, session, given.onReplaceFailed)))
     await endSurplus(subject, now)
     pruner.maybe()
@@ -43,14 +43,14 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
   }
 
   /**
-   * Ends the longest unused sessions above `maxSessionsPerSubject`. Called after the new session is written: whoever
-   * signs in at the same time counts the same rows and ends the same ones. A store that fails now must not lose the
-   * tokens of the session that is there already, so the next sign-in ends what is left over.
+   * Ends the longest unused sessions above `maxSessionsPerSubject`. Called after the new session is written, so that
+   * simultaneous sign-ins count the same rows and end the same ones. Errors are ignored: the caller must get the tokens of
+   * the session that is already written. The next sign-in ends the rest.
    */
   async function endSurplus(subject: string, now: number): Promise<void> {
     if (maxSessionsPerSubject === Number.POSITIVE_INFINITY) return
     try {
-      // The rows of sign-ins that run at the same time come on top; a limit that was lowered is reached step by step.
+      // Allow for 100 rows of simultaneous sign-ins. If the limit was lowered, several sign-ins bring the number down.
       const sessions = await store.list(subject, now, maxSessionsPerSubject + 100)
       sessions.sort((a, b) => lastUse(b) - lastUse(a) || (a.id < b.id ? -1 : 1))
       for (const { id } of sessions.slice(maxSessionsPerSubject)) await end(id, 'limit')

@@ -1,4 +1,4 @@
-// A session ends, or all sessions of a subject do.
+// Ends one session, or all sessions of a subject.
 
 import type { Adoption } from './adoption.ts'
 import type { RevokeOptions } from './api.ts'
@@ -20,7 +20,7 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
       sessionId: string,
       { reason = 'sign-out', request, subject }: RevokeOptions & { subject?: string } = {},
     ): Promise<boolean> {
-      // A session's subject never changes, so there is no race between this look and the call below.
+      // A session's subject never changes, so there is no race between this read and the call below.
       if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false
       return end(sessionId, reason, request)
     },
@@ -43,7 +43,7 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
       { reason = 'sign-out', request, except }: RevokeOptions & { except?: string } = {},
     ): Promise<number> {
       await store.ready()
-      // An engine that changes such a text on its way would end somebody else's.
+      // An engine that alters such a text would end another subject's sessions.
       if (!isSubject(subject)) return 0
       const now = clock()
       const ended = await store.revokeSubject(subject, now, reason, except)

@@ -1,8 +1,8 @@
-// The contract of a store.
+// The contract of every store.
 
 import type { RevokedReason, Session } from './session.ts'
 
-/** One compare-and-set: redeem the token of `generation` with `salt`. */
+/** One compare-and-set: redeems the token with this `generation` and `salt`. */
 export interface Advance {
   id: string
   generation: number
@@ -11,76 +11,79 @@ export interface Advance {
   key: Uint8Array | null
   /** Milliseconds since the epoch. */
   now: number
-  /** What the session's idle expiry becomes; the store caps it at the absolute expiry. */
+  /** The session's new idle expiry; the store caps it at the absolute expiry. */
   idleExpiresAt: number
   /** Milliseconds. */
   reuseInterval: number
-  /** The address it came from, kept in the row's device. */
+  /** The address of the request, stored in the row's device. */
   ip?: string | undefined
 }
 
-/** What a successful {@link Store.advance} found: the row as it is now. */
+/** The result of a successful {@link Store.advance}. */
 export interface Advanced {
+  /** The row as it is now. */
   session: Session
-  /** The row was behind the token: the store had lost writes, and is mended now. */
+  /** Whether the row was behind the token, because the store had lost writes. The row is up to date now. */
   healed: boolean
 }
 
 /**
- * The contract of every store, kept so small that a new engine is an afternoon; `daypass/testing` checks all of it.
- * Each call is atomic by itself. A store that cannot answer throws `ERR_STORE_…` (503), never an empty result.
+ * The contract of every store. It is small enough to add an engine in an afternoon; `daypass/testing` checks all of it.
+ * Each call is atomic by itself. A store that cannot do a call throws `ERR_STORE_…` (503) and never returns an empty result.
  *
- * No text has U+FFFE, U+FFFF, NUL or half a surrogate pair, with two exceptions: `claims`, as JSON, escape the last two; and
- * an id may be anything that a stranger made up, which is not there.
+ * Strings contain no NUL, U+FFFE, U+FFFF or unpaired surrogate, with two exceptions. `claims` are JSON, which escapes NUL and
+ * unpaired surrogates. An id may be any string that a caller invented; it then matches no row.
  */
 export interface Store {
   /**
-   * Called before any other call, and again where it failed. Makes what the store needs (tables, indexes), and claims it
-   * for `issuer`: one issuer, one set of rows. Safe to call by many instances at once, and again on an open store.
+   * Called before any other call, and again if it failed. Creates tables and indexes, and records that they belong to
+   * `issuer`: each issuer has its own rows. Many instances may call it at once, and again on an open store.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there and this one cannot use it;
-   *   `ERR_STORE_ISSUER` where another issuer has claimed it. Nothing is written in either case.
+   * @throws DaypassError `ERR_STORE_SCHEMA` if a newer version made the tables and this one cannot use them;
+   *   `ERR_STORE_ISSUER` if they belong to another issuer. In both cases nothing is written.
    */
   open(issuer: string): Promise<void>
   /** Writes a new row. */
   create(session: Session): Promise<void>
-  /** Reads a row, revoked and expired ones too. */
+  /** Reads a row, even if it is revoked or expired. */
   find(id: string): Promise<Session | null>
   /**
-   * Where the row's generation ≤ `generation`, it is not revoked and both its expiries are after `now`: sets generation
-   * to `generation + 1`, parentSalt, parentKey, rotatedAt and idleExpiresAt, and where no burst is on
-   * (`now − burstAt ≥ reuseInterval`) burstAt to `now`, burstGeneration to the row's generation − 1, and
-   * prevBurstGeneration to burstGeneration as it was if `now − rotatedAt < reuseInterval`, else to the new burstGeneration
-   * (all as they were before). One round trip. Null where nothing matched; then nothing was changed.
+   * Redeems a token, in one round trip. The row matches if its generation ≤ `generation`, it is not revoked and both its
+   * expiries are after `now`. Returns null if it does not match; then nothing is changed. Otherwise it sets:
+   *
+   * - generation to `generation + 1`, and parentSalt, parentKey, rotatedAt and idleExpiresAt;
+   * - if no burst is in progress (`now − burstAt ≥ reuseInterval`): burstAt to `now`, burstGeneration to the row's
+   *   generation − 1, and prevBurstGeneration to the row's burstGeneration if `now − rotatedAt < reuseInterval`, else to the
+   *   new burstGeneration. The values of the row are those before the call.
    */
   advance(step: Advance): Promise<Advanced | null>
-  /** Ends a session; the row as it is now where this call ended it, null where it was ended before or is not there. */
+  /** Ends a session. Returns the row as it is now if this call ended it, or null if it was ended before or does not exist. */
   revoke(id: string, now: number, reason: RevokedReason): Promise<Session | null>
-  /** Ends all sessions of a subject but one; the rows that this call ended. */
+  /** Ends all sessions of a subject except `exceptId`. Returns the rows that this call ended. */
   revokeSubject(subject: string, now: number, reason: RevokedReason, exceptId?: string): Promise<Session[]>
-  /** The subject's sessions that are neither revoked nor expired, newest sign-in first, at most `limit` of them. */
+  /** The subject's sessions that are neither revoked nor expired, newest sign-in first, at most `limit`. */
   list(subject: string, now: number, limit: number): Promise<Session[]>
   /**
-   * The sessions revoked at or after `since`, in any order. A session that was ended before may be among them, where its
-   * end was asked for again since: the first end may have become visible late.
+   * The sessions revoked at or after `since`, in any order. It may also contain a session that was ended before, if a
+   * `revoke` of it came again since: the first end may have become visible late.
    */
   revokedSince(since: number): Promise<{ id: string; revokedAt: number }[]>
   /**
-   * Deletes rows that expired or were revoked before `before`, at most `limit`; how many went. Called again while the
-   * answer is `limit`, so that no step is long.
+   * Deletes at most `limit` rows that expired or were revoked before `before`, and returns how many. Called again while it
+   * returns `limit`, so that no step takes long.
    */
   prune(before: number, limit: number): Promise<number>
   /**
-   * What `/readyz` asks. Writes something of no meaning, so that a full disk and a server that became a replica show.
+   * Checks the store for `/readyz`. Writes a meaningless value, so that a full disk or a read-only replica is noticed.
    *
-   * @throws DaypassError `ERR_STORE_…` where the store cannot answer or cannot write.
+   * @throws DaypassError `ERR_STORE_…` if the store does not respond or cannot write.
    */
   check(): Promise<void>
   /**
-   * The engine's own clock, milliseconds since the epoch. Absent where the engine has the clock of this process's machine
+   * Reads the engine's own clock, milliseconds since the epoch. Absent if the engine uses the clock of this process's machine
    * (memory, a file).
    */
   now?(): Promise<number>
-  /** Lets go of what the store itself opened; what is in flight finishes first. */
+  /** Closes what the store itself opened, after the calls in flight have finished. */
   close(): Promise<void>
 }

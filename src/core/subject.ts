@@ -1,12 +1,12 @@
-// Whether a subject is still allowed in.
+// Checks whether a subject may still sign in.
 
 import { DaypassError } from '../errors.ts'
 import type { Parts } from './parts.ts'
 
 /**
- * Asks the app whether a subject is still allowed in.
+ * Calls the app's `isActive` to check whether a subject may still sign in.
  *
- * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` where the app cannot say.
+ * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `isActive` throws.
  */
 export async function isAllowed<C>({ settings: { isActive } }: Parts<C>, subject: string): Promise<boolean> {
   if (isActive === undefined) return true

@@ -1,39 +1,39 @@
-// Warnings for the operator: each has a stable code and is given at most once a minute for one cause.
+// Warnings for the operator: each has a stable code and is repeated at most once a minute per cause.
 
 /**
  * Every warning. docs/errors.md lists the same codes; a test keeps the two equal.
  *
- * A warning is about something that works, and will not for long or for everybody. What fails is an error.
+ * A warning is about something that still works, but not for long or not for everybody. Failures are errors.
  */
 export const warningCodes = ['DAYPASS_CLOCK_SKEW', 'DAYPASS_PROXY_UNTRUSTED', 'DAYPASS_SECRET_UNKNOWN'] as const
 
 /** A stable code: compare with `warning.code`. */
 export type WarningCode = (typeof warningCodes)[number]
 
-/** What an operator should change. No secret is in it. */
+/** A warning for the operator. It contains no secret. */
 export interface Warning {
   code: WarningCode
-  /** What is wrong, and the option that mends it. */
+  /** The problem, and the option that solves it. */
   message: string
 }
 
-/** Is given each warning, at most one a minute of each code and cause. */
+/** Called with each warning, at most once a minute for each code and cause. */
 export type OnWarning = (warning: Warning) => void
 
 /**
- * Warns, unless the same was given within the last minute: the same code, for the same `cause` where there are several,
- * such as the addresses of callers. A stranger's cause then hides nobody else's.
+ * Emits a warning, unless one with the same code and `cause` was emitted within the last minute. A cause is, for example,
+ * the address of a caller: one caller's warnings then do not suppress those about others.
  */
 export type Warn = (code: WarningCode, message: string, cause?: string) => void
 
-/** Causes that are warned of in one minute at the most: strangers can make up any number. */
-const mostCauses = 16
+/** The maximum number of causes in one minute: strangers can make up any number. */
+const maxCauses = 16
 
 /**
- * Makes the function that warns. What `onWarning` throws or rejects with is ignored: a warning fails no request.
+ * Makes the function that emits warnings. Errors and rejections of `onWarning` are ignored: a warning must not fail a request.
  *
  * @param onWarning Default: `console.warn`.
- * @param clock Milliseconds since any instant that stays the same. Default `Date.now`.
+ * @param clock Milliseconds since any fixed instant. Default `Date.now`.
  */
 export function createWarner(
   onWarning: OnWarning = ({ code, message }) => console.warn(`daypass: ${message} (${code})`),
@@ -43,11 +43,11 @@ export function createWarner(
   return (code, message, cause = '') => {
     const now = clock()
     for (const [key, at] of lastAt) {
-      // A clock that was set back counts as a minute that has passed.
+      // Compare the absolute value: a clock that was set back must not suppress warnings for long.
       if (Math.abs(now - at) >= 60_000) lastAt.delete(key)
     }
     const key = `${code} ${cause}`
-    if (lastAt.has(key) || (cause !== '' && lastAt.size >= mostCauses)) return
+    if (lastAt.has(key) || (cause !== '' && lastAt.size >= maxCauses)) return
     lastAt.set(key, now)
     try {
       Promise.resolve(onWarning({ code, message }) as unknown).catch(() => {})

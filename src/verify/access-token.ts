@@ -1,22 +1,22 @@
-// What does a verified access token say? (RFC 9068 §2.2)
+// Reads the claims of an access token (RFC 9068 §2.2).
 
 import { DaypassError } from '../errors.ts'
 
-/** A verified access token. Frozen: it is shared by every request that presents the same token. */
+/** A verified access token. It is frozen, because all requests with the same token share it. */
 export interface AccessToken<C = Record<string, unknown>> {
-  /** Who (`sub`). */
+  /** The person or account (`sub`). */
   readonly subject: string
-  /** Which sign-in (`sid`). */
+  /** The id of the session (`sid`). */
   readonly sessionId: string
   readonly clientId: string
   readonly scopes: readonly string[]
   /** Milliseconds since the epoch. */
   readonly issuedAt: number
-  /** Milliseconds since the epoch; reached is passed. */
+  /** Milliseconds since the epoch. At this instant the token has expired. */
   readonly expiresAt: number
   /** When the person proved who they are, in milliseconds since the epoch (`auth_time`). */
   readonly authTime: number | undefined
-  /** How they did (RFC 8176). */
+  /** The authentication methods (RFC 8176). */
   readonly amr: readonly string[]
   /** This token's own id (`jti`). */
   readonly tokenId: string
@@ -24,14 +24,14 @@ export interface AccessToken<C = Record<string, unknown>> {
   readonly claims: Readonly<C>
 }
 
-/** The members of the payload that belong to the protocol; custom claims cannot have these names. */
+/** The members of the payload that belong to the protocol. Custom claims cannot have these names. */
 export const registeredClaims: ReadonlySet<string> = new Set(
   'iss sub aud client_id iat exp nbf jti sid scope auth_time amr acr cnf act may_act azp nonce at_hash events __proto__'.split(
     ' ',
   ),
 )
 
-/** What a token must match. */
+/** The values that a token must match. */
 export interface Expected {
   issuer: string
   audience: string
@@ -41,19 +41,19 @@ export interface Expected {
   clockTolerance: number
 }
 
-/** Checks the claims of RFC 9068 §4 and RFC 8725 §3; throws `ERR_ACCESS_TOKEN_INVALID` or `ERR_ACCESS_TOKEN_EXPIRED`. */
-export function readAccessToken(payload: Record<string, unknown>, expected: Expected): AccessToken<any> {
+/** Checks the claims of RFC 9068 §4 and RFC 8725 §3. Throws `ERR_ACCESS_TOKEN_INVALID` or `ERR_ACCESS_TOKEN_EXPIRED`. */
+export function readAccessToken(payload: Record<string, unknown>, expected: Expected): AccessToken {
   const { iss, sub, aud, client_id, iat, exp, nbf, jti, sid, scope, auth_time, amr, cnf } = payload
-  if (iss !== expected.issuer) throw invalid('its issuer is another')
+  if (iss !== expected.issuer) throw invalid('it is from another issuer')
   if (typeof aud === 'string' ? aud !== expected.audience : !(isTexts(aud) && aud.includes(expected.audience))) {
     throw invalid('it is for another audience')
   }
   if (!isText(sub) || !isText(client_id) || !isText(jti) || !isText(sid)) throw invalid('a required claim is missing')
   if (!isInstant(iat) || !isInstant(exp)) throw invalid('iat or exp is not a number')
-  if (scope !== undefined && typeof scope !== 'string') throw invalid('scope is not a text')
+  if (scope !== undefined && typeof scope !== 'string') throw invalid('scope is not a string')
   if (auth_time !== undefined && !isInstant(auth_time)) throw invalid('auth_time is not a number')
-  if (amr !== undefined && !isTexts(amr)) throw invalid('amr is not a list of texts')
-  // Bound to a key that nobody here asks for (RFC 7800): taken as a Bearer's, it would be worth stealing again.
+  if (amr !== undefined && !isTexts(amr)) throw invalid('amr is not a list of strings')
+  // Reject a token that is bound to a key (RFC 7800): the key is not checked here, so a stolen token would be accepted.
   if (cnf !== undefined) throw invalid('it is bound to a key')
   if (nbf !== undefined && (!isInstant(nbf) || nbf * 1000 > expected.now + expected.clockTolerance)) {
     throw invalid('it is not valid yet')
@@ -77,7 +77,7 @@ export function readAccessToken(payload: Record<string, unknown>, expected: Expe
   })
 }
 
-/** `reason` is for logs; the answer is the same for every one of them. */
+/** Makes the error of an invalid token. `reason` is for logs; the response is the same for every reason. */
 export function invalid(reason: string): DaypassError {
   return new DaypassError('ERR_ACCESS_TOKEN_INVALID', undefined, { cause: reason })
 }
@@ -89,7 +89,7 @@ const isInstant = (value: unknown): value is number =>
   Number.isFinite(value) && (value as number) >= 0 && (value as number) < 8.64e12
 
 function deepFreeze<T>(value: T): T {
-  // What is no object counts as frozen.
+  // Object.isFrozen is true for a value that is not an object.
   if (!Object.isFrozen(value)) {
     Object.freeze(value)
     for (const member of Object.values(value as object)) deepFreeze(member)

@@ -1,14 +1,15 @@
-// Has this exact token been verified already?
+// A cache of verified tokens.
 
-/** A bounded memory of verified tokens. Only what was verified goes in, so nobody fills it with rubbish. */
+/** A bounded cache of verified tokens. Only verified tokens are added, so that garbage cannot fill it. */
 export interface TokenCache<T> {
   get(token: string): T | undefined
   set(token: string, value: T): void
 }
 
 /**
- * Keyed by the token's last 24 characters (144 bits of its signature), because hashing 400 characters is what a look-up
- * costs; the full text decides. Two tokens with one tail only replace one another. The oldest goes when it is full.
+ * The key is the token's last 24 characters (144 bits of its signature), because hashing 400 characters is most of the cost
+ * of a look-up. The full token is then compared. Two tokens with the same end replace one another. When the cache is full,
+ * the oldest entry is deleted.
  */
 export function createTokenCache<T>(maxEntries: number): TokenCache<T> {
   const entries = new Map<string, { token: string; value: T }>()
@@ -19,7 +20,10 @@ export function createTokenCache<T>(maxEntries: number): TokenCache<T> {
     },
     set(token, value) {
       if (maxEntries === 0) return
-      if (entries.size >= maxEntries) entries.delete(entries.keys().next().value!)
+      if (entries.size >= maxEntries) {
+        const oldest = entries.keys().next()
+        if (!oldest.done) entries.delete(oldest.value)
+      }
       entries.set(token.slice(-24), { token, value })
     },
   }

@@ -1,11 +1,11 @@
-// How does an API check access tokens without asking anybody? (Web standards only: no `node:` import.)
+// `daypass/verify`: verifies access tokens without a call to the server. Web standards only: no `node:` import.
 
 import { DaypassError } from '../errors.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { createTokenCache } from './cache.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
-import { type Jwk, type Keys, localKeys } from './keys.ts'
+import { type Jwk, type KeySource, localKeys } from './keys.ts'
 import { remoteKeys } from './remote-keys.ts'
 
 export { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
@@ -14,31 +14,31 @@ export type { Jwk } from './keys.ts'
 
 /** Options of {@link createVerifier}. */
 export interface VerifierOptions {
-  /** The `issuer` of the server that signs, to the letter. */
+  /** The exact `issuer` of the server that signs the tokens. */
   issuer: string
   /** The `audience` that tokens must be for. Default: the issuer. */
   audience?: string
   /**
    * The server's keys: an address to fetch them from, or the key set itself. Default: `/.well-known/jwks.json` at the
-   * issuer. An HS256 key (`kty: "oct"`) can only be given here, never fetched.
+   * issuer. An HS256 key (`kty: "oct"`) must be passed here; it is never fetched.
    */
   jwks?: string | URL | { keys: readonly Jwk[] }
   /** Seconds by which clocks may differ, 0 to 300. Default 0. */
   clockTolerance?: number
-  /** How many verified tokens are remembered; 0 for none. Default 10,000 (about 10 MB). */
+  /** The maximum number of cached tokens; 0 for none. Default 10,000 (about 10 MB). */
   cacheSize?: number
   /** Seconds after which fetched keys are fetched again. Default 600. */
   jwksMaxAge?: number
-  /** Seconds between two fetches for unknown key ids, at least. Default 30. */
+  /** The minimum of seconds between two fetches for unknown key ids. Default 30. */
   jwksCooldown?: number
   /**
-   * Seconds for which keys older than `jwksMaxAge` stay in use while none can be fetched. A key that was withdrawn in this
-   * time is accepted as long. Default 3,600; 0 refuses at once.
+   * Seconds for which keys older than `jwksMaxAge` stay in use while fetching fails. A key that was withdrawn meanwhile is
+   * accepted that long. Default 3,600; with 0 tokens are rejected at once.
    */
   jwksStaleFor?: number
   /**
-   * Says whether a session was ended; asked at every verification, remembered or not. What it throws or rejects with is
-   * what `verify` rejects with.
+   * Returns whether a session was ended. Called at every verification, also of cached tokens. If it throws or rejects,
+   * `verify` rejects with the same error.
    */
   isRevoked?: (sessionId: string, token: AccessToken) => boolean | Promise<boolean>
   /** Milliseconds since the epoch. Default `Date.now`. */
@@ -47,13 +47,13 @@ export interface VerifierOptions {
   fetch?: typeof fetch
 }
 
-/** What {@link createVerifier} makes. */
+/** The result of {@link createVerifier}. */
 export interface Verifier<C = Record<string, unknown>> {
   /**
    * Verifies an access token.
    *
-   * @param token The JWT alone, without `Bearer`.
-   * @returns What it says; frozen and shared.
+   * @param token The JWT without `Bearer`.
+   * @returns The content of the token; frozen and shared.
    * @throws DaypassError `ERR_ACCESS_TOKEN_INVALID`, `ERR_ACCESS_TOKEN_EXPIRED`, `ERR_ACCESS_TOKEN_REVOKED` or
    *   `ERR_JWKS_UNAVAILABLE`.
    */
@@ -61,8 +61,8 @@ export interface Verifier<C = Record<string, unknown>> {
 }
 
 /**
- * Makes a verifier of RFC 9068 access tokens. A token seen before costs a Map look-up and no signature check; its
- * expiry and revocation are checked every time.
+ * Makes a verifier of RFC 9068 access tokens. A cached token costs a Map look-up and no signature check. Its expiry and
+ * revocation are checked every time.
  *
  * @example
  * ```ts
@@ -77,15 +77,15 @@ export interface Verifier<C = Record<string, unknown>> {
 export function createVerifier<C = Record<string, unknown>>(options: VerifierOptions): Verifier<C> {
   const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000 } = options
   const clockTolerance = (options.clockTolerance ?? 0) * 1000
-  if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be the issuer’s exact text.')
-  if (typeof audience !== 'string' || audience === '') throw option('`audience` must be a text.')
+  if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be a non-empty string.')
+  if (typeof audience !== 'string' || audience === '') throw option('`audience` must be a non-empty string.')
   if (!(clockTolerance >= 0 && clockTolerance <= 300_000)) throw option('`clockTolerance` must be 0 to 300 seconds.')
   if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
 
-  const cache = createTokenCache<Remembered<C>>(cacheSize)
+  const cache = createTokenCache<CachedToken<C>>(cacheSize)
   const keys = findKeys()
 
-  function findKeys(): Keys {
+  function findKeys(): KeySource {
     const { jwks } = options
     if (typeof jwks === 'object' && 'keys' in jwks) return localKeys(jwks.keys)
     return remoteKeys(jwks === undefined ? toUrl('/.well-known/jwks.json', issuer) : toUrl(jwks), {
@@ -97,21 +97,21 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     })
   }
 
-  /** `answer` is the promise of the token: handing on the same one costs nothing. */
-  function checked(token: AccessToken<C>, answer: Promise<AccessToken<C>>): Promise<AccessToken<C>> {
+  /** Checks for revocation. `result` is a promise of the token: returning the same promise each time costs nothing. */
+  function checkRevoked(token: AccessToken<C>, result: Promise<AccessToken<C>>): Promise<AccessToken<C>> {
     const revoked = isRevoked?.(token.sessionId, token as AccessToken) ?? false
-    if (revoked === false) return answer
+    if (revoked === false) return result
     if (revoked === true) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
     return revoked.then((isRevoked) => {
       if (isRevoked) throw new DaypassError('ERR_ACCESS_TOKEN_REVOKED')
-      // It may have ended while the answer was waited for.
+      // The token may have expired in the meantime.
       if (clock() >= token.expiresAt + clockTolerance) throw new DaypassError('ERR_ACCESS_TOKEN_EXPIRED')
       return token
     })
   }
 
   async function verifyUnseen(text: unknown): Promise<AccessToken<C>> {
-    if (typeof text !== 'string') throw invalid('not a text')
+    if (typeof text !== 'string') throw invalid('not a string')
     const { typ, ...header } = readHeader(text)
     if (!isAccessTokenType(typ)) throw invalid('its type is not at+jwt')
     const keySet = keys.current()
@@ -121,20 +121,20 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
-    const answer = Promise.resolve(token)
-    // With the keys as they were before it was looked for: where others came meanwhile, nobody knows which of them it was.
-    if (keySet !== undefined) cache.set(text, { token, answer, until: token.expiresAt + clockTolerance, keySet })
-    return checked(token, answer)
+    const result = Promise.resolve(token)
+    // Store the key set from before the search: if the set changed meanwhile, it is not known which one had the key.
+    if (keySet !== undefined) cache.set(text, { token, result, until: token.expiresAt + clockTolerance, keySet })
+    return checkRevoked(token, result)
   }
 
   return {
-    // Not `async`: whoever brings a token seen before gets the same promise, and making another would double the cost.
+    // Not `async`: a cached token returns the same promise each time, and making another would double the cost.
     verify(text) {
-      const seen = typeof text === 'string' ? cache.get(text) : undefined
-      if (seen === undefined) return verifyUnseen(text)
+      const cached = typeof text === 'string' ? cache.get(text) : undefined
+      if (cached === undefined) return verifyUnseen(text)
       try {
-        // What rests on keys that may be gone is checked again with those that are there now.
-        if (clock() < seen.until && seen.keySet === keys.current()) return checked(seen.token, seen.answer)
+        // If the key set has changed, verify the token again: its key may have been withdrawn.
+        if (clock() < cached.until && cached.keySet === keys.current()) return checkRevoked(cached.token, cached.result)
       } catch (error) {
         return Promise.reject(error)
       }
@@ -143,16 +143,16 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   }
 }
 
-/** A token that was verified, and what that rests on. */
-interface Remembered<C> {
+/** A verified token, and the conditions under which it is still verified. */
+interface CachedToken<C> {
   token: AccessToken<C>
-  answer: Promise<AccessToken<C>>
+  result: Promise<AccessToken<C>>
   /** Milliseconds since the epoch. */
   until: number
   keySet: unknown
 }
 
-/** RFC 9068 §4; media types are compared without case, and "application/" may be left out (RFC 7515 §4.1.9). */
+/** RFC 9068 §4. Media types are case-insensitive, and "application/" may be omitted (RFC 7515 §4.1.9). */
 const isAccessTokenType = (typ: unknown) =>
   typeof typ === 'string' && typ.toLowerCase().replace(/^application\//, '') === 'at+jwt'
 
@@ -161,7 +161,7 @@ function toUrl(address: string | URL, base?: string): URL {
     return new URL(address, base)
   } catch {
     throw option(
-      '`jwks` must be the address of a key set, or the key set; it may be left out where `issuer` is an address.',
+      '`jwks` must be the address of a key set, or the key set. It may be omitted if `issuer` is an address.',
     )
   }
 }

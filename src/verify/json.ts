@@ -1,9 +1,9 @@
-// Is this text one JSON object that everyone reads the same way?
+// Parses JSON objects strictly.
 
 /**
- * Parses a JSON object and refuses what two parsers could read differently (RFC 8725 §2.4 and §3.1, RFC 7515 §4): bytes
- * that are not UTF-8, anything but an object at the top, a member named twice, a member named `__proto__`, nesting
- * deeper than 32. Undefined for all of these.
+ * Parses a JSON object and rejects whatever two parsers could read differently (RFC 8725 §2.4 and §3.1, RFC 7515 §4): bytes
+ * that are not UTF-8, a top level that is not an object, a duplicate member, a member named `__proto__`, and nesting
+ * deeper than 32. Returns undefined for all of these.
  */
 export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | undefined {
   let value: unknown
@@ -23,8 +23,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const maxDepth = 32
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
 
-/** Walks a text that JSON.parse has accepted: strings, brackets and commas are all there is to see. */
+/** Scans a text that JSON.parse has accepted. Strings, brackets and commas are enough to find the members' names. */
 function hasUniqueMembers(text: string): boolean {
+  /** The open containers: the names of an object's members so far, or null for an array. */
   const open: (Set<string> | null)[] = []
   let expectName = false
   for (const [part] of text.matchAll(token)) {
@@ -37,10 +38,10 @@ function hasUniqueMembers(text: string): boolean {
     } else if (part === ',') {
       expectName = open.at(-1) !== null
     } else if (expectName) {
-      const names = open.at(-1)!
+      const names = open.at(-1)
       const name = JSON.parse(part) as string
-      if (name === '__proto__' || names.has(name)) return false
-      names.add(name)
+      if (name === '__proto__' || names?.has(name)) return false
+      names?.add(name)
       expectName = false
     }
   }

@@ -1,9 +1,9 @@
-// Which keys may check an access token, and which algorithm does each of them do?
+// The keys that verify access tokens, each for one algorithm.
 
 import { importJWK } from 'jose'
 import { DaypassError } from '../errors.ts'
 
-/** A JSON Web Key (RFC 7517). Public here, but for `kty: "oct"`. */
+/** A JSON Web Key (RFC 7517): a public key, or a secret one with `kty: "oct"`. */
 export interface Jwk {
   kty?: string
   kid?: string
@@ -18,16 +18,16 @@ export interface Jwk {
   [member: string]: unknown
 }
 
-/** What jose verifies with. */
+/** The form of a key that jose needs. */
 export type VerificationKey = Awaited<ReturnType<typeof importJWK>>
 
-/** Finds the key that a header names, for exactly the algorithm it is for; undefined where there is none. */
+/** Finds the key for the `kid` and the exact algorithm of a header; undefined if there is none. */
 export type FindKey = (header: { alg: string; kid: string | undefined }) => Promise<VerificationKey | undefined>
 
-/** Where keys come from. */
-export interface Keys {
+/** A source of keys. */
+export interface KeySource {
   find: FindKey
-  /** Which set of keys is in use: another object as soon as others are, undefined where `find` must be asked. */
+  /** Identifies the current key set: another object for each set, and undefined if `find` must be called. */
   current(): unknown
 }
 
@@ -38,11 +38,11 @@ export interface Key {
   load(): VerificationKey | Promise<VerificationKey>
 }
 
-/** The algorithms that access tokens may have. Nothing else is ever tried (RFC 8725 §3.1). */
+/** The allowed algorithms of access tokens (RFC 8725 §3.1). */
 export const algorithms: ReadonlySet<string> = new Set(['EdDSA', 'Ed25519', 'ES256', 'RS256', 'HS256'])
 
-/** Keys that are known from the start; weak or unusable ones throw `ERR_KEY_WEAK` now, not at the first request. */
-export function localKeys(jwks: readonly Jwk[]): Keys {
+/** Keys that are known from the start. Throws `ERR_KEY_WEAK` for a weak or unusable one now, not at the first request. */
+export function localKeys(jwks: readonly Jwk[]): KeySource {
   if (jwks.length === 0) throw new DaypassError('ERR_OPTION_INVALID', 'The key set is empty.')
   const keys = jwks.map((jwk) => {
     const alg = jwk.alg ?? algorithmOf(jwk)
@@ -59,13 +59,13 @@ export function localKeys(jwks: readonly Jwk[]): Keys {
   return { find: async (header) => pickKey(keys, header), current: () => jwks }
 }
 
-/** The one key that a header names, where there is no choice: a token is not tried against one key after another. */
+/** The key for a header, if exactly one key matches: a token is not tried with one key after another. */
 export function pickKey(keys: readonly Key[], { alg, kid }: Parameters<FindKey>[0]) {
-  const found = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
-  return found.length === 1 ? found[0]!.load() : undefined
+  const [key, ...others] = keys.filter((key) => sameAlgorithm(key.alg, alg) && (kid === undefined || key.kid === kid))
+  return others.length === 0 ? key?.load() : undefined
 }
 
-/** The algorithm of a key that names none. Throws `ERR_OPTION_INVALID` where there is a choice. */
+/** The algorithm of a key without `alg`. Throws `ERR_OPTION_INVALID` if there is more than one. */
 export function algorithmOf(jwk: Jwk): string {
   if (jwk.kty === 'OKP' && jwk.crv === 'Ed25519') return 'EdDSA'
   if (jwk.kty === 'EC' && jwk.crv === 'P-256') return 'ES256'
@@ -73,28 +73,28 @@ export function algorithmOf(jwk: Jwk): string {
 }
 
 function sameAlgorithm(ofKey: string, ofHeader: string): boolean {
-  // Two names of one algorithm (RFC 9864 §2.2).
+  // EdDSA and Ed25519 are two names of one algorithm here (RFC 9864 §2.2).
   return ofKey === ofHeader || (isEd25519(ofKey) && isEd25519(ofHeader))
 }
 
 const isEd25519 = (alg: string) => alg === 'EdDSA' || alg === 'Ed25519'
 
-/** Throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` for a key that must not check a token by this algorithm. */
+/** Throws `ERR_KEY_WEAK` or `ERR_OPTION_INVALID` for a key that must not verify tokens with this algorithm. */
 export function checkStrength(jwk: Jwk, alg: string): void {
   if (jwk.d !== undefined) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'A private key was given where only its public half is needed.')
+    throw new DaypassError('ERR_OPTION_INVALID', 'A private key was passed where only its public half is needed.')
   }
-  // A key for encryption checks no signature (RFC 7517 §4.2 and §4.3); jose sees to it where keys are fetched.
+  // Reject keys that are not for signatures (RFC 7517 §4.2 and §4.3).
   if ((jwk.use ?? 'sig') !== 'sig' || (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('verify'))) {
     throw new DaypassError('ERR_OPTION_INVALID', 'A verification key is not for signatures, by its `use` or `key_ops`.')
   }
-  // Anything but base64url might be passed over by a decoder, down to an empty key.
+  // A decoder may ignore characters outside base64url, and so read an empty key.
   const bytes = (text: unknown) =>
     typeof text === 'string' && /^[A-Za-z0-9_-]+$/.test(text) ? Math.floor((text.length * 3) / 4) : 0
   const strong =
     (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && bytes(jwk.x) === 32) ||
     (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && bytes(jwk.x) === 32 && bytes(jwk.y) === 32) ||
-    // An exponent of 1 signs nothing; those below 2^16 have had their own attacks (FIPS 186-5 §5.4).
+    // With an exponent of 1 everything verifies, and exponents below 2^16 have known attacks (FIPS 186-5 §5.4).
     (alg === 'RS256' && jwk.kty === 'RSA' && bytes(jwk.n) >= 256 && bytes(jwk.e) >= 3) ||
     (alg === 'HS256' && jwk.kty === 'oct' && bytes(jwk.k) >= 32)
   if (!strong || !algorithms.has(alg)) {

@@ -1,16 +1,16 @@
-// Keys that are fetched from a `jwks_uri`, kept, and fetched again.
+// Fetches keys from a `jwks_uri` and caches them.
 
 import { importJWK } from 'jose'
 import { DaypassError } from '../errors.ts'
-import { algorithmOf, checkStrength, type Jwk, type Key, type Keys, pickKey } from './keys.ts'
+import { algorithmOf, checkStrength, type Jwk, type Key, type KeySource, pickKey } from './keys.ts'
 
 /** Durations are seconds. */
 export interface RemoteKeysOptions {
-  /** After how long keys are fetched again. */
+  /** Keys are fetched again after this time. */
   maxAge: number
-  /** How long keys beyond `maxAge` are used while none can be fetched. */
+  /** Keys beyond `maxAge` stay in use for this time while fetching fails. */
   staleFor: number
-  /** How long there is between two fetches for unknown key ids, at least. */
+  /** The minimum time between two fetches for unknown key ids. */
   cooldown: number
   /** Milliseconds since the epoch. */
   clock: () => number
@@ -19,7 +19,7 @@ export interface RemoteKeysOptions {
 
 interface KeySet {
   keys: Key[]
-  /** Milliseconds since it was asked for. */
+  /** Milliseconds since the request for it was sent. */
   age(): number
 }
 
@@ -27,11 +27,11 @@ const timeout = 5000
 const maxLength = 262_144
 
 /**
- * Keys fetched from an address. Whatever is not a key set with a usable key counts as a failure: another status, a
- * redirect, a page, a body over 256 kB, no response in five seconds. After a failure nobody asks again for a second, and
- * the keys that are known stay in use until they are `maxAge` + `staleFor` old.
+ * Keys that are fetched from an address. A response that is not a key set with a usable key counts as a failure: another
+ * status, a redirect, a page, a body over 256 kB, or no response in five seconds. After a failure there is no request for a
+ * second, and the known keys stay in use until they are `maxAge` + `staleFor` old.
  */
-export function remoteKeys(url: URL, options: RemoteKeysOptions): Keys {
+export function remoteKeys(url: URL, options: RemoteKeysOptions): KeySource {
   const maxAge = options.maxAge * 1000
   const end = maxAge + options.staleFor * 1000
   const cooldown = options.cooldown * 1000
@@ -51,9 +51,9 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): Keys {
     }
   }
 
-  /** One request at a time, for all who wait for it, and none right after one that failed. */
+  /** All callers share one request, and there is none right after one that failed. */
   async function refresh(): Promise<void> {
-    // A Cloudflare Worker may not wait for what another request has begun.
+    // A Cloudflare Worker cannot await a promise that another request has created.
     if (isCloudflareWorker()) fetching = undefined
     if (fetching === undefined && isPausing()) return
     fetching ??= fetchNow().finally(() => {
@@ -67,25 +67,25 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): Keys {
 
   return {
     async find(header) {
-      // A shared secret never comes from a public address.
+      // A shared secret is never fetched from a public address.
       if (header.alg === 'HS256') return undefined
       if (known === undefined || known.age() >= maxAge) {
         const refreshed = refresh()
-        // Nobody waits for another attempt while the keys that are known may be used.
+        // Do not wait for another attempt after a failure while the known keys may be used.
         if (known === undefined || failure === undefined || known.age() >= end) await refreshed
       }
       if (known === undefined || known.age() >= end) throw unavailable()
       const key = pickKey(known.keys, header)
       if (key !== undefined || known.age() < cooldown) return key
       await refresh()
-      // Without an answer nobody knows whether it is a new key or none.
+      // Without a response it is not known whether the key is new or does not exist.
       if (failure !== undefined) throw unavailable()
       return pickKey(known.keys, header)
     },
     current() {
       if (known === undefined) return undefined
       const age = known.age()
-      // Undefined sends the next token to `find`, which fetches.
+      // Undefined makes the next token call `find`, which fetches the keys.
       const isInUse = age < maxAge || (age < end && failure !== undefined && (isPausing() || fetching !== undefined))
       return isInUse ? known : undefined
     },
@@ -93,8 +93,8 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): Keys {
 }
 
 /**
- * Measures time by whichever clock says that more has passed: one may stand still while the machine sleeps, the other may
- * be set back.
+ * Measures time with two clocks and returns the longer time: the monotonic clock may stand still while the machine sleeps,
+ * and the other may be set back.
  */
 function startStopwatch(clock: () => number): () => number {
   const monotonicStart = performance.now()
@@ -105,7 +105,7 @@ function startStopwatch(clock: () => number): () => number {
 async function fetchKeys(url: URL, load: typeof fetch): Promise<Key[]> {
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
-  // Beside the signal, for a `fetch` that does not look at it.
+  // A custom `fetch` may ignore the signal, so race it as well.
   const tooLate = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       controller.abort()
@@ -123,7 +123,7 @@ async function request(url: URL, load: typeof fetch, signal: AbortSignal): Promi
   const headers = { accept: 'application/jwk-set+json, application/json' }
   const response = await load(url.href, { headers, redirect: 'manual', signal })
   if (response.status === 200) return readBody(response)
-  // A body that nobody reads would hold its socket.
+  // An unread body would keep its connection.
   await response.body?.cancel().catch(() => {})
   throw noKeys(`the response has status ${response.status}`)
 }
@@ -154,11 +154,11 @@ async function importKeys(text: string): Promise<Key[]> {
   return usable
 }
 
-/** Undefined for a key that is secret, weak, damaged or for something else: it spoils none of the others. */
+/** Returns undefined for a key that is secret, weak, damaged or for another use, so that the other keys can be used. */
 async function importUsable(jwk: Jwk): Promise<Key | undefined> {
   try {
     if (jwk.kty === 'oct') return undefined
-    // Issuers leave `alg` out of RSA keys. There is one algorithm that it can be here.
+    // Many issuers omit `alg` from RSA keys. RS256 is the only allowed RSA algorithm.
     const alg = jwk.alg ?? (jwk.kty === 'RSA' ? 'RS256' : algorithmOf(jwk))
     checkStrength(jwk, alg)
     const key = await importJWK(jwk as Parameters<typeof importJWK>[0], alg)

@@ -1,4 +1,4 @@
-// A Mongoose model whose schema shows that no token would be found: said at the start, and what to change.
+// adoptMongoose checks the model's schema when it is called, and the error says what to change.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -17,21 +17,21 @@ const refused = (fields: mongoose.SchemaDefinition, field: string | undefined, w
     (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && words.test(error.message),
   )
 
-test('tokens under another name than `refreshTokens`: the error names where they seem to be', () => {
+test('tokens under another name than `refreshTokens`: the error names the fields that may hold them', () => {
   refused({ refreshToken: [text] }, undefined, /`refreshTokens`.*refreshToken: \[ … \].*`field`/)
   refused({ refreshToken: text }, undefined, /refreshToken/)
   refused({ auth: { tokens: [text] } }, undefined, /auth\.tokens/)
   refused({ sessions: [{ token: text }], refresh_tokens: [text] }, undefined, /refresh_tokens/)
 })
 
-test('a field that holds no array of texts would match nothing, or could not be emptied: refused by its name', () => {
+test('a field that is not an array of strings is rejected: it would match nothing, or could not be emptied', () => {
   refused({ refreshTokens: [{ token: text, device: text }] }, undefined, /`refreshTokens`.*Adopter/)
   refused({ refreshTokens: text }, undefined, /`refreshTokens`/)
   refused({ tokens: [Number] }, 'tokens', /`tokens`/)
   refused({ refreshToken: text }, 'refreshToken', /`refreshToken`/)
 })
 
-test('what may hold tokens is taken: the field, nested, with options, of any kind, or in no schema any more', () => {
+test('every field that may hold tokens is accepted: nested, with options, of any type, or not in the schema any more', () => {
   adoptMongoose(modelOf({ refreshTokens: [text] }))
   adoptMongoose(modelOf({ refreshTokens: { type: [{ type: text, index: true }], select: false } }))
   adoptMongoose(modelOf({ refreshTokens: [] }))

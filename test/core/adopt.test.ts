@@ -1,4 +1,4 @@
-// Are an app's old refresh tokens traded for sessions: each once, whatever is lost, and none that should not be?
+// An app's old refresh tokens are traded for sessions: each exactly once, and only valid ones.
 
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from 'node:crypto'
@@ -42,7 +42,7 @@ function start(options: Partial<DaypassOptions<any>> = {}, store: Store = create
   return { auth, time, events, types, rows, store: counted }
 }
 
-/** Old tokens in a list of the app's. */
+/** An adopter over a list of the app. */
 function createList() {
   const list = new Map<string, string>()
   const asked: string[] = []
@@ -62,7 +62,7 @@ function createList() {
   return { list, adopter, asked, give }
 }
 
-/** A Daypass whose store and list take their time, each call another. */
+/** A Daypass whose store and list have a different delay at each call. */
 function slow(adopter: Adopter, chance: SeededRandom) {
   const wait = async () => {
     for (let turns = chance.below(12); turns > 0; turns--) await Promise.resolve()
@@ -103,7 +103,7 @@ describe('an old token', () => {
     SQLite: () => createSqliteStore(':memory:'),
   }
   for (const [name, makeStore] of Object.entries(stores)) {
-    test(`is traded for a session, and the list forgets it (${name})`, async () => {
+    test(`is traded for a session and removed from the list (${name})`, async () => {
       const { adopter, list, give } = createList()
       const { auth, types, time } = start({ adopt: adopter }, makeStore())
       const old = give()
@@ -122,7 +122,7 @@ describe('an old token', () => {
       assert.deepEqual(types(), ['adopted', 'rotated'])
     })
 
-    test(`asked again with its key gives the same token, however late, also when the list has forgotten it (${name})`, async () => {
+    test(`sent again with its key gets the same token, however late, also after it was removed from the list (${name})`, async () => {
       const { adopter, give } = createList()
       const { auth, time, rows } = start({ adopt: adopter }, makeStore())
       const old = give()
@@ -136,7 +136,7 @@ describe('an old token', () => {
       assert.equal(rows.length, 1)
     })
 
-    test(`is a theft where a copy comes later, and the session ends (${name})`, async () => {
+    test(`that is presented again later as a copy is a theft, and the session ends (${name})`, async () => {
       const { adopter, give } = createList()
       const { auth, time, types, events } = start({ adopt: adopter }, makeStore())
       const old = give()
@@ -145,12 +145,12 @@ describe('an old token', () => {
       await assert.rejects(auth.refresh(old, { idempotencyKey: newKey() }), isRefused('ERR_REFRESH_TOKEN_REUSED'))
       await assert.rejects(auth.refresh(refreshToken), isRefused('ERR_SESSION_REVOKED'))
       assert.deepEqual(types(), ['adopted', 'reused', 'revoked'])
-      // The audit log can tell which token the copy was of: the one before the session's first.
+      // The event says which token was copied: the one before the session's first.
       const presented = events.flatMap((event) => (event.type === 'reused' ? [event.presentedGeneration] : []))
       assert.deepEqual(presented, [-1])
     })
 
-    test(`of 50 trades at once one wins, and one session begins (${name})`, async () => {
+    test(`that is traded 50 times at once begins one session (${name})`, async () => {
       const { adopter, give } = createList()
       const { auth, rows } = start({ adopt: adopter }, makeStore())
       const old = give()
@@ -168,7 +168,7 @@ describe('an old token', () => {
     })
   }
 
-  test('without a key is good again for a day, as any token is, and not after it', async () => {
+  test('without a key can be retried for a day, as any token, and not later', async () => {
     const { adopter, give } = createList()
     const { auth, time } = start({ adopt: adopter })
     const old = give()
@@ -179,14 +179,14 @@ describe('an old token', () => {
     await assert.rejects(auth.refresh(old), isRefused('ERR_REFRESH_TOKEN_REUSED'))
   })
 
-  test('that nobody had is refused, and begins nothing', async () => {
+  test('that was never issued is rejected, and no session begins', async () => {
     const { adopter, asked } = createList()
     const forgotten: string[] = []
     const { auth, rows } = start({ adopt: { ...adopter, forget: (token) => void forgotten.push(token) } })
     await assert.rejects(auth.refresh(randomUUID()), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     assert.equal(asked.length, 1)
     assert.equal(await auth.revokeToken(randomUUID()), false)
-    assert.deepEqual(forgotten, [], 'the app is not told to forget what it never knew')
+    assert.deepEqual(forgotten, [], '`forget` is not called for an unknown token')
     asked.length = 0
     for (const garbage of [
       '',
@@ -204,11 +204,11 @@ describe('an old token', () => {
       await assert.rejects(auth.refresh(garbage as string), isRefused('ERR_REFRESH_TOKEN_INVALID'))
       assert.equal(await auth.revokeToken(garbage as string), false)
     }
-    assert.equal(asked.length, 0, 'what looks like ours, or like nothing, is never asked of the app')
+    assert.equal(asked.length, 0, 'the app is not called for our own tokens and for garbage')
     assert.equal(rows.length, 0)
   })
 
-  test('may be of 16 to 8,192 characters', async () => {
+  test('may have 16 to 8,192 characters', async () => {
     const { adopter, list } = createList()
     const { auth } = start({ adopt: adopter })
     for (const old of ['x'.repeat(16), 'x'.repeat(8192)]) {
@@ -217,7 +217,7 @@ describe('an old token', () => {
     }
   })
 
-  test('says nothing of when the person signed in, where the app does not', async () => {
+  test('has no sign-in time unless the app gives one', async () => {
     const { adopter, give } = createList()
     const { auth, time } = start({ adopt: adopter })
     const { accessToken } = await auth.refresh(give())
@@ -226,7 +226,7 @@ describe('an old token', () => {
     assert.equal((await told.auth.refresh(randomUUID())).session.authTime, time.now() - 5000)
   })
 
-  test('of an account that is no longer active is refused, and stays as it is', async () => {
+  test('of an inactive account is rejected and kept', async () => {
     const { adopter, give, list } = createList()
     let active = false
     const { auth, rows } = start({ adopt: adopter, isActive: () => active })
@@ -237,14 +237,14 @@ describe('an old token', () => {
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
-  test('of another client is refused, and the owner’s is good', async () => {
+  test('of another client is rejected, and stays valid for its own client', async () => {
     const { auth } = start({ adopt: { find: () => ({ subject: 'ada', clientId: 'mobile' }), forget() {} } })
     const old = randomUUID()
     await assert.rejects(auth.refresh(old, { clientId: 'other' }), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     assert.equal((await auth.refresh(old, { clientId: 'mobile' })).outcome, 'adopted')
   })
 
-  test('counts among the sessions that a subject may have', async () => {
+  test('counts towards the maximum number of sessions', async () => {
     const { adopter, give } = createList()
     const { auth, time } = start({ adopt: adopter, maxSessionsPerSubject: 2 })
     for (let i = 0; i < 4; i++) {
@@ -254,7 +254,7 @@ describe('an old token', () => {
     assert.equal((await auth.sessions('ada')).length, 2)
   })
 
-  test('is one token also when the server’s secret has been rotated meanwhile', async () => {
+  test('is traded once, even if the server’s secret is rotated in between', async () => {
     const { adopter, give } = createList()
     const store = createMemoryStore()
     const old = give()
@@ -266,7 +266,7 @@ describe('an old token', () => {
     assert.equal((await rotated.auth.refresh(first.refreshToken)).outcome, 'rotated')
   })
 
-  test('nothing of it is in the row', async () => {
+  test('no part of the token is in the row', async () => {
     const { adopter, give } = createList()
     const store = createSqliteStore(':memory:')
     const { auth } = start({ adopt: adopter }, store)
@@ -277,7 +277,7 @@ describe('an old token', () => {
   })
 })
 
-test('copies of a trade that meet anywhere: one session, and nobody is told to sign in again', async (t) => {
+test('concurrent copies of one trade begin one session, and none is told to sign in again', async (t) => {
   const chance = createSeededRandom(freshSeed())
   t.diagnostic(`seed ${chance.seed}`)
   for (let round = 0; round < 100; round++) {
@@ -293,8 +293,8 @@ test('copies of a trade that meet anywhere: one session, and nobody is told to s
   }
 })
 
-describe('when something is away', () => {
-  test('the app’s list: 503, nothing begins, and the token stays good', async () => {
+describe('when something is unavailable', () => {
+  test('the app’s list: 503, no session begins, and the token stays valid', async () => {
     const { adopter, give } = createList()
     let away = true
     const find: Adopter['find'] = (token, context) => {
@@ -313,7 +313,7 @@ describe('when something is away', () => {
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
-  test('the app’s list: a copy of a token that was traded is a theft all the same', async () => {
+  test('the app’s list: a copy of a traded token is still a theft', async () => {
     const { adopter, give, asked } = createList()
     let away = false
     const find: Adopter['find'] = (token, context) => {
@@ -330,7 +330,7 @@ describe('when something is away', () => {
     assert.equal(asked.length, 1)
   })
 
-  test('an external signer: 503, nothing begins, the token stays good; and one trade is one signature', async () => {
+  test('an external signer: 503, no session begins, the token stays valid; and one trade makes one signature', async () => {
     const { adopter, give, list } = createList()
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     let away = true
@@ -349,7 +349,7 @@ describe('when something is away', () => {
     assert.equal(signatures, 1)
   })
 
-  test('the list, when it should forget: the same refresh asked again makes it forget', async () => {
+  test('the list, when `forget` is called: the same refresh sent again removes the token', async () => {
     const { adopter, give, list } = createList()
     let away = true
     const forget = (token: string) => {
@@ -366,7 +366,7 @@ describe('when something is away', () => {
     assert.deepEqual([tokens.outcome, list.size, rows.length], ['replayed', 0, 1])
   })
 
-  test('the list, when it should forget: signing out with the token makes it forget, also when the session is over', async () => {
+  test('the list, when `forget` is called: signing out with the token removes it, also after the session ended', async () => {
     for (const isOver of [false, true]) {
       const { adopter, give, list } = createList()
       let away = true
@@ -385,7 +385,7 @@ describe('when something is away', () => {
     }
   })
 
-  test('the store: 503, and the token stays good', async () => {
+  test('the store: 503, and the token stays valid', async () => {
     const { adopter, give, list } = createList()
     const store = createMemoryStore()
     let away = true
@@ -404,7 +404,7 @@ describe('when something is away', () => {
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
-  test('the store’s disk: its error is told as it is, and the token stays good', async () => {
+  test('the store’s disk: its error is passed on, and the token stays valid', async () => {
     const { adopter, give, list } = createList()
     const store = createMemoryStore()
     let full = true
@@ -418,7 +418,7 @@ describe('when something is away', () => {
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
-  test('the answer to the write: it is found written, and told as what it is', async () => {
+  test('the response to the write: the row is found, and the outcome is right', async () => {
     const { adopter, give } = createList()
     const store = createMemoryStore()
     const { auth } = start(
@@ -437,7 +437,7 @@ describe('when something is away', () => {
     assert.equal((await auth.refresh(tokens.refreshToken)).outcome, 'rotated')
   })
 
-  test('the caller: nothing begins', async () => {
+  test('the caller: no session begins', async () => {
     const { adopter, give, list } = createList()
     const { auth, rows } = start({ adopt: adopter })
     await assert.rejects(auth.refresh(give(), { signal: { aborted: true } }), { code: 'ERR_REQUEST_ABORTED' })
@@ -446,7 +446,7 @@ describe('when something is away', () => {
 })
 
 describe('signing out', () => {
-  test('with an old token that was never traded makes it worthless', async () => {
+  test('with an old token that was never traded makes it invalid', async () => {
     const { adopter, give, list, asked } = createList()
     const { auth, types } = start({ adopt: adopter })
     const old = give()
@@ -454,7 +454,7 @@ describe('signing out', () => {
     assert.equal(list.size, 0)
     await assert.rejects(auth.refresh(old), isRefused('ERR_SESSION_REVOKED'))
     assert.equal(await auth.revokeToken(old), false)
-    assert.equal(asked.length, 1, 'the app is not asked again about what Daypass knows')
+    assert.equal(asked.length, 1, 'the app is not called again about a known token')
     assert.deepEqual(await auth.sessions('ada'), [])
     assert.deepEqual(types(), [])
   })
@@ -468,7 +468,7 @@ describe('signing out', () => {
     await assert.rejects(auth.refresh(refreshToken), isRefused('ERR_SESSION_REVOKED'))
   })
 
-  test('wins over a trade that is on its way, wherever the two meet', async (t) => {
+  test('wins over a concurrent trade, in every interleaving', async (t) => {
     const chance = createSeededRandom(freshSeed())
     t.diagnostic(`seed ${chance.seed}`)
     for (let turns = 0; turns < 100; turns++) {
@@ -489,7 +489,7 @@ describe('signing out', () => {
 })
 
 describe('adoptJwt', () => {
-  test('trades what jsonwebtoken signed with the old secret, once, with nothing stored', async () => {
+  test('trades a token that jsonwebtoken signed with the old secret, once, with nothing stored', async () => {
     const adopt = adoptJwt({ secret: oldSecret, claims: ({ role }) => ({ role }) })
     const { auth, time } = start({ adopt })
     const old = sign(time, { role: 'admin' })
@@ -502,7 +502,7 @@ describe('adoptJwt', () => {
     assert.deepEqual([others.outcome, others.session.subject], ['adopted', 'eve'])
   })
 
-  test('trades what an RSA key signed, RS256 where nothing else is said, by its PEM or KeyObject', async () => {
+  test('trades a token signed with an RSA key, by default RS256, given as PEM or KeyObject', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     for (const key of [publicKey, publicKey.export({ type: 'spki', format: 'pem' }) as string]) {
       const { auth, time } = start({ adopt: adoptJwt({ publicKey: key }) })
@@ -512,7 +512,7 @@ describe('adoptJwt', () => {
     }
   })
 
-  test('trades a token whose header says no `typ`', async () => {
+  test('trades a token without `typ` in its header', async () => {
     const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret }) })
     const old = await new SignJWT({ sub: 'ada', exp: Math.floor(time.now() / 1000) + day })
       .setProtectedHeader({ alg: 'HS256' })
@@ -520,7 +520,7 @@ describe('adoptJwt', () => {
     assert.equal((await auth.refresh(old)).outcome, 'adopted')
   })
 
-  test('is not traded again when its session is over and its row gone', async () => {
+  test('does not trade a token again after its session’s row was pruned', async () => {
     for (const end of ['sign-out', 'sign-out with the old token', 'theft'] as const) {
       const { auth, time, store } = start({ adopt: adoptJwt({ secret: oldSecret }) })
       const old = sign(time)
@@ -538,7 +538,7 @@ describe('adoptJwt', () => {
     }
   })
 
-  test('one that was signed out before it was traded stays so when the row is gone', async () => {
+  test('a token that was signed out before it was traded stays invalid after the row was pruned', async () => {
     const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret }) })
     const old = sign(time)
     await auth.revokeToken(old)
@@ -551,7 +551,7 @@ describe('adoptJwt', () => {
     ['memory', createMemoryStore],
     ['SQLite', () => createSqliteStore(':memory:')],
   ] as const) {
-    test(`instants with a fraction, and ends that never come, are taken by every store: ${engine} (RFC 7519 §2)`, async () => {
+    test(`every store accepts instants with a fraction and tokens that never expire: ${engine} (RFC 7519 §2)`, async () => {
       const time = createFakeClock()
       const now = time.now() / 1000
       const cases: [string, object, Partial<Adopted>][] = [
@@ -588,11 +588,11 @@ describe('adoptJwt', () => {
     })
   }
 
-  test('what is remembered of a token goes when the token is over', async () => {
+  test('the record of a trade is deleted after the token expired', async () => {
     const { auth, time, rows, store } = start({ adopt: adoptJwt({ secret: oldSecret }), idleTimeout: day })
     const { refreshToken } = await auth.refresh(sign(time))
-    assert.equal(rows.length, 2, 'the session and what remembers its token')
-    for (const id of rows) assert.match(id, /^[\w-]{22}$/, 'as ids are that every engine keeps')
+    assert.equal(rows.length, 2, 'the session and the record of the trade')
+    for (const id of rows) assert.match(id, /^[\w-]{22}$/, 'the form of an id that every engine can store')
     await auth.revokeToken(refreshToken)
     time.advance(6 * day)
     await auth.prune()
@@ -602,7 +602,7 @@ describe('adoptJwt', () => {
     assert.equal((await Promise.all(rows.map((id) => store.find(id)))).filter(Boolean).length, 0)
   })
 
-  test('an answer lost is given again after the old token’s own end', async () => {
+  test('a lost response is replayed after the old token expired', async () => {
     const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret }) })
     const old = sign(time, {}, { expiresIn: 60 })
     const idempotencyKey = newKey()
@@ -611,7 +611,7 @@ describe('adoptJwt', () => {
     assert.equal((await auth.refresh(old, { idempotencyKey })).refreshToken, lost.refreshToken)
   })
 
-  test('refuses what is no refresh token of the app, without asking anybody', async () => {
+  test('rejects a token that is not a refresh token of the app, without calling the app', async () => {
     const store = createMemoryStore()
     let reads = 0
     const find: Store['find'] = (id) => {
@@ -668,7 +668,7 @@ describe('adoptJwt', () => {
     assert.equal((await auth.refresh(good)).outcome, 'adopted')
   })
 
-  test('a second signature on the same token is the same token (ECDSA has two of each)', async () => {
+  test('a second signature on the same token is the same token (ECDSA has two for each)', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const { auth, time } = start({ adopt: adoptJwt({ publicKey, algorithms: ['ES256'] }) })
     const first = sign(time, {}, { algorithm: 'ES256' }, privateKey)
@@ -684,7 +684,7 @@ describe('adoptJwt', () => {
     )
   })
 
-  test('asks for issuer, audience, kind and time where told to', async () => {
+  test('checks issuer, audience, kind and time if configured', async () => {
     const adopt = adoptJwt({
       secret: oldSecret,
       issuer: 'old',
@@ -707,7 +707,7 @@ describe('adoptJwt', () => {
     await assert.rejects(auth.refresh(late), isRefused('ERR_REFRESH_TOKEN_INVALID'))
   })
 
-  test('a token without an end needs `until`', async () => {
+  test('a token that never expires needs `until`', async () => {
     const forever = jwt.sign({ sub: 'ada' }, oldSecret)
     const { auth, rows } = start({ adopt: adoptJwt({ secret: oldSecret }) })
     await assert.rejects(auth.refresh(forever), { code: 'ERR_OPTION_INVALID' })
@@ -717,7 +717,7 @@ describe('adoptJwt', () => {
     assert.equal((await bounded.auth.refresh(forever)).outcome, 'adopted')
   })
 
-  test('of an app that keeps a list: only what is in it, and the same person’s', async () => {
+  test('with a list: only tokens in it, and only of the same person', async () => {
     const { adopter, list } = createList()
     const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret, stored: adopter }) })
     const [kept, gone, other] = ['1', '2', '3'].map((jti) => sign(time, { jti })) as [string, string, string]
@@ -727,12 +727,12 @@ describe('adoptJwt', () => {
     await assert.rejects(auth.refresh(other), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     const { session } = await auth.refresh(kept)
     assert.deepEqual([session.claims, list.has(kept)], [{ role: 'user' }, false])
-    // The list forgets it, so nothing has to remember when it would have ended.
+    // The list removes the token, so no record of the trade is needed.
     assert.equal((await auth.refresh(forever)).outcome, 'adopted')
     assert.equal(list.has(forever), false)
   })
 
-  test('a token that ends while the app looks for it is still traded, once', async () => {
+  test('a token that expires while the app looks it up is still traded, once', async () => {
     const time = createFakeClock()
     let late = 0
     const stored: Adopter = {
@@ -753,7 +753,7 @@ describe('adoptJwt', () => {
     assert.deepEqual(await auth.sessions('ada'), [])
   })
 
-  test('a weak secret is taken only by name; an empty one, none, two, or one that does not fit never', () => {
+  test('a weak secret is accepted only with `allowWeakSecret`; an empty, missing, second or unsuitable key never', () => {
     assert.throws(() => adoptJwt({ secret: 'secret' }), { code: 'ERR_KEY_WEAK' })
     assert.throws(() => adoptJwt({ secret: randomBytes(31) }), { code: 'ERR_KEY_WEAK' })
     assert.ok(adoptJwt({ secret: 'secret', allowWeakSecret: true }))
@@ -776,7 +776,7 @@ describe('adoptJwt', () => {
   })
 })
 
-test('adoptMongoose asks by the token alone and takes it out of the array', async () => {
+test('adoptMongoose finds the user by the token and removes it from the array', async () => {
   const calls: unknown[] = []
   const model = {
     async findById(id: unknown) {
@@ -801,7 +801,7 @@ test('adoptMongoose asks by the token alone and takes it out of the array', asyn
   }
 })
 
-test('adoptMongoose looks in `refreshTokens` where no field is named; nobody’s token, or a gone user’s, is refused', async () => {
+test('adoptMongoose looks in `refreshTokens` by default; an unknown token, or one of a deleted user, is rejected', async () => {
   const users = new Map<number, object>()
   const tokens = new Map<string, number>()
   const model = {
@@ -824,7 +824,7 @@ test('adoptMongoose looks in `refreshTokens` where no field is named; nobody’s
   assert.equal(tokens.size, 0)
 })
 
-test('an adopter that forgets nothing must say an end that is to come, or its tokens are not traded', async () => {
+test('an adopter without `forget` must give an `expiresAt` in the future, or its tokens are not traded', async () => {
   const time = createFakeClock()
   for (const expiresAt of [undefined, 0, Number.NaN, time.now()]) {
     const adopt: Adopter = { find: () => ({ subject: 'ada', ...(expiresAt !== undefined && { expiresAt }) }) }
@@ -859,21 +859,21 @@ describe('over HTTP', () => {
     return { auth, give, list, post }
   }
 
-  test('an old token in the body is answered in the body', async () => {
+  test('an old token in the body gets its new tokens in the body', async () => {
     const { give, post } = serve()
     const answer = await post('/auth/refresh', { 'idempotency-key': `"${newKey()}"` }, { refreshToken: give() })
     assert.equal(answer.status, 200)
     assert.match(answer.json.refreshToken, /^dpr_/)
   })
 
-  test('an old token in the app’s own cookie is answered in ours; sign-out makes both worthless', async () => {
+  test('an old token in the app’s own cookie gets our cookie; sign-out makes both invalid', async () => {
     const { auth, give, list, post } = serve({ cookie: { oldName: 'jwt' } })
     const old = give()
     const answer = await post('/auth/refresh', { cookie: `jwt=${old}` })
     assert.equal(answer.status, 200)
     const ours = /^__Host-daypass=[^;]+/.exec(answer.headers['set-cookie']!)![0]
     assert.equal(list.size, 0)
-    // The old cookie stays where it is; ours goes before it.
+    // The old cookie stays in the browser; ours takes precedence.
     const next = await post('/auth/refresh', { cookie: `jwt=${old}; ${ours}` })
     assert.equal(next.status, 200)
     const unused = give()
@@ -884,7 +884,7 @@ describe('over HTTP', () => {
     assert.deepEqual(await auth.sessions('ada'), [])
   })
 
-  test('old cookies of one name that came twice are none: they stop nothing that ours can do', async () => {
+  test('two old cookies with the same name are ignored, and our own cookie still works', async () => {
     const { auth, give, list, post } = serve({ cookie: { oldName: 'jwt' }, authenticate: () => ({ subject: 'ada' }) })
     const twice = `jwt=${give()}; jwt=evil`
     const read = (answer: Awaited<ReturnType<typeof post>>) => answer.headers['set-cookie']!.split(';', 1)[0]!
@@ -893,7 +893,7 @@ describe('over HTTP', () => {
     assert.equal(refresh.status, 200)
     ours = read(refresh)
     const login = await post('/auth/login', { cookie: `${ours}; ${twice}` }, {})
-    assert.equal((await auth.sessions('ada')).length, 1, 'the session that was there is replaced')
+    assert.equal((await auth.sessions('ada')).length, 1, 'the previous session is replaced')
     ours = read(login)
     const logout = await post('/auth/logout', { cookie: `${ours}; ${twice}` })
     assert.deepEqual([logout.status, (await auth.sessions('ada')).length], [204, 0])
@@ -906,7 +906,7 @@ describe('over HTTP', () => {
     ['the app’s own cookie', { cookie: { oldName: 'jwt' } }, 'jwt'],
     ['ours, whose name was kept', { cookie: { name: 'jwt' } }, '__Host-jwt'],
   ] as const) {
-    test(`a sign-out that names a session ends no other, with an old token in ${where}`, async () => {
+    test(`a sign-out with a session id ends no other session, with an old token in ${where}`, async () => {
       const { auth, give, list, post } = serve(options)
       const [traded, unused] = [give(), give()]
       const { session } = (await post('/auth/refresh', { cookie: `${name}=${traded}` })).json
@@ -918,7 +918,7 @@ describe('over HTTP', () => {
         assert.deepEqual(await signOut(old, 'AAAAAAAAAAAAAAAAAAAAAA'), [204, false, 1])
         assert.deepEqual(await signOut(old, 5), [400, false, 1])
       }
-      assert.equal(list.size, 1, 'the token that was not traded is still good')
+      assert.equal(list.size, 1, 'the token that was not traded is still valid')
       assert.deepEqual(await signOut(traded, session.id), [204, true, 0])
     })
   }
@@ -931,7 +931,7 @@ describe('over HTTP', () => {
     assert.equal(list.size, 1)
   })
 
-  test('without `oldName` no other cookie is looked at', async () => {
+  test('without `oldName` no other cookie is read', async () => {
     const { give, post } = serve()
     assert.equal((await post('/auth/refresh', { cookie: `jwt=${give()}` })).status, 401)
   })

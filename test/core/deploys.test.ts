@@ -1,4 +1,4 @@
-// Deploys that change settings, instance by instance: what was issued before decides, not what is set now.
+// Deploys that change settings, instance by instance: tokens issued before keep their own lifetimes.
 
 import assert from 'node:assert/strict'
 import { day, hour, minute, onEachStore, refused } from './setup.ts'
@@ -27,7 +27,7 @@ for (const [before, after] of [
         await at.revoke(session.id)
         rig.time.advance(1.001)
         for (let left = expiresIn - 4; left > 0; left -= Math.ceil(expiresIn / 13)) {
-          // One that runs since before, and one that starts now: with each of the two settings.
+          // An instance that was already running, and one that starts now, with each of the two settings.
           const started = [before, after].map((accessTokenLifetime) => rig.another({ accessTokenLifetime }))
           for (const each of [...instances, ...started]) {
             await refused(each.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')

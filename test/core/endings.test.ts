@@ -1,4 +1,4 @@
-// Who ends a session, and who hears of it? Sign-out, everywhere, limits, disabled accounts, events.
+// The ways in which sessions end: sign-out, limits, disabled accounts, and the events of each.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -24,7 +24,7 @@ onEachStore(
   },
 )
 
-onEachStore('sign-out racing refreshes wins: nothing that was handed out is good afterwards', {}, async (rig) => {
+onEachStore('sign-out wins a race with refreshes: no token that was issued is valid afterwards', {}, async (rig) => {
   const { auth } = rig
   for (let round = 0; round < 20; round++) {
     const { refreshToken, session } = await auth.issue('user-1')
@@ -61,7 +61,7 @@ onEachStore(
     const { auth, store } = rig
     const { accessToken, session } = await auth.issue('user-1')
     await auth.revoke(session.id)
-    // A store that takes its time, and several requests at once: none slips through while the first look is on.
+    // A slow store and several requests at once: none is accepted while the first read is under way.
     const spy = spyOn(store)
     spy.before(() => new Promise((resolve) => setTimeout(resolve, 20)))
     const late = rig.another({ store: spy.store })
@@ -70,7 +70,7 @@ onEachStore(
       results.map((result) => result.status === 'rejected' && result.reason.code),
       Array(5).fill('ERR_ACCESS_TOKEN_REVOKED'),
     )
-    assert.deepEqual(spy.calls, ['revokedSince'], 'one look for all of them')
+    assert.deepEqual(spy.calls, ['revokedSince'], 'one read for all of them')
   },
 )
 
@@ -117,7 +117,7 @@ onEachStore(
   },
 )
 
-onEachStore('what is no token of ours is refused without asking the store', {}, async (rig) => {
+onEachStore('a text that is not a token of ours is rejected without a store call', {}, async (rig) => {
   const { auth, store } = rig
   const { accessToken } = await auth.issue('user-1')
   const spy = spyOn(store)
@@ -158,11 +158,11 @@ onEachStore(
     )
     rig.time.advance(31 * day)
     await auth.prune()
-    assert.equal(await auth.revokeToken(other.refreshToken), false, 'its row is gone')
+    assert.equal(await auth.revokeToken(other.refreshToken), false, 'its row does not exist any more')
   },
 )
 
-onEachStore('an access token of an ended session is refused until it is over by itself', {}, async (rig) => {
+onEachStore('an access token of an ended session is rejected until it expires', {}, async (rig) => {
   const { auth, time } = rig
   const other = rig.another()
   const { accessToken, session } = await auth.issue('user-1')
@@ -174,17 +174,21 @@ onEachStore('an access token of an ended session is refused until it is over by 
   for (const each of [auth, other]) await refused(each.verify(accessToken), 'ERR_ACCESS_TOKEN_EXPIRED')
 })
 
-onEachStore('whoever asks for an end knows of it at once, also where somebody else was first', {}, async (rig) => {
-  const [here, there] = [rig.auth, rig.another()]
-  const { accessToken, session } = await here.issue('user-1')
-  // It has just looked, and would not look again within a second.
-  await there.verify(accessToken)
-  assert.equal(await here.revoke(session.id), true)
-  assert.equal(await there.revoke(session.id), false)
-  await refused(there.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
-})
+onEachStore(
+  'the process that revokes a session knows it at once, also if another process was first',
+  {},
+  async (rig) => {
+    const [here, there] = [rig.auth, rig.another()]
+    const { accessToken, session } = await here.issue('user-1')
+    // It has just read the list, and does not read it again within a second.
+    await there.verify(accessToken)
+    assert.equal(await here.revoke(session.id), true)
+    assert.equal(await there.revoke(session.id), false)
+    await refused(there.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+  },
+)
 
-onEachStore('while one look at the revoked sessions hangs, nobody else waits for it', {}, async (rig) => {
+onEachStore('while one read of the revoked sessions hangs, no other request waits for it', {}, async (rig) => {
   const { auth, store, time } = rig
   const { accessToken } = await auth.issue('user-1')
   const spy = spyOn(store)
@@ -209,7 +213,7 @@ onEachStore(
     const [a, b, c] = [await auth.issue('user-1'), await auth.issue('user-1'), await auth.issue('user-1')]
     const stranger = await auth.issue('user-2')
     events.length = 0
-    // It has just looked at the revoked sessions; its own ends it knows without.
+    // It has just read the revoked sessions; it knows the sessions that it ended itself without a read.
     await auth.verify(stranger.accessToken)
     const request = { ip: '192.0.2.1', userAgent: 'UA' }
     assert.equal(await auth.revokeSubject('user-1', { except: b.session.id, reason: 'password', request }), 2)
@@ -264,7 +268,7 @@ onEachStore(
   },
 )
 
-onEachStore('an app that writes into what it was given changes no session', {}, async (rig) => {
+onEachStore('an app that modifies a returned object changes no session', {}, async (rig) => {
   const { auth } = rig
   const claims = { role: 'user', list: ['a'] }
   const first = await auth.issue('user-1', { claims, device: { label: 'phone' } })
@@ -286,7 +290,7 @@ onEachStore('an app that writes into what it was given changes no session', {}, 
   assert.deepEqual(third.session.amr, [])
 })
 
-onEachStore('a sign-in gives a session of its own and ends none', {}, async (rig) => {
+onEachStore('a sign-in begins a session of its own and ends none', {}, async (rig) => {
   const { auth } = rig
   const all = await Promise.all(Array.from({ length: 30 }, () => auth.issue('user-1')))
   assert.equal(new Set(all.map(({ session }) => session.id)).size, 30)
@@ -316,7 +320,7 @@ onEachStore(
       ['limit'],
     )
     await auth.issue('user-2')
-    assert.equal((await auth.sessions('user-1')).length, 2, 'another subject’s are counted apart')
+    assert.equal((await auth.sessions('user-1')).length, 2, 'sessions of another subject are counted separately')
   },
 )
 
@@ -352,12 +356,12 @@ onEachStore(
     )
     const unlimited = rig.another({ maxSessionsPerSubject: Number.POSITIVE_INFINITY })
     for (let count = 0; count < 950; count++) await unlimited.issue('user-1')
-    assert.equal((await auth.sessions('user-1')).length, 1000, 'a list for a page is bounded')
+    assert.equal((await auth.sessions('user-1')).length, 1000, 'the list has a maximum length')
     assert.equal((await store.list('user-1', time.clock(), 2000)).length, 1050)
   },
 )
 
-test('a store that fails right after a sign-in was written: the person has the session, and none is left with nobody', async () => {
+test('a store that fails right after a sign-in was written: the caller gets the tokens of the session', async () => {
   const { store, auth, another } = createRig(createMemoryStore())
   const ids = [(await auth.issue('user-1')).session.id, (await auth.issue('user-1')).session.id]
   for (const call of ['list', 'revoke']) {
@@ -369,12 +373,12 @@ test('a store that fails right after a sign-in was written: the person has the s
     ids.push(tokens.session.id)
     assert.equal((await auth.refresh(tokens.refreshToken)).outcome, 'rotated')
   }
-  // The next sign-in ends what was left over.
+  // The next sign-in ends the rest.
   await another({ maxSessionsPerSubject: 2 }).issue('user-1')
   assert.equal((await auth.sessions('user-1')).length, 2)
 })
 
-test('a sign-in outlives the limit, though another device refreshed while its claims were checked', async () => {
+test('the limit does not end a new session, even if another device refreshed while its claims were checked', async () => {
   for (const maxSessionsPerSubject of [1, 2]) {
     const { auth, time, another } = createRig(createMemoryStore(), { maxSessionsPerSubject })
     const others = [await auth.issue('user-1'), ...(maxSessionsPerSubject === 2 ? [await auth.issue('user-1')] : [])]
@@ -398,7 +402,7 @@ test('a sign-in outlives the limit, though another device refreshed while its cl
   }
 })
 
-test('maxSessionsPerSubject: of sessions of one instant the same ones end, however the store lists them', async () => {
+test('maxSessionsPerSubject: of sessions with the same instant always the same ones end, in any order of the store', async () => {
   for (const order of [1, -1]) {
     const { store, auth, another } = createRig(createMemoryStore())
     const ids: string[] = []
@@ -414,7 +418,7 @@ test('maxSessionsPerSubject: of sessions of one instant the same ones end, howev
   }
 })
 
-test('a sign-in is one call of the store, and one more where sessions are counted; a refresh is one', async () => {
+test('a sign-in is one store call, and one more if sessions are counted; a refresh is one', async () => {
   const { store, another } = createRig(createMemoryStore())
   for (const [maxSessionsPerSubject, calls] of [
     [Number.POSITIVE_INFINITY, ['create', 'advance']],
@@ -428,30 +432,34 @@ test('a sign-in is one call of the store, and one more where sessions are counte
   }
 })
 
-onEachStore('isActive false: the session is ended, the code says why, and nothing was rotated', {}, async (rig) => {
-  const asked: string[] = []
-  let active = true
-  const auth = rig.another({
-    isActive: async (subject) => {
-      asked.push(subject)
-      return active
-    },
-  })
-  const { refreshToken, accessToken, session } = await auth.issue('user-1')
-  assert.deepEqual(asked, [], 'asked at refresh, not at sign-in')
-  const { refreshToken: next } = await auth.refresh(refreshToken)
-  assert.deepEqual(asked, ['user-1'])
-  active = false
-  await refused(auth.refresh(next), 'ERR_SUBJECT_INACTIVE', 'invalid_grant')
-  await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
-  const row = await findRow(rig.store, session.id)
-  assert.equal(row.generation, 1)
-  assert.equal(row.revokedReason, 'inactive')
-  active = true
-  await refused(auth.refresh(next), 'ERR_SESSION_REVOKED')
-})
+onEachStore(
+  'isActive returns false: the session is ended, the code says why, and nothing is rotated',
+  {},
+  async (rig) => {
+    const asked: string[] = []
+    let active = true
+    const auth = rig.another({
+      isActive: async (subject) => {
+        asked.push(subject)
+        return active
+      },
+    })
+    const { refreshToken, accessToken, session } = await auth.issue('user-1')
+    assert.deepEqual(asked, [], 'called at a refresh, not at a sign-in')
+    const { refreshToken: next } = await auth.refresh(refreshToken)
+    assert.deepEqual(asked, ['user-1'])
+    active = false
+    await refused(auth.refresh(next), 'ERR_SUBJECT_INACTIVE', 'invalid_grant')
+    await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
+    const row = await findRow(rig.store, session.id)
+    assert.equal(row.generation, 1)
+    assert.equal(row.revokedReason, 'inactive')
+    active = true
+    await refused(auth.refresh(next), 'ERR_SESSION_REVOKED')
+  },
+)
 
-onEachStore('isActive throws: 503, nothing changed, and the session lives on', {}, async (rig) => {
+onEachStore('isActive throws: 503, nothing changes, and the session stays', {}, async (rig) => {
   let broken = true
   const auth = rig.another({
     isActive: () => {
@@ -464,7 +472,7 @@ onEachStore('isActive throws: 503, nothing changed, and the session lives on', {
   await assert.rejects(auth.refresh(refreshToken), (error: Error & { code: string; status: number }) => {
     assert.equal(error.code, 'ERR_SUBJECT_CHECK_FAILED')
     assert.equal(error.status, 503)
-    assert.doesNotMatch(error.message, /hunter2/, 'the detail is in the cause alone')
+    assert.doesNotMatch(error.message, /hunter2/, 'the detail is only in the cause')
     return true
   })
   assert.deepEqual(await findRow(rig.store, session.id), before)
@@ -472,28 +480,32 @@ onEachStore('isActive throws: 503, nothing changed, and the session lives on', {
   assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
 })
 
-onEachStore('isActive is not asked about a session that is over: why it is over is told', {}, async (rig) => {
+onEachStore('isActive is not called for a session that is over; the error says why it is over', {}, async (rig) => {
   const auth = rig.another({ isActive: () => assert.fail('was asked') })
   const { refreshToken, session } = await auth.issue('user-1')
   await auth.revoke(session.id)
   await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
 })
 
-onEachStore('isActive is not asked about copies: a thief’s old token ends the session without it', {}, async (rig) => {
-  const asked: string[] = []
-  const auth = rig.another({
-    isActive: (subject) => {
-      asked.push(subject)
-      return true
-    },
-  })
-  const { refreshToken } = await auth.issue('user-1')
-  await auth.refresh(refreshToken, { idempotencyKey: newKey() })
-  rig.time.advance(hour)
-  asked.length = 0
-  await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_REUSED')
-  assert.deepEqual(asked, [])
-})
+onEachStore(
+  'isActive is not called for a reused token: a thief’s old token ends the session without it',
+  {},
+  async (rig) => {
+    const asked: string[] = []
+    const auth = rig.another({
+      isActive: (subject) => {
+        asked.push(subject)
+        return true
+      },
+    })
+    const { refreshToken } = await auth.issue('user-1')
+    await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    rig.time.advance(hour)
+    asked.length = 0
+    await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_REUSED')
+    assert.deepEqual(asked, [])
+  },
+)
 
 onEachStore(
   'every event has its time, session, subject, client, device and request, and no secret',
@@ -575,7 +587,7 @@ onEachStore(
   },
 )
 
-test('check fails where the store does', async () => {
+test('check fails if the store fails', async () => {
   const { store, another } = createRig(createMemoryStore())
   const spy = spyOn(store)
   const auth = another({ store: spy.store })
@@ -587,7 +599,7 @@ test('check fails where the store does', async () => {
   await assert.rejects(auth.check())
 })
 
-test('no error holds a token, a key or a secret', async () => {
+test('no error contains a token, a key or a secret', async () => {
   const { auth, time } = createRig(createMemoryStore(), { isActive: () => true })
   const { refreshToken, accessToken } = await auth.issue('user-1')
   const idempotencyKey = newKey()
@@ -604,7 +616,7 @@ test('no error holds a token, a key or a secret', async () => {
   const { inspect } = await import('node:util')
   for (const call of calls) {
     const error = await call().then(
-      () => assert.fail('was not refused'),
+      () => assert.fail('was not rejected'),
       (thrown: Error) => thrown,
     )
     const told = inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)
@@ -614,7 +626,7 @@ test('no error holds a token, a key or a secret', async () => {
   }
 })
 
-test('a listener that throws or rejects, at once or later, harms no refresh', async () => {
+test('a listener that throws or rejects, at once or later, does not fail a refresh', async () => {
   for (const onEvent of [
     () => {
       throw new Error('no audit log')

@@ -1,4 +1,4 @@
-// One secret or keys of one's own: who signs, who checks, and what happens when they are rotated.
+// Keys from one secret or of the app: signing, verification and rotation.
 
 import assert from 'node:assert/strict'
 import {
@@ -34,7 +34,7 @@ const headerOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[0]!, 'ba
 const create = (options: Partial<DaypassOptions>) =>
   createDaypass({ secret: secret(), issuer, store: createMemoryStore(), ...options })
 
-/** jose, which is not what signs, says what the token is worth. */
+/** Verifies with jose, which did not sign the token. */
 const checkedByJose = (jwt: string, jwks: { keys: Jwk[] }) =>
   jwtVerify(jwt, createLocalJWKSet(jwks as Parameters<typeof createLocalJWKSet>[0]), { issuer, typ: 'at+jwt' })
 
@@ -67,7 +67,7 @@ for (const [name, algorithm, signingKeys] of ways) {
   })
 }
 
-test('ES256: a thousand signatures are all 64 bytes and good, short r and s among them', async () => {
+test('ES256: a thousand signatures all have 64 bytes and are valid, short r and s among them', async () => {
   const auth = create({ signingKeys: [{ algorithm: 'ES256', privateKey: ec.privateKey }] })
   for (let i = 0; i < 1000; i++) {
     const { accessToken } = await auth.issue('user-1')
@@ -79,7 +79,7 @@ test('ES256: a thousand signatures are all 64 bytes and good, short r and s amon
   }
 })
 
-test('HS256 from the secret: nothing is published, and the kid tells nothing of the key', async () => {
+test('HS256 from the secret: nothing is published, and the kid reveals nothing about the key', async () => {
   const own = secret()
   const auth = create({ secret: own, algorithm: 'HS256' })
   const { accessToken } = await auth.issue('user-1')
@@ -92,7 +92,7 @@ test('HS256 from the secret: nothing is published, and the kid tells nothing of 
   }
 })
 
-test('HS256 with a key of one’s own', async () => {
+test('HS256 with a key of the app', async () => {
   const secretKey = randomBytes(32)
   const auth = create({ signingKeys: [{ algorithm: 'HS256', secretKey, kid: 'mine' }] })
   const { accessToken } = await auth.issue('user-1')
@@ -102,7 +102,7 @@ test('HS256 with a key of one’s own', async () => {
   assert.ok(auth.jwks().keys.every((key) => key.kty !== 'oct'))
 })
 
-test('HS256 is signed here, so a refresh asks the store no more than with EdDSA', async () => {
+test('HS256 is signed in this process, so a refresh makes no more store calls than with EdDSA', async () => {
   const own: SigningKey = { algorithm: 'HS256', secretKey: createSecretKey(randomBytes(32)) }
   for (const options of [{}, { algorithm: 'HS256' as const }, { signingKeys: [own] }]) {
     const { store, calls } = spyOn(createMemoryStore())
@@ -114,7 +114,7 @@ test('HS256 is signed here, so a refresh asks the store no more than with EdDSA'
   }
 })
 
-test('the access token is RFC 9068’s: header and claims to the letter', async () => {
+test('the access token has exactly the header and claims of RFC 9068', async () => {
   const clock = () => 1_767_225_600_500
   const auth = create({ clock, audience: 'https://api.example', accessTokenLifetime: 60, clientId: 'app' })
   const { accessToken, session } = await auth.issue('user-1', {
@@ -135,7 +135,7 @@ test('the access token is RFC 9068’s: header and claims to the letter', async 
     aud: 'https://api.example',
     client_id: 'app',
     iat: 1_767_225_600,
-    // Half a second past: it lives no shorter than `expiresIn` says.
+    // Half a second past a full second: the token does not end before `expiresIn` says so.
     exp: 1_767_225_661,
     sid: session.id,
     scope: 'read',
@@ -144,7 +144,7 @@ test('the access token is RFC 9068’s: header and claims to the letter', async 
   })
 })
 
-test('any number of instances with one secret agree without talking', async () => {
+test('instances with the same secret have the same keys without communication', async () => {
   const options = { secret: 'a text that is a secret, and long enough to be one', store: createMemoryStore() }
   const [a, b] = [create(options), create(options)]
   assert.deepEqual(a.jwks(), b.jwks())
@@ -153,31 +153,35 @@ test('any number of instances with one secret agree without talking', async () =
   assert.ok(await a.verify((await b.refresh(refreshToken)).accessToken))
 })
 
-test('bytes and text of the same secret are the same secret', () => {
+test('a secret as bytes and as a string is the same secret', () => {
   const text = 'a text that is a secret, and long enough to be one'
   assert.deepEqual(create({ secret: text }).jwks(), create({ secret: Buffer.from(text) }).jwks())
 })
 
-onEachStore('rotating the secret: [new, old] accepts both, makes new, and publishes both', {}, async (rig) => {
-  const [fresh, old] = [secret(), rig.secret]
-  const before = await rig.auth.issue('user-1')
-  const keyed = newKey()
-  const during = rig.another({ secret: [fresh, old] })
-  assert.equal(during.jwks().keys.length, 2)
-  assert.ok(await during.verify(before.accessToken))
-  const next = await during.refresh(before.refreshToken, { idempotencyKey: keyed })
-  // A replay across the rotation is the same step, though proved with the new key.
-  const replayed = await during.refresh(before.refreshToken, { idempotencyKey: keyed })
-  assert.equal(replayed.refreshToken, next.refreshToken)
-  const verifier = createVerifier({ issuer, jwks: during.jwks(), clock: rig.time.clock })
-  for (const { accessToken } of [before, next]) assert.ok(await verifier.verify(accessToken))
+onEachStore(
+  'rotating the secret: [new, old] accepts both, signs with the new one, and publishes both',
+  {},
+  async (rig) => {
+    const [fresh, old] = [secret(), rig.secret]
+    const before = await rig.auth.issue('user-1')
+    const keyed = newKey()
+    const during = rig.another({ secret: [fresh, old] })
+    assert.equal(during.jwks().keys.length, 2)
+    assert.ok(await during.verify(before.accessToken))
+    const next = await during.refresh(before.refreshToken, { idempotencyKey: keyed })
+    // A replay across the rotation gets the same child, though its proof is made with the new key.
+    const replayed = await during.refresh(before.refreshToken, { idempotencyKey: keyed })
+    assert.equal(replayed.refreshToken, next.refreshToken)
+    const verifier = createVerifier({ issuer, jwks: during.jwks(), clock: rig.time.clock })
+    for (const { accessToken } of [before, next]) assert.ok(await verifier.verify(accessToken))
 
-  const after = rig.another({ secret: fresh })
-  await refused(after.refresh(before.refreshToken), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
-  await refused(after.verify(before.accessToken), 'ERR_ACCESS_TOKEN_INVALID')
-  assert.ok(await after.verify(next.accessToken))
-  assert.equal((await after.refresh(next.refreshToken)).outcome, 'rotated')
-})
+    const after = rig.another({ secret: fresh })
+    await refused(after.refresh(before.refreshToken), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
+    await refused(after.verify(before.accessToken), 'ERR_ACCESS_TOKEN_INVALID')
+    assert.ok(await after.verify(next.accessToken))
+    assert.equal((await after.refresh(next.refreshToken)).outcome, 'rotated')
+  },
+)
 
 test('rotating signing keys: the first signs, all are published and accepted', async () => {
   const [a, b] = [generateKeyPairSync('ed25519'), ec]
@@ -192,12 +196,12 @@ test('rotating signing keys: the first signs, all are published and accepted', a
   const next = await after.refresh(old.refreshToken)
   assert.equal(headerOf(next.accessToken).alg, 'ES256')
   assert.ok(await after.verify(next.accessToken))
-  // What the secret itself signed, before there were keys of one's own, still counts.
+  // Tokens signed with the derived key, before the app had keys of its own, are still valid.
   const first = await create({ secret: own, store }).issue('user-1')
   assert.ok(await after.verify(first.accessToken))
 })
 
-test('external signer: a KMS stands in for the private key, which never comes here', async () => {
+test('external signer: a KMS holds the private key', async () => {
   const algorithms: [SigningKey['algorithm'], KeyObject, (data: Uint8Array) => Buffer][] = [
     ['EdDSA', ed.publicKey, (data) => signWith(null, data, ed.privateKey)],
     ['ES256', ec.publicKey, (data) => signWith('sha256', data, { key: ec.privateKey, dsaEncoding: 'ieee-p1363' })],
@@ -238,7 +242,7 @@ onEachStore(
       assert.match((error.cause as Error).message, /arn/, 'for the logs')
       return true
     })
-    assert.deepEqual(await auth.sessions('user-1'), [], 'no session that nobody holds')
+    assert.deepEqual(await auth.sessions('user-1'), [], 'no session without a holder')
     away = false
     const { refreshToken, session } = await auth.issue('user-1')
     away = true
@@ -251,7 +255,7 @@ onEachStore(
   },
 )
 
-test('weak and missing secrets are refused at the start, and never shown', () => {
+test('weak and missing secrets are rejected at the start, and never shown', () => {
   const weak: unknown[] = [
     '',
     'secret',
@@ -278,7 +282,7 @@ test('weak and missing secrets are refused at the start, and never shown', () =>
   )
 })
 
-test('a secret or a kid given twice is refused at the start: no token could say which it means', () => {
+test('a secret or a kid that is given twice is rejected at the start', () => {
   const twice = secret()
   const wrong = (error: unknown) => isDaypassError(error, 'ERR_OPTION_INVALID')
   assert.throws(() => create({ secret: [twice, twice] }), wrong)
@@ -288,7 +292,7 @@ test('a secret or a kid given twice is refused at the start: no token could say 
   assert.throws(() => create({ signingKeys: [named(ed), named(generateKeyPairSync('ed25519'))] }), wrong)
 })
 
-test('weak or wrong signing keys are refused at the start', () => {
+test('weak or wrong signing keys are rejected at the start', () => {
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 })
   const rsa2047 = generateKeyPairSync('rsa', { modulusLength: 2047 })
   const rsaPss = generateKeyPairSync('rsa-pss', { modulusLength: 2048 })
@@ -346,7 +350,7 @@ test('weak or wrong signing keys are refused at the start', () => {
   }
 })
 
-test('the derived Ed25519 key is HKDF’s, so that any other program can derive it', async () => {
+test('the derived Ed25519 key is the output of HKDF, so that any other program can derive it', async () => {
   const own = Buffer.alloc(32, 'a fixed secret for this one test')
   const { hkdfSync } = await import('node:crypto')
   const seed = Buffer.from(hkdfSync('sha256', own, 'daypass v1', `access token EdDSA\0${issuer}`, 32))

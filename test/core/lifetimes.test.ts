@@ -1,4 +1,4 @@
-// When is a session over, and does nothing bring it back? Expiry, clocks set back, presets, pruning.
+// Lifetimes: expiry, clocks that are set back, presets and pruning.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -19,7 +19,7 @@ onEachStore(
     assert.equal(session.idleExpiresAt - session.createdAt, hour * 1000)
     time.advance(hour - 0.001)
     const next = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
-    assert.equal(next.session.idleExpiresAt, time.now() + hour * 1000, 'a refresh moves it on')
+    assert.equal(next.session.idleExpiresAt, time.now() + hour * 1000, 'a refresh extends it')
     time.advance(hour)
     await refused(auth.refresh(next.refreshToken), 'ERR_SESSION_EXPIRED', 'invalid_grant')
     assert.deepEqual(await auth.sessions('user-1'), [])
@@ -51,7 +51,7 @@ onEachStore(
   },
 )
 
-onEachStore('a clock set back brings nothing back that was once seen to be over', short, async (rig) => {
+onEachStore('a clock that is set back revives no session that was found expired', short, async (rig) => {
   const { auth, time, events } = rig
   const { refreshToken } = await auth.issue('user-1')
   time.advance(hour)
@@ -66,19 +66,23 @@ onEachStore('a clock set back brings nothing back that was once seen to be over'
   )
 })
 
-onEachStore('a clock set back an hour signs nobody out and ends no theft detection for good', {}, async (rig) => {
-  const { auth, time } = rig
-  const { refreshToken } = await auth.issue('user-1')
-  const second = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
-  time.advance(-hour)
-  const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
-  assert.equal(third.outcome, 'rotated')
-  await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
-  time.advance(hour + 31)
-  await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_TOKEN_REUSED')
-})
+onEachStore(
+  'a clock that is set back an hour signs nobody out, and thefts are still detected afterwards',
+  {},
+  async (rig) => {
+    const { auth, time } = rig
+    const { refreshToken } = await auth.issue('user-1')
+    const second = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
+    time.advance(-hour)
+    const third = await auth.refresh(second.refreshToken, { idempotencyKey: newKey() })
+    assert.equal(third.outcome, 'rotated')
+    await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
+    time.advance(hour + 31)
+    await refused(auth.refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_TOKEN_REUSED')
+  },
+)
 
-onEachStore('a revoked session stays so whatever the clock says', {}, async (rig) => {
+onEachStore('a revoked session stays revoked at any time of the clock', {}, async (rig) => {
   const { auth, time } = rig
   const { refreshToken, session } = await auth.issue('user-1')
   await auth.revoke(session.id)
@@ -88,7 +92,7 @@ onEachStore('a revoked session stays so whatever the clock says', {}, async (rig
   }
 })
 
-onEachStore('an access token ends at the very second of its exp', { accessTokenLifetime: 2 }, async (rig) => {
+onEachStore('an access token expires at the exact second of its exp', { accessTokenLifetime: 2 }, async (rig) => {
   const { auth, time } = rig
   const { accessToken, expiresIn } = await auth.issue('user-1')
   assert.equal(expiresIn, 2)
@@ -97,7 +101,7 @@ onEachStore('an access token ends at the very second of its exp', { accessTokenL
   time.advance(0.001)
   await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_EXPIRED', 'invalid_token')
   time.advance(-1)
-  assert.ok(await auth.verify(accessToken), 'a clock set back is believed: nothing was revoked')
+  assert.ok(await auth.verify(accessToken), 'the clock that was set back counts: nothing was revoked')
 })
 
 const levels = [
@@ -116,7 +120,7 @@ for (const [name, preset, absolute, idle] of levels) {
     time.advance(idle)
     await refused(auth.refresh(next), 'ERR_SESSION_EXPIRED')
 
-    // Used all the time, it ends all the same.
+    // It ends even if it is used all the time.
     const busy = await auth.issue('user-2')
     const end = busy.session.expiresAt
     for (let live = busy.refreshToken; ; ) {
@@ -130,28 +134,32 @@ for (const [name, preset, absolute, idle] of levels) {
   })
 }
 
-onEachStore('prune deletes what is long over, and nothing that an access token may still need', short, async (rig) => {
-  const { auth, time, store } = rig
-  const ended = await auth.issue('user-1')
-  await auth.revoke(ended.session.id)
-  const idle = await auth.issue('user-2')
-  time.advance(hour)
-  const live = await auth.issue('user-3')
-  // For a day and two minutes, whatever is set: tokens may have been made before a deploy, with another setting.
-  time.advance(day - hour + 2 * minute)
-  assert.equal(await auth.prune(), 0)
-  assert.ok(await store.find(ended.session.id))
-  time.advance(0.001)
-  assert.equal(await auth.prune(), 1)
-  assert.equal(await store.find(ended.session.id), null)
-  await refused(auth.refresh(ended.refreshToken), 'ERR_SESSION_UNKNOWN', 'invalid_grant')
-  time.advance(hour)
-  assert.equal(await auth.prune(), 1)
-  assert.equal(await store.find(idle.session.id), null)
-  assert.ok(await store.find(live.session.id))
-})
+onEachStore(
+  'prune deletes sessions that ended long ago, and no row that an access token may still need',
+  short,
+  async (rig) => {
+    const { auth, time, store } = rig
+    const ended = await auth.issue('user-1')
+    await auth.revoke(ended.session.id)
+    const idle = await auth.issue('user-2')
+    time.advance(hour)
+    const live = await auth.issue('user-3')
+    // A day and two minutes, whatever is set: tokens may have been issued before a deploy, with another setting.
+    time.advance(day - hour + 2 * minute)
+    assert.equal(await auth.prune(), 0)
+    assert.ok(await store.find(ended.session.id))
+    time.advance(0.001)
+    assert.equal(await auth.prune(), 1)
+    assert.equal(await store.find(ended.session.id), null)
+    await refused(auth.refresh(ended.refreshToken), 'ERR_SESSION_UNKNOWN', 'invalid_grant')
+    time.advance(hour)
+    assert.equal(await auth.prune(), 1)
+    assert.equal(await store.find(idle.session.id), null)
+    assert.ok(await store.find(live.session.id))
+  },
+)
 
-onEachStore('pruning happens by itself, in the background, in steps of 500', short, async (rig) => {
+onEachStore('pruning runs by itself, in the background, in steps of 500', short, async (rig) => {
   const { time, store } = rig
   const spy = spyOn(store)
   const auth = rig.another({ store: spy.store })
@@ -164,7 +172,7 @@ onEachStore('pruning happens by itself, in the background, in steps of 500', sho
   spy.calls.length = 0
   await auth.issue('fresh')
   await turns()
-  assert.equal(prunes(), 1, 'by a clock that nobody confirmed yet, nothing goes')
+  assert.equal(prunes(), 1, 'nothing is deleted before the clock was confirmed')
   time.advance(minute)
   await auth.issue('fresh')
   await turns()
@@ -195,7 +203,7 @@ onEachStore('a prune that fails in the background fails no refresh', short, asyn
   assert.ok(spy.calls.includes('prune'))
 })
 
-test('a prune that is asked for while one is on in the background looks at its own instant, after it', async () => {
+test('a prune that is called during a background prune runs after it, with its own instant', async () => {
   const { store, time, another } = createRig(createMemoryStore(), short)
   const spy = spyOn(store)
   const auth = another({ store: spy.store })
@@ -212,7 +220,7 @@ test('a prune that is asked for while one is on in the background looks at its o
   assert.equal(await store.find(session.id), null)
 })
 
-test('while a prune is on in the background, no other begins; once closed, none goes on', async () => {
+test('during a background prune no other begins; after close none goes on', async () => {
   const { store, time, another } = createRig(createMemoryStore(), short)
   const spy = spyOn(store)
   const auth = another({ store: spy.store })
@@ -233,7 +241,7 @@ test('while a prune is on in the background, no other begins; once closed, none 
   await turns()
   assert.equal(prunes(), 1)
 
-  // One that has more than one step to do is let go on to the end of the one that it is at.
+  // A prune of several steps finishes its current step.
   time.advance(2 * day)
   await auth.issue('user')
   await turns()
@@ -249,7 +257,7 @@ test('while a prune is on in the background, no other begins; once closed, none 
   assert.equal(prunes(), 3)
 })
 
-test('close waits for a prune that is on, and closes the store once', async () => {
+test('close waits for the current prune, and closes the store once', async () => {
   const { store, time, another } = createRig(createMemoryStore(), short)
   const spy = spyOn(store)
   const auth = another({ store: spy.store })
@@ -278,7 +286,7 @@ onEachStore('the row never changes size: fifty refreshes keep one row with one p
   assert.equal((await store.list('user-1', time.now(), 100)).length, 1)
 })
 
-test('rows hold whole milliseconds, whatever fractions the options, the clock and the app give', async () => {
+test('rows hold whole milliseconds, even if the options, the clock and the app give fractions', async () => {
   for (const createStore of [createMemoryStore, () => createSqliteStore(':memory:')]) {
     const start = Date.UTC(2026, 0, 1)
     const { auth, store } = createRig(createStore(), {
@@ -300,7 +308,7 @@ test('rows hold whole milliseconds, whatever fractions the options, the clock an
   }
 })
 
-test('an authTime that is no instant is refused at the sign-in', async () => {
+test('an authTime that is not an instant is rejected at the sign-in', async () => {
   const { auth } = createRig(createMemoryStore())
   for (const authTime of [Number.NaN, Number.POSITIVE_INFINITY, '2026' as unknown as number]) {
     await refused(auth.issue('user-1', { authTime }), 'ERR_OPTION_INVALID')

@@ -1,4 +1,4 @@
-// What the app may say: options, subjects and claims, checked when they are given and not when they are used.
+// Options, subjects and claims are checked when they are given, not when they are used.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -14,7 +14,7 @@ const good = () => ({
   store: createMemoryStore(),
 })
 
-test('options that make no sense are refused at the start, each with a text that names it', () => {
+test('invalid options are rejected at the start, each with a message that names it', () => {
   const wrong: [string, Partial<Record<keyof DaypassOptions, unknown>>][] = [
     ['issuer', { issuer: '' }],
     ['issuer', { issuer: undefined }],
@@ -57,7 +57,7 @@ test('options that make no sense are refused at the start, each with a text that
   }
 })
 
-test('the outermost values that are allowed are allowed', () => {
+test('the minimum and maximum values are accepted', () => {
   const century = 3_155_760_000
   const allowed: Partial<DaypassOptions>[] = [
     { accessTokenLifetime: 59, idleTimeout: 60, absoluteTimeout: 60 },
@@ -69,19 +69,19 @@ test('the outermost values that are allowed are allowed', () => {
   for (const options of allowed) assert.ok(createDaypass({ ...good(), ...options }))
 })
 
-test('an idle timeout longer than 30 days makes the absolute one as long', async () => {
+test('an idle timeout longer than 30 days makes the absolute timeout as long', async () => {
   const auth = createDaypass({ ...good(), idleTimeout: 90 * 86_400 })
   const { session } = await auth.issue('user-1')
   assert.equal(session.expiresAt - session.createdAt, 90 * 86_400_000)
 })
 
-test('the audience is the issuer where none is given', async () => {
+test('the default audience is the issuer', async () => {
   const auth = createDaypass(good())
   assert.equal(auth.audience, 'https://id.example')
   assert.ok(await auth.verify((await auth.issue('user-1')).accessToken))
 })
 
-onEachStore('subjects are texts of 1 to 255 characters that every engine keeps apart', {}, async ({ auth }) => {
+onEachStore('subjects are strings of 1 to 255 characters that every engine keeps distinct', {}, async ({ auth }) => {
   const wrong = ['', 'x'.repeat(256), 'a\0b', '\ud800', 'x\udfff', undefined, null, 7, {}, ['user-1'], { $ne: null }]
   for (const subject of wrong) await refused(auth.issue(subject as string), 'ERR_OPTION_INVALID')
   for (const subject of ['x', 'x'.repeat(255), '🦊', "'; --", ' ', 'user-1\n']) {
@@ -106,12 +106,16 @@ onEachStore(
   },
 )
 
-onEachStore('claims become plain JSON at once: dates are texts, undefined members are gone', {}, async ({ auth }) => {
-  const { session } = await auth.issue('user-1', { claims: { since: new Date(0), gone: undefined, kept: null } })
-  assert.deepEqual(session.claims, { since: '1970-01-01T00:00:00.000Z', kept: null })
-})
+onEachStore(
+  'claims become plain JSON at once: dates become strings, undefined members are removed',
+  {},
+  async ({ auth }) => {
+    const { session } = await auth.issue('user-1', { claims: { since: new Date(0), gone: undefined, kept: null } })
+    assert.deepEqual(session.claims, { since: '1970-01-01T00:00:00.000Z', kept: null })
+  },
+)
 
-test('claims with the protocol’s names are refused', async () => {
+test('claims with names of the protocol are rejected', async () => {
   const { auth } = createRig(createMemoryStore())
   for (const name of [
     'iss',
@@ -135,12 +139,12 @@ test('claims with the protocol’s names are refused', async () => {
   await refused(auth.issue('user-1', { claims: JSON.parse('{"__proto__":{"admin":true}}') }), 'ERR_CLAIMS_INVALID')
 })
 
-test('claims that no verifier would read are refused at sign-in, not at every request after', async () => {
+test('claims that no verifier would accept are rejected at the sign-in, not at every later request', async () => {
   const { auth } = createRig(createMemoryStore())
   const deep = (levels: number): unknown => (levels === 0 ? 1 : { d: deep(levels - 1) })
   await refused(auth.issue('user-1', { claims: { d: deep(40) } }), 'ERR_CLAIMS_INVALID')
   await refused(auth.issue('user-1', { claims: { d: JSON.parse('{"__proto__":1}') } }), 'ERR_CLAIMS_INVALID')
-  // The deepest that is taken is verified.
+  // The deepest accepted nesting is verified.
   for (let levels = 25; levels < 40; levels++) {
     const tokens = await auth.issue('user-1', { claims: { d: deep(levels) } }).catch(() => null)
     if (tokens !== null) assert.ok(await auth.verify(tokens.accessToken), `${levels} levels`)
@@ -148,7 +152,7 @@ test('claims that no verifier would read are refused at sign-in, not at every re
   }
 })
 
-test('claims that are too big, or no plain object, are refused', async () => {
+test('claims that are too big, or not a plain object, are rejected', async () => {
   const { auth } = createRig(createMemoryStore())
   const cycle: Record<string, unknown> = {}
   cycle.self = cycle
@@ -156,12 +160,12 @@ test('claims that are too big, or no plain object, are refused', async () => {
   for (const claims of wrong) {
     await refused(auth.issue('user-1', { claims: claims as never }), 'ERR_CLAIMS_INVALID')
   }
-  // Why JSON could not say them is for the log.
+  // The reason is in the cause, for the log.
   await assert.rejects(auth.issue('user-1', { claims: cycle }), (error: Error) => error.cause instanceof TypeError)
-  // 4 kB go in, and the token stays within what a verifier reads.
+  // 4 kB are accepted, and the token stays within the limit of a verifier.
   const { accessToken } = await auth.issue('user-1', { claims: { x: 'x'.repeat(4096 - 8) } })
   assert.ok(await auth.verify(accessToken))
-  // Counted in bytes, as they travel.
+  // The limit counts bytes, not characters.
   await refused(auth.issue('user-1', { claims: { x: '字'.repeat(1400) } }), 'ERR_CLAIMS_INVALID')
   assert.ok(await auth.verify((await auth.issue('user-1', { claims: { x: '字'.repeat(1360) } })).accessToken))
 })
@@ -179,20 +183,20 @@ const profile: ClaimsSchema<Profile> = {
     async validate(value) {
       const { role, level } = value as Record<string, unknown>
       if (role !== 'admin' && role !== 'user') return { issues: [{ message: 'role must be admin or user' }] }
-      // A schema may change what it checks.
+      // A schema may transform its input.
       return { value: { role, level: Number(level ?? 1) } }
     },
   },
 }
 
-test('a schema whose answer is no plain object is refused as the claims would be', async () => {
+test('a schema whose output is not a plain object is rejected, as such claims are', async () => {
   for (const value of [null, undefined, [], 'text']) {
     const claims = { '~standard': { version: 1, vendor: 'test', validate: () => ({ value }) } } as ClaimsSchema<any>
     await refused(createDaypass({ ...good(), claims }).issue('user-1', { claims: {} }), 'ERR_CLAIMS_INVALID')
   }
 })
 
-test('a Standard Schema checks the claims, and its answer is what goes into the token', async () => {
+test('a Standard Schema checks the claims, and its output goes into the token', async () => {
   const auth = createDaypass({ ...good(), claims: profile })
   const { accessToken } = await auth.issue('user-1', { claims: { role: 'admin', level: '3' as unknown as number } })
   const { claims } = await auth.verify(accessToken)
@@ -202,7 +206,7 @@ test('a Standard Schema checks the claims, and its answer is what goes into the 
     assert.match(error.message, /role must be admin or user/)
     return true
   })
-  assert.equal((await auth.sessions('user-1')).length, 1, 'what was refused made no session')
+  assert.equal((await auth.sessions('user-1')).length, 1, 'rejected claims made no session')
 })
 
 test('claims are typed, by parameter or by schema: this file compiles only if they are', async () => {
@@ -223,19 +227,19 @@ test('claims are typed, by parameter or by schema: this file compiles only if th
     return [role, level, same]
   }
   const doesNotCompile = async () => {
-    // @ts-expect-error the claims have members that must be there
+    // @ts-expect-error the claims have required members
     await typed.issue('user-1')
-    // @ts-expect-error also where other options are given
+    // @ts-expect-error also if other options are given
     await typed.issue('user-1', { scope: 'read' })
-    // @ts-expect-error a role that is none
+    // @ts-expect-error an unknown role
     await typed.issue('user-1', { claims: { role: 'root', level: 1 } })
-    // @ts-expect-error a member too few
+    // @ts-expect-error a missing member
     await bySchema.issue('user-1', { claims: { role: 'user' } })
-    // @ts-expect-error a member that is not there
+    // @ts-expect-error an unknown member
     ;(await typed.verify('')).claims.nickname
     // @ts-expect-error claims of a verified token are shared, and read-only
     ;(await typed.verify('')).claims.role = 'admin'
-    // @ts-expect-error a number is no nickname
+    // @ts-expect-error a number is not a nickname
     await optional.issue('user-1', { claims: { nickname: 7 } })
   }
   assert.deepEqual(await compiles(), ['user', 1, { role: 'user', level: 1 }])

@@ -1,4 +1,4 @@
-// The bytes of a refresh token: fixed, canonical, and good for nothing when one bit is another.
+// The format of a refresh token: fixed, canonical, and invalid if a single bit differs.
 
 import assert from 'node:assert/strict'
 import { createHmac, createSecretKey, hkdfSync, randomBytes } from 'node:crypto'
@@ -39,7 +39,7 @@ test('the layout is version 1, key id 1, session id 16, generation 4, salt 8, ta
     Buffer.of(1, 2, 3, 4),
     salt,
   ])
-  // By node:crypto alone, from the words of docs/protocol.md.
+  // Computed with node:crypto alone, as docs/protocol.md says.
   const tag = hmac(session.secret, head).subarray(0, 16)
   const proof = hmac(derive('refresh token proof', 32), head, tag).subarray(0, 16)
   const expected = Buffer.concat([head, tag, proof])
@@ -79,7 +79,7 @@ test('all of generation 0 to 2³²−2 are written and read', () => {
   }
 })
 
-test('every single-bit flip of a token’s bytes is refused', () => {
+test('every single-bit flip of a token’s bytes is rejected', () => {
   const bytes = Buffer.from(token.slice(4), 'base64url')
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const flipped = Buffer.from(bytes)
@@ -88,7 +88,7 @@ test('every single-bit flip of a token’s bytes is refused', () => {
   }
 })
 
-test('every other character at every place of a token is refused', () => {
+test('every other character at every position of a token is rejected', () => {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/=. \n'
   for (let at = 0; at < token.length; at++) {
     for (const character of alphabet) {
@@ -99,11 +99,11 @@ test('every other character at every place of a token is refused', () => {
   }
 })
 
-test('one token has one spelling: padding, standard base64, whitespace, stray bits and case are refused', () => {
+test('a token has one encoding: padding, standard base64, whitespace, stray bits and case are rejected', () => {
   const encoded = token.slice(4)
   const last = encoded.at(-1)!
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-  // 62 bytes leave two stray bits in the last character: four spellings to a lenient decoder.
+  // 62 bytes leave two stray bits in the last character: four encodings for a lenient decoder.
   const strays = [1, 2, 3].map((bits) => encoded.slice(0, -1) + alphabet[alphabet.indexOf(last) | bits])
   for (const stray of strays) {
     assert.deepEqual(Buffer.from(stray, 'base64url'), Buffer.from(encoded, 'base64url'), 'the same bytes')
@@ -133,7 +133,7 @@ test('one token has one spelling: padding, standard base64, whitespace, stray bi
   }
 })
 
-test('every truncation and extension of a token is refused', () => {
+test('every truncation and extension of a token is rejected', () => {
   for (let length = 0; length < token.length; length++) {
     assert.equal(parseRefreshToken(token.slice(0, length), proofKeys), null)
     assert.equal(parseRefreshToken(token.slice(length + 1), proofKeys), null)
@@ -142,7 +142,7 @@ test('every truncation and extension of a token is refused', () => {
   assert.equal(parseRefreshToken(`dpr_${'A'.repeat(1_000_000)}`, proofKeys), null)
 })
 
-test('what is no text is refused and not crashed on', () => {
+test('a value that is not a string is rejected without a crash', () => {
   const strange = [
     undefined,
     null,
@@ -161,21 +161,21 @@ test('what is no text is refused and not crashed on', () => {
   assert.equal(parseRefreshToken({ length: token.length, startsWith: () => true, slice: () => token }, proofKeys), null)
 })
 
-test('a token of another version is refused, though its proof is good', () => {
+test('a token of another version is rejected, though its proof is valid', () => {
   const bytes = Buffer.from(token.slice(4), 'base64url')
   bytes[0] = 2
   hmac(derive('refresh token proof', 32), bytes.subarray(0, 46)).copy(bytes, 46, 0, 16)
   assert.equal(parseRefreshToken(`dpr_${bytes.toString('base64url')}`, proofKeys), null)
 })
 
-test('another server’s key refuses it, also under the same key id', () => {
+test('a token of another key is rejected, also under the same key id', () => {
   const other = createKeys(randomBytes(32), issuer, 'EdDSA').proofKeys
   assert.equal(parseRefreshToken(token, other), null)
   assert.equal(parseRefreshToken(token, [{ id: proofKeys[0]!.id, key: createSecretKey(randomBytes(32)) }]), null)
   assert.equal(parseRefreshToken(token, []), null)
 })
 
-test('two secrets whose key ids collide both work, in either order', () => {
+test('two secrets with the same key id both work, in either order', () => {
   const twin = findTwin(proofKeys[0]!.id)
   const twins = createKeys(twin, issuer, 'EdDSA').proofKeys
   assert.equal(twins[0]!.id, proofKeys[0]!.id)
@@ -188,7 +188,7 @@ test('two secrets whose key ids collide both work, in either order', () => {
   assert.equal(parseRefreshToken(ofTwin, proofKeys), null)
 })
 
-test('the tag is the session’s: another secret, id or generation does not fit', () => {
+test('the tag depends on the session’s secret, id and generation', () => {
   const parsed = parseRefreshToken(token, proofKeys)!
   assert.equal(isTagged(parsed, { ...session, secret: randomBytes(16) }), false)
   const ofOther = parseRefreshToken(

@@ -1,4 +1,4 @@
-// Exactly-once refresh: what an owner, an unlucky owner and a thief get, from createDaypass() down to the row.
+// Exactly-once refresh, from createDaypass() down to the row: an owner, an owner with lost responses, and a thief.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -9,7 +9,7 @@ import { createSeededRandom } from '../../src/testing/index.ts'
 import { findRow } from '../../src/testing/store-harness.ts'
 import { createRig, day, generationOf, hour, minute, newKey, onEachStore, refused, spyOn } from './setup.ts'
 
-onEachStore('a refresh gives the next token, a fresh access token and the same session', {}, async (rig) => {
+onEachStore('a refresh returns the next token, a fresh access token and the same session', {}, async (rig) => {
   const { auth, time } = rig
   const first = await auth.issue('user-1', { claims: { role: 'admin' }, scope: 'read write', amr: ['pwd'] })
   time.advance(minute)
@@ -31,7 +31,7 @@ onEachStore('a refresh gives the next token, a fresh access token and the same s
   assert.notEqual(verified.tokenId, (await auth.verify(first.accessToken)).tokenId)
 })
 
-onEachStore('an access token says what RFC 9068 asks for, and nothing of what nobody said', {}, async (rig) => {
+onEachStore('an access token has the claims of RFC 9068, and no claim without a value', {}, async (rig) => {
   const { accessToken } = await rig.auth.issue('user-1')
   const payload = JSON.parse(Buffer.from(accessToken.split('.')[1]!, 'base64url').toString())
   const required = ['aud', 'client_id', 'exp', 'iat', 'iss', 'jti', 'sub']
@@ -54,11 +54,11 @@ onEachStore('the same key gets the same token: at once, a minute later, and a da
     events.map((event) => event.type),
     ['issued', 'rotated', 'replayed', 'replayed', 'replayed'],
   )
-  // And what was replayed is the session's token.
+  // The replayed token is the session's newest token.
   assert.equal((await auth.refresh(first.refreshToken, { idempotencyKey: newKey() })).outcome, 'rotated')
 })
 
-onEachStore('a replay needs the very key: the key of the refresh before, `previous`, does as well', {}, async (rig) => {
+onEachStore('a replay needs the same key, or the same key as `previous`', {}, async (rig) => {
   const { auth, time } = rig
   const { refreshToken } = await auth.issue('user-1')
   const key = newKey()
@@ -117,7 +117,7 @@ onEachStore('theft: fifty copies at once still make exactly one `reused` event',
   assert.equal(events.filter((event) => event.type === 'revoked').length, 1)
 })
 
-onEachStore('theft: the thief who comes first is caught when the owner comes', {}, async (rig) => {
+onEachStore('theft: a thief who refreshes first is caught at the owner’s next refresh', {}, async (rig) => {
   const { auth, time } = rig
   const { refreshToken } = await auth.issue('user-1')
   const stolen = await auth.refresh(refreshToken, { idempotencyKey: newKey() })
@@ -172,7 +172,7 @@ onEachStore(
   },
 )
 
-onEachStore('a replay writes nothing, however often it is asked', {}, async (rig) => {
+onEachStore('a replay writes nothing, however often it is sent', {}, async (rig) => {
   const { auth, time, store } = rig
   const { refreshToken, session } = await auth.issue('user-1')
   const key = newKey()
@@ -195,7 +195,7 @@ onEachStore(
     const key = newKey()
     await auth.refresh(refreshToken, { idempotencyKey: key })
     time.advance(hour)
-    // The response was lost. The owner asks again, gets the child and redeems it, and a second tab's request comes late.
+    // The response was lost. The owner retries, gets the child and redeems it. A second tab's request arrives late.
     const { refreshToken: child } = await auth.refresh(refreshToken, { idempotencyKey: key })
     await auth.refresh(child, { idempotencyKey: newKey() })
     time.advance(29.9)
@@ -301,7 +301,7 @@ for (const [what, keyOf] of races) {
       if (what === 'without keys') assert.deepEqual(outcomes, { rotated: 1, retried: 99 })
       assert.equal((await store.list('user-1', time.now(), 100)).length, 1)
       assert.equal((await findRow(store, session.id)).generation, 1)
-      // One lineage: of all that were handed out, siblings included, one goes on.
+      // One lineage: of all issued tokens, siblings included, one can go on.
       const next = await Promise.allSettled(
         [...tokens].map((token) => auth.refresh(token, { idempotencyKey: newKey() })),
       )
@@ -311,7 +311,7 @@ for (const [what, keyOf] of races) {
   )
 }
 
-onEachStore('a race that goes on: the loser reads the newest token and gets in', {}, async (rig) => {
+onEachStore('the loser of a race reads the newest token and refreshes with it', {}, async (rig) => {
   const { auth } = rig
   let live = (await auth.issue('user-1')).refreshToken
   for (let round = 0; round < 20; round++) {
@@ -323,7 +323,7 @@ onEachStore('a race that goes on: the loser reads the newest token and gets in',
   assert.equal(generationOf(live), 20)
 })
 
-onEachStore('a store that lost writes in a failover is mended by the token itself, with an event', {}, async (rig) => {
+onEachStore('a store that lost writes in a failover is healed by the token itself, with an event', {}, async (rig) => {
   const { auth, store, events } = rig
   const { refreshToken, session } = await auth.issue('user-1')
   const before = await findRow(store, session.id)
@@ -349,7 +349,7 @@ onEachStore('a store that lost writes in a failover is mended by the token itsel
   }
 })
 
-onEachStore('the caller gone before its token is redeemed: nothing is redeemed', {}, async (rig) => {
+onEachStore('a caller that disconnects before its token is redeemed: nothing is redeemed', {}, async (rig) => {
   const { auth, store, events } = rig
   const { refreshToken, session } = await auth.issue('user-1')
   const before = await findRow(store, session.id)
@@ -359,7 +359,7 @@ onEachStore('the caller gone before its token is redeemed: nothing is redeemed',
   assert.equal((await auth.refresh(refreshToken, { signal: new AbortController().signal })).outcome, 'rotated')
 })
 
-onEachStore('the caller gone while the app is asked about the subject: nothing is redeemed', {}, async (rig) => {
+onEachStore('a caller that disconnects while isActive runs: nothing is redeemed', {}, async (rig) => {
   const caller = new AbortController()
   const auth = rig.another({
     isActive: () => {
@@ -372,7 +372,7 @@ onEachStore('the caller gone while the app is asked about the subject: nothing i
   assert.equal((await findRow(rig.store, session.id)).generation, 0)
 })
 
-onEachStore('another client’s id is refused, and the owner’s session lives on', {}, async (rig) => {
+onEachStore('another client’s id is rejected, and the owner’s session stays', {}, async (rig) => {
   const { auth, time } = rig
   const { refreshToken } = await auth.issue('user-1', { clientId: 'app-1' })
   const old = refreshToken
@@ -381,7 +381,7 @@ onEachStore('another client’s id is refused, and the owner’s session lives o
   }
   const { refreshToken: next } = await auth.refresh(refreshToken, { clientId: 'app-1' })
   time.advance(hour)
-  // Even an old token ends nothing in the hands of another client.
+  // Another client cannot end the session, even with an old token.
   await refused(auth.refresh(old, { clientId: 'app-2' }), 'ERR_REFRESH_TOKEN_INVALID')
   assert.equal((await auth.refresh(next, { clientId: 'app-1' })).outcome, 'rotated')
 })
@@ -447,7 +447,7 @@ onEachStore(
   },
 )
 
-onEachStore('a refresh with no race is one call of the store', {}, async (rig) => {
+onEachStore('a refresh without a race is one store call', {}, async (rig) => {
   const spy = spyOn(rig.store)
   const auth = rig.another({ store: spy.store })
   const { refreshToken } = await auth.issue('user-1')
@@ -456,7 +456,7 @@ onEachStore('a refresh with no race is one call of the store', {}, async (rig) =
   assert.deepEqual(spy.calls, ['advance'])
 })
 
-onEachStore('the store away: 503 that says when to try again, and nothing is lost', {}, async (rig) => {
+onEachStore('the store is unavailable: 503 that says when to try again, and nothing is lost', {}, async (rig) => {
   const spy = spyOn(rig.store)
   const auth = rig.another({ store: spy.store })
   const { refreshToken } = await auth.issue('user-1')
@@ -466,7 +466,7 @@ onEachStore('the store away: 503 that says when to try again, and nothing is los
     spy.before((call) => {
       if (call === failing) throw new DaypassError('ERR_STORE_UNAVAILABLE')
     })
-    // `find` is asked where `advance` matched nothing: of an old token.
+    // `find` is called if `advance` matched nothing, as for an old token.
     if (failing === 'find') await auth.refresh(refreshToken, { idempotencyKey })
     await assert.rejects(auth.refresh(refreshToken, { idempotencyKey }), (error) => {
       assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
@@ -480,12 +480,12 @@ onEachStore('the store away: 503 that says when to try again, and nothing is los
   assert.equal((await auth.refresh(refreshToken, { idempotencyKey })).outcome, 'replayed')
 })
 
-onEachStore('killed between commit and answer: the retry gets the same successor', {}, async (rig) => {
+onEachStore('killed between commit and response: the retry gets the same child', {}, async (rig) => {
   const spy = spyOn(rig.store)
   const auth = rig.another({ store: spy.store })
   const { refreshToken, session } = await auth.issue('user-1')
   const idempotencyKey = newKey()
-  // The process is gone when advance has been committed: nothing after it runs.
+  // The process ends when advance was committed: nothing after it runs.
   const advance = spy.store.advance
   spy.store.advance = async (step) => {
     await advance(step)
@@ -501,7 +501,7 @@ onEachStore('killed between commit and answer: the retry gets the same successor
   assert.equal((await auth.refresh(again.refreshToken, { idempotencyKey: newKey() })).outcome, 'rotated')
 })
 
-onEachStore('reuse that arrives between advance and answer ends the session all the same', {}, async (rig) => {
+onEachStore('reuse between advance and response ends the session, too', {}, async (rig) => {
   const { time, store } = rig
   const spy = spyOn(store)
   const auth = rig.another({ store: spy.store })
@@ -525,29 +525,33 @@ onEachStore('reuse that arrives between advance and answer ends the session all 
   await refused(rig.auth.verify(answer.accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
 })
 
-onEachStore('a stolen server secret forges nothing: the session is ended and the attempt told', {}, async (rig) => {
-  const { auth, events, secret, store } = rig
-  const { session, refreshToken } = await auth.issue('user-1')
-  const { createKeys } = await import('../../src/core/keys.ts')
-  const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
-  const guessed = { ...(await findRow(store, session.id)), secret: new Uint8Array(16) }
-  const forged = mintRefreshToken(
-    guessed,
-    0,
-    new Uint8Array(8),
-    createKeys(secret, 'https://id.example', 'EdDSA').proofKeys[0]!,
-  )
-  events.length = 0
-  assert.equal(await auth.revokeToken(forged), false, 'it does not sign anyone out either')
-  await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
-  assert.deepEqual(
-    events.map((event) => event.type === 'revoked' && event.reason),
-    ['forgery'],
-  )
-  await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
-})
+onEachStore(
+  'a stolen server secret is not enough for a token: the session is ended, with an event',
+  {},
+  async (rig) => {
+    const { auth, events, secret, store } = rig
+    const { session, refreshToken } = await auth.issue('user-1')
+    const { createKeys } = await import('../../src/core/keys.ts')
+    const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
+    const guessed = { ...(await findRow(store, session.id)), secret: new Uint8Array(16) }
+    const forged = mintRefreshToken(
+      guessed,
+      0,
+      new Uint8Array(8),
+      createKeys(secret, 'https://id.example', 'EdDSA').proofKeys[0]!,
+    )
+    events.length = 0
+    assert.equal(await auth.revokeToken(forged), false, 'it does not sign anyone out either')
+    await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
+    assert.deepEqual(
+      events.map((event) => event.type === 'revoked' && event.reason),
+      ['forgery'],
+    )
+    await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
+  },
+)
 
-onEachStore('a stolen server secret does not even learn from isActive who may still sign in', {}, async (rig) => {
+onEachStore('isActive is not called for a token that was forged with a stolen server secret', {}, async (rig) => {
   const auth = rig.another({ isActive: () => assert.fail('was asked') })
   const { session } = await auth.issue('user-1')
   const { createKeys } = await import('../../src/core/keys.ts')
@@ -562,7 +566,7 @@ onEachStore('a stolen server secret does not even learn from isActive who may st
   await refused(auth.refresh(forged), 'ERR_REFRESH_TOKEN_INVALID')
 })
 
-onEachStore('a session ends where the numbers end: after 4,294,967,295 refreshes', {}, async (rig) => {
+onEachStore('a session ends after 4,294,967,295 refreshes, when the generations are used up', {}, async (rig) => {
   const { auth, store, secret } = rig
   const { createKeys } = await import('../../src/core/keys.ts')
   const { maxGeneration, mintRefreshToken } = await import('../../src/core/refresh-token.ts')
@@ -580,7 +584,7 @@ onEachStore('a session ends where the numbers end: after 4,294,967,295 refreshes
   await refused(auth.refresh(refreshToken), 'ERR_REFRESH_TOKEN_INVALID', 'invalid_grant')
 })
 
-test('a store that says now this and now that is asked three times; then it was a race lost, and nobody is signed out', async () => {
+test('a store whose results contradict each other is called three times; then the refresh is superseded, and nobody is signed out', async () => {
   const { auth, store, another } = createRig(createMemoryStore())
   const spy = spyOn({ ...store, advance: async () => null })
   const torn = another({ store: spy.store })
@@ -590,7 +594,7 @@ test('a store that says now this and now that is asked three times; then it was 
   assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
 })
 
-test('the same seed makes the same ids and salts: all chance comes through `random`', async () => {
+test('the same seed makes the same ids and salts: all random bytes come from `random`', async () => {
   const run = async () => {
     const rig = createRig(createMemoryStore(), {
       random: createSeededRandom(42).bytes,

@@ -1,4 +1,4 @@
-// What a process holds of the sessions that were ended, how much it asks for, and what it says when it does not know.
+// The list of ended sessions in a process: how far it reaches back, how often it is read, and when it is too old to use.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,13 +8,13 @@ import { createFakeClock } from '../../src/testing/index.ts'
 
 /** Milliseconds. */
 const lifetime = 900_000
-/** What each look goes back further, because clocks differ and transactions take time. */
+/** Each read goes back further by this, because clocks differ and transactions take time. */
 const margin = 75_000
 
 function setUp({ whenStoreIsAway = 'refuse' as 'refuse' | 'accept' } = {}) {
   const time = createFakeClock()
   const ended = new Map<string, number>()
-  /** How far each look went back, in milliseconds. */
+  /** How far each read went back, in milliseconds. */
   const looks: number[] = []
   let answer: () => unknown = () => undefined
   const store = {
@@ -33,7 +33,7 @@ function setUp({ whenStoreIsAway = 'refuse' as 'refuse' | 'accept' } = {}) {
     answerWith(next: () => unknown) {
       answer = next
     },
-    /** Asks for a token that was made now. */
+    /** Checks a token that was issued now. */
     isRevoked: async (id: string, lives = lifetime) =>
       revocations.isRevoked(id, { issuedAt: time.now(), expiresAt: time.now() + lives }),
   }
@@ -44,7 +44,7 @@ const away = () => {
 }
 const isUnknown = (error: unknown) => isDaypassError(error, 'ERR_STORE_UNAVAILABLE') && error.status === 503
 
-test('the first look goes back as far as access tokens live, each later one to the last that was answered', async () => {
+test('the first read goes back by the lifetime of access tokens, each later one to the last successful read', async () => {
   const { time, looks, isRevoked, answerWith } = setUp()
   await isRevoked('a')
   time.advance(1)
@@ -63,7 +63,7 @@ test('the first look goes back as far as access tokens live, each later one to t
   )
 })
 
-test('there is one look a second, however many ask', async () => {
+test('there is one read a second, however many tokens are verified', async () => {
   const { time, looks, isRevoked } = setUp()
   for (let second = 0; second < 3; second++) {
     await Promise.all(Array.from({ length: 50 }, () => isRevoked('a')))
@@ -74,7 +74,7 @@ test('there is one look a second, however many ask', async () => {
   assert.equal(looks.length, 3)
 })
 
-test('an ended session is held for as long as its access tokens may live, and then forgotten', async () => {
+test('an ended session is held while its access tokens may be valid, and then deleted', async () => {
   const { time, revocations, isRevoked } = setUp()
   revocations.add('a', time.now())
   time.set(time.now() + 901_000 + margin)
@@ -85,13 +85,13 @@ test('an ended session is held for as long as its access tokens may live, and th
   assert.equal(await isRevoked('a'), false)
 })
 
-test('a token that lives longer than those made now makes it look further back, once, and hold sessions longer', async () => {
+test('a token with a longer lifetime than the current setting makes it read further back, once, and hold sessions longer', async () => {
   const { time, looks, end, isRevoked } = setUp()
   end('old')
   time.advance(2 * 3600)
-  // Only one look a second, but this one cannot wait: what is known does not reach back far enough.
+  // One read a second is the rule, but the list does not reach back far enough for this token.
   assert.equal(await isRevoked('fresh'), false)
-  assert.equal(await isRevoked('old'), false, 'no token that lives 15 minutes is of before')
+  assert.equal(await isRevoked('old'), false, 'no token that lives 15 minutes is that old')
   assert.equal(await isRevoked('old', 3 * 3600_000), true)
   assert.deepEqual(
     looks.map((back) => back - margin),
@@ -99,17 +99,17 @@ test('a token that lives longer than those made now makes it look further back, 
   )
   time.advance(3599)
   assert.equal(await isRevoked('fresh', 3 * 3600_000), false)
-  assert.equal(await isRevoked('old', 3 * 3600_000), true, 'held, not looked for again')
+  assert.equal(await isRevoked('old', 3 * 3600_000), true, 'held, not read again')
   assert.equal(looks.length, 3)
 })
 
-test('no token makes it look back further than access tokens can live', async () => {
+test('no token makes it read back further than the maximum lifetime', async () => {
   const { looks, isRevoked } = setUp()
   await isRevoked('a', 365 * 86_400_000)
   assert.deepEqual(looks, [86_400_000 + margin])
 })
 
-test('after a clock that was ahead was set right, it looks back at everything again', async () => {
+test('after a clock that was ahead is corrected, it reads everything again', async () => {
   const { time, looks, end, isRevoked } = setUp()
   end('before')
   assert.ok(await isRevoked('before'))
@@ -133,23 +133,23 @@ for (const skew of [-60, -31, -11, 11, 31, 60]) {
   })
 }
 
-test('a process that knows nothing yet says 503, not that the session goes on', async () => {
+test('a process that has not read the list yet throws 503 and accepts no token', async () => {
   const { time, isRevoked, answerWith, looks } = setUp()
   answerWith(away)
   for (let i = 0; i < 5; i++) {
     await assert.rejects(isRevoked('a'), (error) => {
       assert.ok(isUnknown(error))
-      assert.ok((error as Error).cause instanceof DaypassError, 'why, for the log')
+      assert.ok((error as Error).cause instanceof DaypassError, 'the reason, for the log')
       return true
     })
   }
-  assert.equal(looks.length, 1, 'the store is not asked more often for being away')
+  assert.equal(looks.length, 1, 'the store is not called more often while it is unavailable')
   answerWith(() => {})
   time.advance(1)
   assert.equal(await isRevoked('a'), false)
 })
 
-test('what is known counts for 10 seconds of silence, and no longer', async () => {
+test('the list is used for 10 seconds without a successful read, and no longer', async () => {
   for (const silence of [away, () => new Promise(() => {})]) {
     const { time, isRevoked, answerWith, revocations } = setUp()
     await isRevoked('a')
@@ -161,11 +161,11 @@ test('what is known counts for 10 seconds of silence, and no longer', async () =
     }
     time.advance(1)
     await assert.rejects(isRevoked('a'), isUnknown)
-    assert.equal(await isRevoked('ended here'), true, 'what is known to be over is over')
+    assert.equal(await isRevoked('ended here'), true, 'a session that is known to be over is rejected')
   }
 })
 
-test('an idle process does not take what it knew an hour ago for the truth: it waits for a slow look', async () => {
+test('an idle process does not use an hour-old list: it waits for a slow read', async () => {
   const { time, isRevoked, answerWith, end } = setUp()
   await isRevoked('a')
   time.advance(600)
@@ -176,12 +176,14 @@ test('an idle process does not take what it knew an hour ago for the truth: it w
   assert.deepEqual(answers, [true, true, true])
 })
 
-test('nobody waits for ever: a store that hangs is 503, and is asked again later', { timeout: 30_000 }, async () => {
+test('no call waits for ever: a store that hangs gives 503, and is called again later', {
+  timeout: 30_000,
+}, async () => {
   const { time, isRevoked, answerWith, looks } = setUp()
   answerWith(() => new Promise(() => {}))
   await Promise.all([1, 2, 3].map(() => assert.rejects(isRevoked('a'), isUnknown)))
   assert.equal(looks.length, 1)
-  // A look that hangs for five seconds is given up.
+  // After five seconds the next read does not wait for one that hangs.
   answerWith(() => {})
   let isKnown = false
   for (const until = performance.now() + 20_000; !isKnown && performance.now() < until; ) {
@@ -195,7 +197,7 @@ test('nobody waits for ever: a store that hangs is 503, and is asked again later
   assert.ok(isKnown)
 })
 
-test('`accept` lets tokens in while nobody knows, but not those that are known to be over', async () => {
+test('`accept` accepts tokens while the list is too old, but not those of sessions known to be over', async () => {
   const { isRevoked, answerWith, revocations, time } = setUp({ whenStoreIsAway: 'accept' })
   answerWith(away)
   revocations.add('ended here', time.now())
@@ -203,7 +205,7 @@ test('`accept` lets tokens in while nobody knows, but not those that are known t
   assert.equal(await isRevoked('ended here'), true)
 })
 
-test('a process that ends sessions and checks no tokens holds no more of them than may have tokens', () => {
+test('a process that ends sessions and verifies no tokens holds only those that may still have valid tokens', () => {
   const { revocations, time } = setUp()
   for (let i = 0; i < 100_000; i++) {
     time.advance(1)
@@ -215,6 +217,6 @@ test('a process that ends sessions and checks no tokens holds no more of them th
     if (revocations.isRevoked(`session-${i}`, token) === true) held++
     else break
   }
-  assert.equal(held, 0, 'the oldest are gone')
+  assert.equal(held, 0, 'the oldest are deleted')
   assert.equal(revocations.isRevoked('session-99999', { issuedAt: 0, expiresAt: 1 }), true)
 })

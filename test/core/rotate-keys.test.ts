@@ -1,4 +1,4 @@
-// Secrets and signing keys are rotated instance by instance under load: nobody is signed out, and no API meets a key it cannot have.
+// Rotates secrets and signing keys, instance by instance, under load: nobody is signed out, and no API meets an unknown key.
 
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
@@ -53,13 +53,13 @@ async function setUp(t: TestContext, first: KeyOptions) {
 
   const isOver = (accessToken: string) => payloadOf(accessToken).exp * 1000 <= time.now()
 
-  /** Everybody refreshes and calls, at whatever instance the load balancer picks. */
+  /** Every person refreshes and calls an API, each at an instance that the load balancer picks. */
   async function load(): Promise<void> {
     await Promise.all(
       people.map(async ({ refreshToken, accessToken: before }, index) => {
         const idempotencyKey = newKey()
         let next: RefreshedTokens | undefined
-        // Now and then a response is lost, and the client asks somebody else with the same key.
+        // Sometimes a response is lost, and the client retries at another instance with the same key.
         for (let i = chance.below(3) === 0 ? 2 : 1; i > 0; i--) {
           next = await anyInstance().refresh(refreshToken, { idempotencyKey })
         }
@@ -71,12 +71,12 @@ async function setUp(t: TestContext, first: KeyOptions) {
     )
   }
 
-  /** One instance after another gets the new options; one is taken back in between, as deploys are. */
+  /** One instance after another gets the new options; one is rolled back in between. */
   async function deploy(keys: KeyOptions, before: KeyOptions): Promise<void> {
     for (let index = 0; index < instances.length; index++) {
       for (const options of index === 1 ? [keys, before, keys] : [keys]) {
         instances[index] = create(options)
-        // APIs start at any time, and fetch from whatever instance they meet.
+        // APIs start at any time, and fetch the keys from any instance.
         if (chance.below(2) === 0) apis.push(createApi())
         await load()
         time.advance(20)
@@ -143,7 +143,7 @@ test('signing keys are rotated in a rolling deploy, from the secret’s own to o
   assert.deepEqual(warnings, [])
 })
 
-test('a new secret that comes first at once: an instance without it refuses its tokens, and warns what to do', async (t) => {
+test('a new secret that comes first at once: an instance without it rejects its tokens, and warns what to do', async (t) => {
   const [old, fresh] = [makeSecret(), makeSecret()]
   const { create, warnings } = await setUp(t, { secret: old })
   const [before, updated] = [create({ secret: old }), create({ secret: [fresh, old] })]
@@ -159,11 +159,11 @@ test('a new secret that comes first at once: an instance without it refuses its 
   for (const secret of [tokens.refreshToken.slice(4), old.toString('base64')]) {
     assert.ok(!warnings[0]!.message.includes(secret))
   }
-  // Taken back: the new secret is accepted wherever it is in the list.
+  // After a rollback the new secret is accepted anywhere in the list.
   assert.ok(await create({ secret: [old, fresh] }).refresh(tokens.refreshToken))
 })
 
-test('garbage is no secret that is unknown', async (t) => {
+test('garbage does not warn of an unknown secret', async (t) => {
   const secret = makeSecret()
   const { create, warnings } = await setUp(t, { secret })
   const auth = create({ secret })

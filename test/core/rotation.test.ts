@@ -282,7 +282,7 @@ for (const row of rows) {
     })
     const replayed = { parentKey: session.parentKey, parentSalt: session.parentSalt }
     assert.deepEqual(decision, { kind: row.is, ...(row.is === 'replayed' && replayed) })
-    assert.deepEqual({ session, presented }, before, 'a decision changes nothing')
+    assert.deepEqual({ session, presented }, before, 'decide() does not modify its input')
   })
 }
 
@@ -336,7 +336,7 @@ test('advance matches exactly where decide says rotated, over every small case',
                 const inBurst = isBurst(session, t0 + at, reuseInterval)
                 assert.equal(row.burstAt, inBurst ? session.burstAt : t0 + at)
                 assert.equal(row.burstGeneration, inBurst ? session.burstGeneration : session.generation - 1)
-                // What was just redeemed is replayed by its key and by nothing else; a copy gets nothing.
+                // The token that was just redeemed is replayed only with its key; a copy gets nothing.
                 const again = { generation: presentedGeneration, salt: step.salt, previousKey: null }
                 const later = { ...row, parentKey: key }
                 if (!isExpired(later, t0 + at)) {
@@ -359,7 +359,7 @@ test('advance matches exactly where decide says rotated, over every small case',
 })
 
 test('superseded exactly as promised: never missed within one interval, never for longer than three', () => {
-  // Every short life of close and less close rotations, replays and lost writes, asked about every token of it.
+  // Every short history of close and less close rotations, replays and lost writes; each of its tokens is presented.
   const I = 3
   let asked = 0
   const judge = (session: Session, generation: number, now: number) =>
@@ -375,7 +375,7 @@ test('superseded exactly as promised: never missed within one interval, never fo
         if (now + later - at < I) assert.equal(decision, 'superseded', story(later))
         asked++
       }
-      // A copy is let off for as long as its owner's rotations are close, and not for longer.
+      // A copy is superseded only while its owner's rotations are close.
       let row = session
       for (let tick = 1; tick <= 4 * I; tick++) {
         row = advance(row, makeStep(row, now + tick, { salt, key, reuseInterval: I, idleExpiresAt: t0 + hour }))!
@@ -388,10 +388,10 @@ test('superseded exactly as promised: never missed within one interval, never fo
       const { generation } = session
       const step = makeStep(session, at, { generation, salt, key, reuseInterval: I, idleExpiresAt: t0 + hour })
       explore(advance(session, step)!, [...overtakenAt, at], at, events - 1)
-      // The store loses a rotation, and the client comes with the token that it got.
+      // The store loses a rotation, and the client presents the token that it got.
       const healed = advance(session, { ...step, generation: generation + 1 })!
       explore(healed, [...overtakenAt, at, at], at, events - 1)
-      // A replay writes nothing, and from then on its parent has just been overtaken. The next rotation knows.
+      // A replay writes nothing, though its parent was overtaken just then. The next rotation accounts for that.
       if (generation > 0) {
         const next = advance(session, { ...step, now: at + 1 })!
         explore(next, [...overtakenAt.with(generation - 1, at), at + 1], at + 1, events - 1)
@@ -403,7 +403,7 @@ test('superseded exactly as promised: never missed within one interval, never fo
   assert.ok(asked > 100_000, `${asked} questions`)
 })
 
-test('each end counts by itself, from its very instant', () => {
+test('each expiry counts by itself, from its exact instant', () => {
   const session = makeSession(t0, { idleExpiresAt: t0 + 10, expiresAt: t0 + 20 })
   assert.deepEqual(
     [9, 10].map((at) => isExpired(session, t0 + at)),
@@ -423,7 +423,7 @@ test('a burst follows another closely up to, and not at, an interval after its l
   assert.equal(after(interval).prevBurstGeneration, 4)
 })
 
-test('a rotation from nobody knows where keeps the device as it is', () => {
+test('a rotation without an address keeps the device unchanged', () => {
   const session = makeSession(t0, { device: { label: 'phone' } })
   assert.deepEqual(advance(session, makeStep(session, t0))!.device, { label: 'phone' })
   assert.deepEqual(Object.keys(advance(session, makeStep(session, t0, { ip: undefined }))!.device), ['label'])

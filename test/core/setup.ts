@@ -1,4 +1,4 @@
-// What the core's tests share: a Daypass with a clock that obeys, on each store that every machine has.
+// Shared by the tests of the core: a Daypass with a settable clock, on each store that needs no server.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -65,7 +65,7 @@ export function onEachStore(
 /** A fresh Idempotency-Key, as a client makes it. */
 export const newKey = () => randomBytes(24).toString('base64url')
 
-/** Asserts that a call is refused with a code, whose HTTP status and `error` are as given where they are. */
+/** Asserts that a call is rejected with this code, and with this HTTP status and `error` if given. */
 export async function refused(call: Promise<unknown>, code: ErrorCode, error?: string): Promise<void> {
   await assert.rejects(call, (thrown) => {
     assert.ok(isDaypassError(thrown), String((thrown as Error)?.stack ?? thrown))
@@ -75,7 +75,7 @@ export async function refused(call: Promise<unknown>, code: ErrorCode, error?: s
   })
 }
 
-/** The generation that a refresh token is of. */
+/** The generation of a refresh token. */
 export const generationOf = (token: string) => Buffer.from(token.slice(4), 'base64url').readUInt32BE(18)
 
 /** A store whose calls can be watched and made to fail. */

@@ -1,4 +1,4 @@
-// Servers whose clocks differ, on one store that has a clock of its own.
+// Servers with different clocks on one store that has a clock of its own.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -21,7 +21,7 @@ function createRemoteStore() {
   return { store, time }
 }
 
-test('a clock that is off is corrected by the store’s, and one that is close is left alone', async () => {
+test('a wrong clock is corrected by the store’s, and a small difference is ignored', async () => {
   const { store, time } = createRemoteStore()
   for (const [off, ahead] of [
     [0, 0],
@@ -41,7 +41,7 @@ test('a clock that is off is corrected by the store’s, and one that is close i
   }
 })
 
-test('a difference that the way to the store explains is none', async () => {
+test('a difference within the round trip to the store is ignored', async () => {
   let own = 0
   const slow = {
     async now() {
@@ -54,13 +54,13 @@ test('a difference that the way to the store explains is none', async () => {
   assert.equal(clock.ahead(), 0)
 })
 
-test('a store without a clock leaves this machine’s', async () => {
+test('with a store without a clock, this machine’s clock is used', async () => {
   const clock = createStoreClock(createMemoryStore(), () => 42, noWarning)
   await clock.measure()
   assert.deepEqual([clock(), clock.ahead()], [42, 0])
 })
 
-test('a clock that is more than half a minute off is told, whichever way, with both clocks and what to do', async () => {
+test('a clock that is more than half a minute off, in either direction, gives a warning that says what to do', async () => {
   const { store, time } = createRemoteStore()
   for (const [off, told] of [
     [-29_000, undefined],
@@ -110,7 +110,7 @@ test('a server with a wrong clock warns its operator when it starts, and once a 
   }
 })
 
-test('a prune by a wrong clock deletes nobody’s session: the earlier of the server’s clock and the store’s decides', async () => {
+test('a prune with a wrong clock deletes no live session: the earlier of the server’s clock and the store’s decides', async () => {
   for (const [server, database] of [
     [40 * day, 0],
     [0, 40 * day],
@@ -127,7 +127,7 @@ test('a prune by a wrong clock deletes nobody’s session: the earlier of the se
   }
 })
 
-test('a clock that is wrong for a moment deletes nothing, where the store has none of its own', async () => {
+test('a clock that is wrong for a moment deletes nothing, if the store has no clock', async () => {
   const time = createFakeClock()
   const store = createMemoryStore()
   const auth = createDaypass({ secret: randomBytes(48), issuer: 'x', store, clock: time.clock })
@@ -148,7 +148,7 @@ test('a clock that is wrong for a moment deletes nothing, where the store has no
 })
 
 for (const off of [-61, -31, 31, 61, 3600]) {
-  test(`a server whose clock is ${off} s off takes no lost race for a theft, and no session for expired`, async () => {
+  test(`a server whose clock is ${off} s off mistakes no lost race for a theft, and no session for expired`, async () => {
     const { store, time } = createRemoteStore()
     const secret = randomBytes(48)
     const serve = (seconds: number) => {
@@ -172,7 +172,7 @@ for (const off of [-61, -31, 31, 61, 3600]) {
 }
 
 for (const off of [-3600, -61, 61, 3600]) {
-  test(`the first request of a server whose clock is ${off} s off is at the store’s time, and its token at the machine’s`, async (t) => {
+  test(`the first request of a server whose clock is ${off} s off uses the store’s clock, and its access token the machine’s`, async (t) => {
     const { store, time } = createRemoteStore()
     const secret = randomBytes(48)
     const serve = () => createDaypass({ secret, issuer: 'https://id.example', store })
@@ -186,14 +186,14 @@ for (const off of [-3600, -61, 61, 3600]) {
     assert.equal((await serve().verify(renewed.accessToken)).issuedAt, Math.floor(Date.now() / 1000) * 1000)
     await refused(serve().refresh(refreshToken, { idempotencyKey: newKey() }), 'ERR_REFRESH_SUPERSEDED')
     assert.equal((await serve().sessions('ada')).length, 1)
-    // What is asked first may be an access token.
+    // The first request may bring an access token.
     assert.equal((await serve().verify(renewed.accessToken)).subject, 'ada')
     await serve().revoke(session.id)
     assert.equal((await store.find(session.id))!.revokedAt, time.clock())
   })
 }
 
-test('a clock that is set right after the store was opened signs nobody out: the difference is measured anew', async () => {
+test('a clock that is corrected after the store was opened signs nobody out: the difference is measured again', async () => {
   const { store, time } = createRemoteStore()
   const machine = { off: -3 * 3_600_000, monotonic: 0 }
   const own = () => time.clock() + machine.off
@@ -210,14 +210,14 @@ test('a clock that is set right after the store was opened signs nobody out: the
   machine.off = 0
   await clock.settle()
   assert.deepEqual([clock(), clock.ahead()], [time.clock(), 0])
-  // Of an age of a minute it is measured in the background, whoever calls.
+  // After a minute it is measured in the background.
   time.advance(61)
   machine.off = 5 * 3_600_000
   await clock.settle()
   assert.equal(clock(), time.clock())
 })
 
-test('a store that cannot tell the time after the clock was set: the call fails, and nothing is decided by a wrong clock', async () => {
+test('a store that fails to read its clock after the machine’s was set: the call fails, and no decision uses a wrong clock', async () => {
   const { store, time } = createRemoteStore()
   let off = 0
   let isAway = false

@@ -1,10 +1,10 @@
-// Warnings for the operator: how often, and what happens when nobody can be warned.
+// Warnings for the operator: how often they are emitted, and listeners that fail.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createWarner, type Warning } from '../../src/core/warn.ts'
 
-test('a warning is given at once, and then at most once a minute', () => {
+test('a warning is emitted at once, and then at most once a minute', () => {
   const given: Warning[] = []
   let now = 0
   const warn = createWarner(
@@ -18,7 +18,7 @@ test('a warning is given at once, and then at most once a minute', () => {
   assert.equal(given.length, 2)
 })
 
-test('one cause hides no other, and any number of causes are 16 warnings a minute', () => {
+test('one cause suppresses no other, and any number of causes give 16 warnings a minute', () => {
   const given: string[] = []
   let now = 0
   const warn = createWarner(
@@ -30,13 +30,13 @@ test('one cause hides no other, and any number of causes are 16 warnings a minut
   for (let cause = 0; cause < 1000; cause++) warn('DAYPASS_PROXY_UNTRUSTED', 'many', `${cause}`)
   assert.equal(given.length, 16)
   warn('DAYPASS_CLOCK_SKEW', 'skew')
-  assert.deepEqual(given.slice(16), ['skew'], 'what has one cause is never crowded out')
+  assert.deepEqual(given.slice(16), ['skew'], 'a warning without causes is never suppressed by others')
   now = 60_000
   warn('DAYPASS_PROXY_UNTRUSTED', 'later', 'proxy')
   assert.equal(given.at(-1), 'later')
 })
 
-test('a clock that was set back by an hour silences no warning', () => {
+test('a clock that was set back by an hour suppresses no warning', () => {
   const given: Warning[] = []
   let now = 3_600_000
   const warn = createWarner(
@@ -49,7 +49,7 @@ test('a clock that was set back by an hour silences no warning', () => {
   assert.equal(given.length, 2)
 })
 
-test('without a listener the console is warned, with the code', (t) => {
+test('without a listener the warning goes to the console, with the code', (t) => {
   const { mock } = t.mock.method(console, 'warn', () => {})
   createWarner()('DAYPASS_PROXY_UNTRUSTED', 'List it.')
   assert.deepEqual(
@@ -58,7 +58,7 @@ test('without a listener the console is warned, with the code', (t) => {
   )
 })
 
-test('a listener that throws or rejects fails nothing', async () => {
+test('a listener that throws or rejects does not fail the caller', async () => {
   createWarner(() => {
     throw new Error('sync')
   })('DAYPASS_PROXY_UNTRUSTED', 'x')

@@ -1,0 +1,57 @@
+// Comments are statements in plain English: the first line says what a file is, and few sentences begin with a riddle.
+
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+const root = join(import.meta.dirname, '../..')
+
+/** The directories and files that the rules hold for. */
+const checked = [
+  'src/core',
+  'src/verify',
+  'src/adopt',
+  'src/errors.ts',
+  'src/index.ts',
+  'test/core',
+  'test/verify',
+  'test/house',
+]
+
+const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))
+const textOf = (file: string) => readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '')
+
+/** The sentences of all comments that begin a line. Examples in TSDoc are left out. */
+function sentencesOf(text: string): string[] {
+  const comments = text.match(/^[ \t]*\/\*\*?[\s\S]*?\*\/|(?:^[ \t]*\/\/.*\n?)+/gm) ?? []
+  return comments.flatMap((comment) => {
+    const lines = comment.replace(/^[ \t]*(?:\/\*\*?|\*\/|\*(?!\/)|\/\/)[ \t]?/gm, '').replace(/\*\/\s*$/, '')
+    return lines
+      .replace(/```[\s\S]*?```/g, '')
+      .split(/(?<=[.!?])\s+|\n\s*\n|^\s*(?:- |@\w+)/m)
+      .map((sentence) => sentence.replace(/\s+/g, ' ').trim())
+      .filter((sentence) => /\w/.test(sentence))
+  })
+}
+
+test('the first line of each file is a comment, and not a question', () => {
+  assert.ok(files.length > 40, 'the files are found')
+  for (const file of files) {
+    const [first = ''] = textOf(file).split('\n', 1)
+    assert.match(first, /^(\/\/|\/\*\*) \S/, `${file} begins without a comment`)
+    assert.doesNotMatch(first, /\?\s*$/, `${file} begins with a question`)
+  }
+})
+
+test('fewer than 1 % of the sentences in comments begin with What, Who, Whoever, Nobody or Whatever', (t) => {
+  const sentences = files.flatMap((file) => sentencesOf(textOf(file)).map((sentence) => ({ file, sentence })))
+  const riddles = sentences.filter(({ sentence }) =>
+    /^(?:What|Whatever|Who|Whoever|Whom|Whose|Nobody)\b/.test(sentence),
+  )
+  const percent = (100 * riddles.length) / sentences.length
+  t.diagnostic(`${riddles.length} of ${sentences.length} sentences: ${percent.toFixed(1)} %`)
+  const list = riddles.map(({ file, sentence }) => `${file}: ${sentence}`).join('\n')
+  assert.ok(sentences.length > 500, 'the sentences are found')
+  assert.ok(percent < 1, `${percent.toFixed(1)} % of the sentences:\n${list}`)
+})
