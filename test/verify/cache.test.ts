@@ -1,4 +1,4 @@
-// A token that was verified before is not verified again: does what is remembered ever outlive what it rests on?
+// The cache of verified tokens: no cached token outlives its expiry, its session or its key.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,16 +8,16 @@ import { createTokenCache } from '../../src/verify/cache.ts'
 import type { VerifierOptions } from '../../src/verify/index.ts'
 import { makeToken, makeVerifier, now, payloadOf, refused, seconds } from './tokens.ts'
 
-test('a token seen before gives the very same object, without checking its signature again', async () => {
+test('a cached token returns the same object, without another signature check', async () => {
   const verifier = makeVerifier()
   const token = makeToken()
   const first = await verifier.verify(token)
   assert.equal(await verifier.verify(token), first)
-  // A copy of the text is the same text.
+  // An equal string is the same token.
   assert.equal(await verifier.verify(`${token.slice(0, 10)}${token.slice(10)}`), first)
 })
 
-test('the expiry is asked on every hit, and the instant of exp is over', async () => {
+test('the expiry is checked on every hit, and at the instant of exp the token has expired', async () => {
   const time = createFakeClock(now)
   const verifier = makeVerifier({ clock: time.clock })
   const token = makeToken(payloadOf({ exp: seconds + 10 }))
@@ -28,7 +28,7 @@ test('the expiry is asked on every hit, and the instant of exp is over', async (
   for (let i = 0; i < 2; i++) await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
 })
 
-test('the tolerance counts for what is remembered as for what is not', async () => {
+test('the tolerance counts for cached tokens as for others', async () => {
   const time = createFakeClock(now)
   const verifier = makeVerifier({ clock: time.clock, clockTolerance: 5 })
   const token = makeToken(payloadOf({ exp: seconds + 10 }))
@@ -39,7 +39,7 @@ test('the tolerance counts for what is remembered as for what is not', async () 
   await refused(token, 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
 })
 
-test('a revocation is asked on every hit: the next verification after it fails', async () => {
+test('the revocation is checked on every hit: the next verification after it fails', async () => {
   const revoked = new Set<string>()
   const asked: string[] = []
   const isRevoked = (id: string) => {
@@ -57,7 +57,7 @@ test('a revocation is asked on every hit: the next verification after it fails',
   await verifier.verify(makeToken(payloadOf({ sid: 'BBBBBBBBBBBBBBBBBBBBBB' })))
 })
 
-test('isRevoked may look somewhere else first, and may refuse to say', async () => {
+test('isRevoked may return a promise, and may reject', async () => {
   const token = makeToken()
   let answer: boolean | Error = false
   const asked: string[] = []
@@ -75,7 +75,7 @@ test('isRevoked may look somewhere else first, and may refuse to say', async () 
   assert.deepEqual(asked, Array(4).fill('AAAAAAAAAAAAAAAAAAAAAA of user-1'))
 })
 
-test('a token that ends while isRevoked looks somewhere else is over', async () => {
+test('a token that expires while isRevoked waits is rejected', async () => {
   const time = createFakeClock(now)
   const verifier = makeVerifier({
     clock: time.clock,
@@ -87,7 +87,7 @@ test('a token that ends while isRevoked looks somewhere else is over', async () 
   await refused(makeToken(), 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
 })
 
-test('what is not valid is not remembered, and does not push out what is', async () => {
+test('an invalid token is not cached, and displaces no valid one', async () => {
   const verifier = makeVerifier({ cacheSize: 1 })
   const token = makeToken()
   const first = await verifier.verify(token)
@@ -96,7 +96,7 @@ test('what is not valid is not remembered, and does not push out what is', async
   assert.equal(await verifier.verify(token), first)
 })
 
-test('a text that ends like a remembered token is not that token', async () => {
+test('a text that ends like a cached token is not that token', async () => {
   const verifier = makeVerifier()
   const token = makeToken()
   await verifier.verify(token)
@@ -116,19 +116,19 @@ test('a text that ends like a remembered token is not that token', async () => {
   assert.equal((await verifier.verify(token)).subject, 'user-1')
 })
 
-test('two entries with one tail never mix: the full text decides', () => {
+test('two tokens with the same end are never confused: the full text decides', () => {
   const cache = createTokenCache<string>(10)
   const tail = 'x'.repeat(24)
   cache.set(`alice.${tail}`, 'alice')
   assert.equal(cache.get(`bobby.${tail}`), undefined)
   cache.set(`bobby.${tail}`, 'bobby')
   assert.equal(cache.get(`bobby.${tail}`), 'bobby')
-  assert.equal(cache.get(`alice.${tail}`), undefined, 'replaced, not mixed up')
+  assert.equal(cache.get(`alice.${tail}`), undefined, 'replaced, not confused')
   assert.equal(cache.get(tail), undefined)
   assert.equal(cache.get(''), undefined)
 })
 
-test('the cache is bounded: the oldest goes first, and 0 remembers nothing', async () => {
+test('the cache is bounded: the oldest entry is deleted first, and 0 caches nothing', async () => {
   const cache = createTokenCache<number>(100)
   for (let i = 0; i < 1000; i++) cache.set(`token-${i}`.padStart(40, '.'), i)
   const left = Array.from({ length: 1000 }, (_, i) => cache.get(`token-${i}`.padStart(40, '.'))).filter(
@@ -151,7 +151,7 @@ test('the cache is bounded: the oldest goes first, and 0 remembers nothing', asy
   assert.notEqual(await none.verify(tokens[0]!), await none.verify(tokens[0]!))
 })
 
-test('a clock set back does not lengthen what is remembered beyond its exp', async () => {
+test('a clock that is set back does not keep a cached token beyond its exp', async () => {
   const time = createFakeClock(now)
   const verifier = makeVerifier({ clock: time.clock })
   const token = makeToken(payloadOf({ exp: seconds + 10 }))

@@ -1,4 +1,4 @@
-// Does daypass/verify run wherever the Web's standards do?
+// daypass/verify runs on every platform with Web standards.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -7,7 +7,7 @@ import { audience, issuer, jwks, makeToken, now } from './tokens.ts'
 
 const verifier = new URL('../../src/verify/index.ts', import.meta.url).href
 
-/** Runs in a process of its own: notes every module that is asked for, and takes away what only Node has. */
+/** Runs in its own process: records every imported module, and removes the globals that only Node has. */
 const program = `
   import { registerHooks } from 'node:module'
   const asked = []
@@ -25,12 +25,12 @@ const program = `
   print(JSON.stringify({ subject, asked, left: typeof process + typeof Buffer }))
 `
 
-test('daypass/verify imports no node: module, no package but jose, and works without any global of Node’s', () => {
+test('daypass/verify imports no node: module and no package but jose, and works without Node’s globals', () => {
   const out = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
   const { subject, asked, left } = JSON.parse(out) as { subject: string; asked: [string, string][]; left: string }
   assert.equal(subject, 'user-1')
   assert.equal(left, 'undefinedundefined')
-  assert.ok(asked.length > 10, 'the modules were seen')
+  assert.ok(asked.length > 10, 'the modules were recorded')
   const ours = asked.filter(([, parent]) => parent?.includes('/src/')).map(([specifier]) => specifier)
   assert.deepEqual([...new Set(ours.filter((specifier) => !specifier.startsWith('.')))], ['jose'])
   const fromNode = asked.filter(([specifier]) => specifier.startsWith('node:'))

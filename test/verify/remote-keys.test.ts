@@ -1,4 +1,4 @@
-// Keys from a server: fetched once, again when they are rotated, and not because somebody makes up key ids.
+// Keys from a server: fetched once, again after a rotation, and not for invented key ids.
 
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, type KeyObject, sign as signWith } from 'node:crypto'
@@ -33,7 +33,7 @@ function makeToken(
   return `${input}.${signWith(null, Buffer.from(input), privateKey).toString('base64url')}`
 }
 
-/** A real server of keys, whose answer a test decides. */
+/** A real server of keys; the test decides its response. */
 async function serveKeys(t: TestContext, keys: Jwk[]) {
   const state = {
     keys,
@@ -57,7 +57,7 @@ async function serveKeys(t: TestContext, keys: Jwk[]) {
   return Object.assign(state, { url, verifier })
 }
 
-test('the keys are fetched once for any number of tokens, also when they come at once', async (t) => {
+test('the keys are fetched once for any number of tokens, also at the same time', async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   const verifier = server.verifier()
@@ -68,7 +68,7 @@ test('the keys are fetched once for any number of tokens, also when they come at
   assert.deepEqual(server.requests, ['/jwks.json'])
 })
 
-test('the keys are looked for at /.well-known/jwks.json of the issuer where no address is given', async (t) => {
+test('the default address of the keys is /.well-known/jwks.json at the issuer', async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   const own = new URL(server.url).origin
@@ -77,7 +77,7 @@ test('the keys are looked for at /.well-known/jwks.json of the issuer where no a
   assert.deepEqual(server.requests, ['/.well-known/jwks.json'])
 })
 
-test('1,000 made-up key ids cause at most one fetch in a cool-down', async (t) => {
+test('1,000 invented key ids cause at most one fetch per cooldown', async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   const verifier = server.verifier({ jwksCooldown: 0.4 })
@@ -110,7 +110,7 @@ test('1,000 made-up key ids cause at most one fetch in a cool-down', async (t) =
   assert.equal(server.requests.length, fetched)
 })
 
-test('1,000 made-up key ids while the server of keys is down cause no storm either', async (t) => {
+test('1,000 invented key ids while the server of keys is down cause few requests, too', async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   const verifier = server.verifier({ jwksCooldown: 0.05 })
@@ -127,11 +127,11 @@ test('1,000 made-up key ids while the server of keys is down cause no storm eith
     server.requests.length - before <= pauses + 1,
     `${server.requests.length - before} requests in ${pauses} cool-downs`,
   )
-  // Those who hold a token of a known key notice nothing.
+  // Tokens of known keys are still accepted.
   assert.ok(await verifier.verify(makeToken(pair, { jti: 'other' })))
 })
 
-test('a key that was rotated in is fetched for its first token; one that was rotated out is gone, remembered tokens too', async (t) => {
+test('a new key is fetched for its first token; a removed key is rejected, also for cached tokens', async (t) => {
   const [a, b] = [makePair('a'), makePair('b')]
   const server = await serveKeys(t, [a.jwk])
   const verifier = server.verifier({ jwksCooldown: 0 })
@@ -144,16 +144,16 @@ test('a key that was rotated in is fetched for its first token; one that was rot
   await refused(old, 'ERR_ACCESS_TOKEN_INVALID', verifier)
 })
 
-test('with both keys published, as an overlap should be, both are accepted', async (t) => {
+test('while both keys are published, both are accepted', async (t) => {
   const [a, b] = [makePair('a'), makePair('b')]
   const server = await serveKeys(t, [b.jwk, a.jwk])
   const verifier = server.verifier()
   for (const pair of [a, b]) assert.ok(await verifier.verify(makeToken(pair)))
-  // Without a kid there is a choice, and none is made.
+  // Without a kid two keys match, so neither is used.
   await refused(makeToken(a, {}, { kid: undefined }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
 })
 
-test('keys older than jwksMaxAge are fetched again, and what was verified by them is verified again', async (t) => {
+test('keys older than jwksMaxAge are fetched again, and their cached tokens are verified again', async (t) => {
   const [a, b] = [makePair('a'), makePair('a')]
   const server = await serveKeys(t, [a.jwk])
   const time = createFakeClock(inTime.iat * 1000)
@@ -162,14 +162,14 @@ test('keys older than jwksMaxAge are fetched again, and what was verified by the
   await verifier.verify(token)
   await verifier.verify(token)
   assert.equal(server.requests.length, 1)
-  // The same id, another key: nothing but age tells.
+  // The same id with another key: only the age of the keys shows that they must be fetched.
   server.keys = [b.jwk]
   time.advance(120)
   await refused(token, 'ERR_ACCESS_TOKEN_INVALID', verifier)
   assert.ok(await verifier.verify(makeToken(b)))
 })
 
-test('keys fetched in vain push out nothing that is remembered', async (t) => {
+test('a failed fetch removes no cached token', async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   const verifier = server.verifier({ jwksCooldown: 0 })
@@ -184,7 +184,7 @@ test('keys fetched in vain push out nothing that is remembered', async (t) => {
   assert.equal(await verifier.verify(token), first)
 })
 
-test('what was verified is remembered for jwksMaxAge at most, by the app’s clock', async () => {
+test('a verified token is cached for jwksMaxAge at most, by the app’s clock', async () => {
   const pair = makePair('a')
   const time = createFakeClock(Date.now())
   const verifier = createVerifier({
@@ -203,7 +203,7 @@ test('what was verified is remembered for jwksMaxAge at most, by the app’s clo
   assert.notEqual(await verifier.verify(token), first)
 })
 
-test('a token checked with a key of before, while newer keys came, is not remembered', async () => {
+test('a token that was verified with an old key while newer keys arrived is not cached', async () => {
   const [a, b] = [makePair('a'), makePair('b')]
   let keys = [a.jwk]
   const fetch = async () => Response.json({ keys })
@@ -218,7 +218,7 @@ test('a token checked with a key of before, while newer keys came, is not rememb
   }
 })
 
-test('after keys that came, those that grew old may be asked for at once; after none came, not at once', async () => {
+test('after a successful fetch, old keys are fetched again at once; after a failed one, not at once', async () => {
   const pair = makePair('a')
   let requests = 0
   let isDown = false
@@ -240,10 +240,10 @@ test('after keys that came, those that grew old may be asked for at once; after 
       return error.cause instanceof Error
     })
   }
-  assert.equal(requests, 3, 'one in a second')
+  assert.equal(requests, 3, 'one per second')
 })
 
-/** What an address may answer with that is no key set. */
+/** Responses that are not a key set. */
 const noKeySets: [string, (response: ServerResponse) => void][] = [
   ['status 500', (response) => void response.writeHead(500).end('{}')],
   ['status 404', (response) => void response.writeHead(404).end('{}')],
@@ -252,16 +252,16 @@ const noKeySets: [string, (response: ServerResponse) => void][] = [
   ['an empty body', (response) => void response.end()],
   ['null', (response) => void response.end('null')],
   ['{}', (response) => void response.end('{}')],
-  ['keys that are no list', (response) => void response.end('{"keys":"x"}')],
+  ['keys that are not a list', (response) => void response.end('{"keys":"x"}')],
   ['no keys', (response) => void response.end('{"keys":[]}')],
-  ['a key that is nothing', (response) => void response.end('{"keys":[{},null,"x",7]}')],
-  ['a body that breaks off', (response) => void response.writeHead(200, { 'content-length': 100 }).write('{"keys":')],
+  ['keys that are not objects', (response) => void response.end('{"keys":[{},null,"x",7]}')],
+  ['a truncated body', (response) => void response.writeHead(200, { 'content-length': 100 }).write('{"keys":')],
   ['a closed connection', (response) => void response.destroy()],
   ['a body over 256 kB', (response) => void response.end(JSON.stringify({ keys: [], more: 'x'.repeat(300_000) }))],
 ]
 
 for (const [name, answer] of noKeySets) {
-  test(`what is no key set is a failure, asked for once in a second: ${name}`, async (t) => {
+  test(`a response that is not a key set is a failure, and is requested once a second: ${name}`, async (t) => {
     const pair = makePair('a')
     const server = await serveKeys(t, [pair.jwk])
     server.answer = (response) => {
@@ -282,11 +282,11 @@ for (const [name, answer] of noKeySets) {
     assert.ok(asked <= 1 + Math.ceil((performance.now() - began) / 1000), `${asked} requests`)
     server.answer = undefined
     await new Promise((resolve) => setTimeout(resolve, 1050))
-    assert.ok(await verifier.verify(makeToken(pair)), 'and when there are keys again, all is well')
+    assert.ok(await verifier.verify(makeToken(pair)), 'accepted when there are keys again')
   })
 }
 
-test('while no key can be fetched, those that are known stay in use: for jwksStaleFor, and no longer', async () => {
+test('while fetching fails, the known keys stay in use for jwksStaleFor, and no longer', async () => {
   const [pair, other] = [makePair('a'), makePair('b')]
   const time = createFakeClock(inTime.iat * 1000)
   let isAway = false
@@ -300,7 +300,7 @@ test('while no key can be fetched, those that are known stay in use: for jwksSta
     time.advance(seconds)
     for (const each of [remembered, token(`new, ${seconds} s later`)]) assert.ok(await verifier.verify(each))
   }
-  // A key that is not known may be a new one: nobody can say that it is wrong.
+  // An unknown key may be a new one, so the token is not called invalid.
   await assert.rejects(verifier.verify(makeToken(other)), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
   time.advance(1)
   for (const each of [remembered, token('too late')]) {
@@ -311,7 +311,7 @@ test('while no key can be fetched, those that are known stay in use: for jwksSta
   assert.ok(await verifier.verify(remembered))
 })
 
-test('while known keys may be used, nobody waits for an address that failed before', async () => {
+test('while known keys may be used, no call waits for an address that failed before', async () => {
   const pair = makePair('a')
   const time = createFakeClock(inTime.iat * 1000)
   let requests = 0
@@ -335,14 +335,14 @@ test('while known keys may be used, nobody waits for an address that failed befo
   await refused(makeToken(pair, { jti: 'withdrawn' }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
 })
 
-test('a fetch that looks at no signal is given up on after five seconds as well', { timeout: 15_000 }, async () => {
+test('a fetch that ignores its signal is given up after five seconds, too', { timeout: 15_000 }, async () => {
   const verifier = createVerifier({ issuer, audience, fetch: () => new Promise(() => {}) })
   await assert.rejects(verifier.verify(makeToken(makePair('a'))), (error) =>
     isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'),
   )
 })
 
-test('a key that is damaged, weak, secret or for something else spoils none of the others', async () => {
+test('a key that is damaged, weak, secret or for another use does not affect the others', async () => {
   const pair = makePair('good')
   const spoiled: unknown[] = [
     null,
@@ -378,7 +378,7 @@ test('an RSA key without `alg` is for RS256, as many issuers publish it', async 
   )
 })
 
-test('a clock set back keeps no key in use beyond jwksMaxAge', async () => {
+test('a clock that is set back keeps no key in use beyond jwksMaxAge', async () => {
   const [a, b] = [makePair('a'), makePair('b')]
   const time = createFakeClock(inTime.iat * 1000)
   let keys = [a.jwk]
@@ -392,7 +392,7 @@ test('a clock set back keeps no key in use beyond jwksMaxAge', async () => {
   await refused(remembered, 'ERR_ACCESS_TOKEN_INVALID', verifier)
 })
 
-test('an address that is none is refused when the verifier is made', () => {
+test('an invalid address is rejected when the verifier is made', () => {
   for (const options of [{ issuer: 'no address' }, { issuer, jwks: '/jwks.json' }, { issuer, jwks: 'https://' }]) {
     assert.throws(
       () => createVerifier({ audience, ...options }),
@@ -401,7 +401,7 @@ test('an address that is none is refused when the verifier is made', () => {
   }
 })
 
-test('durations that are none are refused when the verifier is made', () => {
+test('invalid durations are rejected when the verifier is made', () => {
   for (const name of ['jwksMaxAge', 'jwksCooldown', 'jwksStaleFor']) {
     for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY, '600']) {
       assert.throws(
@@ -413,7 +413,7 @@ test('durations that are none are refused when the verifier is made', () => {
   }
 })
 
-test('a damaged key at the address is the fault of who published it: 503, and not 401', async () => {
+test('a damaged key at the address is the publisher’s fault: 503, and not 401', async () => {
   const pair = makePair('a')
   const verifier = createVerifier({
     issuer,
@@ -423,7 +423,7 @@ test('a damaged key at the address is the fault of who published it: 503, and no
   await assert.rejects(verifier.verify(makeToken(pair)), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
 })
 
-test('a server that hangs is given up on after five seconds', { timeout: 15_000 }, async (t) => {
+test('a server that hangs is given up after five seconds', { timeout: 15_000 }, async (t) => {
   const pair = makePair('a')
   const server = await serveKeys(t, [pair.jwk])
   server.answer = () => {}
@@ -453,7 +453,7 @@ test('a secret key at a public address is not used: HS256 is never fetched', asy
   assert.deepEqual(server.requests, [])
 })
 
-test('a weak or unfit key at the address lets nobody in', async (t) => {
+test('a weak or unsuitable key at the address verifies nothing', async (t) => {
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 })
   const weak = { ...(rsa1024.publicKey.export({ format: 'jwk' }) as Jwk), alg: 'RS256', kid: 'weak' }
   const pair = makePair('a')
@@ -473,7 +473,7 @@ test('a weak or unfit key at the address lets nobody in', async (t) => {
   for (const kid of ['enc', 'other']) await refused(makeToken({ ...pair, kid }), 'ERR_ACCESS_TOKEN_INVALID', verifier)
 })
 
-test('garbage costs no request: what is no token of a known shape is refused before the keys are fetched', async (t) => {
+test('garbage causes no request: a malformed token is rejected before the keys are fetched', async (t) => {
   const server = await serveKeys(t, [])
   const verifier = server.verifier()
   const pair = makePair('a')

@@ -1,4 +1,4 @@
-// What the verifier's tests share: real keys, and tokens made by hand from any header, any payload and any signature.
+// Shared by the verifier's tests: real keys, and tokens made by hand from any header, payload and signature.
 
 import assert from 'node:assert/strict'
 import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign as signWith } from 'node:crypto'
@@ -25,7 +25,7 @@ export const jwks: { keys: Jwk[] } = {
   ],
 }
 
-/** Signs, by algorithm, as nobody but the holder of the key can. */
+/** Makes a valid signature for each algorithm. */
 export const signers: Record<string, (input: string) => Buffer> = {
   EdDSA: (input) => signWith(null, Buffer.from(input), ed.privateKey),
   ES256: (input) => signWith('sha256', Buffer.from(input), { key: ec.privateKey, dsaEncoding: 'ieee-p1363' }),
@@ -34,7 +34,7 @@ export const signers: Record<string, (input: string) => Buffer> = {
 }
 const kids: Record<string, string> = { EdDSA: 'ed', ES256: 'ec', RS256: 'rsa', HS256: 'shared' }
 
-/** A good payload, with members more, other or (undefined) fewer. */
+/** A valid payload with these members added, replaced or (undefined) removed. */
 export const payloadOf = (members: Record<string, unknown> = {}): Record<string, unknown> => ({
   iss: issuer,
   aud: audience,
@@ -50,7 +50,7 @@ export const payloadOf = (members: Record<string, unknown> = {}): Record<string,
 export const encode = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
-/** A token with a good signature over any header members and any payload; a text is taken as the JSON itself. */
+/** A token with a valid signature over any header members and any payload; a string is used as the JSON itself. */
 export function makeToken(
   payload: unknown = payloadOf(),
   header: Record<string, unknown> | string = {},
@@ -61,13 +61,13 @@ export function makeToken(
   return `${input}.${signers[alg]!(input).toString('base64url')}`
 }
 
-/** A verifier with all keys, whose fetch may not be used. */
+/** A verifier with all keys, whose fetch must not be called. */
 export function makeVerifier(options: Partial<VerifierOptions> = {}) {
-  const neverFetch = () => assert.fail('a verifier with its keys at hand fetches nothing')
+  const neverFetch = () => assert.fail('a verifier with local keys must not fetch')
   return createVerifier({ issuer, audience, jwks, clock: () => now, fetch: neverFetch, ...options })
 }
 
-/** Asserts that a token is refused, soon, and with a text that says nothing of it; gives the cause, which is for the log. */
+/** Asserts that a token is rejected quickly, with a message that reveals nothing about it. Returns the cause. */
 export async function refused(
   token: unknown,
   code: ErrorCode = 'ERR_ACCESS_TOKEN_INVALID',
