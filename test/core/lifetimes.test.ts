@@ -165,7 +165,8 @@ onEachStore('pruning runs by itself, in the background, in steps of 500', short,
   const auth = rig.another({ store: spy.store })
   const prunes = () => spy.calls.filter((call) => call === 'prune').length
   const turns = async () => {
-    for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+    // A prune pauses with a timer between two steps.
+    for (let i = 0; i < 50; i++) await new Promise((resolve) => setTimeout(resolve))
   }
   for (let i = 0; i < 1200; i++) await auth.issue(`user-${i}`)
   time.advance(3 * day)
