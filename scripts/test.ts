@@ -1,15 +1,44 @@
-// How are all tests run? `npm test`, or `npm test -- test/core` for what lies under a path.
-// The last line says `N passed, N failed`; before it, which engines the tests ran on.
+// `npm test`: runs all tests, or those under the paths given, and says on which engines they ran.
+//
+// The last line is `N passed, N failed`.
 
-import { globSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+
+const help = `npm test -- [paths] [options]
+
+  paths          files or folders of tests; all of them without any
+  --name TEXT    only the tests whose name contains TEXT, or matches it as a regular expression
+  --watch        runs the tests again when a file that they import changes (npm run test:watch)
+  --no-build     takes dist/ as it is
+  --help         this
+
+To debug one test: npx node --inspect-brk --test-isolation=none --test test/core/refresh.test.ts
+`
 
 const root = join(import.meta.dirname, '..')
 process.chdir(root)
-const wanted = process.argv.slice(2).map((path) => path.replace(/\/$/, ''))
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  allowNegative: true,
+  options: {
+    name: { type: 'string' },
+    watch: { type: 'boolean' },
+    build: { type: 'boolean', default: true },
+    help: { type: 'boolean' },
+  },
+})
+if (values.help) {
+  console.log(help)
+  process.exit()
+}
+
+const wanted = positionals.map((path) => path.replace(/^\.\/|\/$/g, ''))
 const files = globSync(['test/**/*.test.ts', 'examples/*/*.test.ts'])
   .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(`${path}/`)))
   .sort()
@@ -18,13 +47,34 @@ if (files.length === 0) {
   process.exit(2)
 }
 
+if (values.build && files.some((file) => needsBuild(file))) {
+  execFileSync(process.execPath, [join(import.meta.dirname, 'build.ts')], { stdio: 'inherit' })
+}
+
+/** Whether a file, or one that it imports, uses dist/: by name, as `daypass/…`, or through the server application. */
+function needsBuild(file: string, seen = new Set<string>()): boolean {
+  if (seen.has(file)) return false
+  seen.add(file)
+  if (file.startsWith('server/')) return true
+  const text = readFileSync(file, 'utf8')
+  if (/^(?:import|export [*{])[^'"]*from 'daypass|['/]dist\/|server\/src\//m.test(text)) return true
+  const imported = [...text.matchAll(/(?:from|import\() ?'(\.[^']+\.ts)'/g)]
+  return imported.some(([, path]) => needsBuild(join(dirname(file), path ?? ''), seen))
+}
+
 let passed = 0
 let failed = 0
 let skipped = 0
 const engines = new Set<string>()
 const started = performance.now()
 
-const events = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: 900_000 })
+const events = run({
+  files,
+  concurrency: Math.max(2, availableParallelism()),
+  timeout: values.watch ? undefined : 900_000,
+  watch: values.watch ?? false,
+  ...(values.name !== undefined && { testNamePatterns: values.name }),
+})
 events.on('test:pass', ({ details, skip, todo }) => {
   if (details.type === 'suite') return
   if (skip !== undefined || todo !== undefined) skipped++
@@ -40,7 +90,7 @@ events.on('test:diagnostic', ({ message }) => {
 })
 events.compose(new spec()).pipe(process.stdout)
 await new Promise((resolve) => events.once('end', resolve))
-// The reporter writes its own last words first.
+// The reporter's last lines come first.
 await new Promise((resolve) => setTimeout(resolve, 100))
 
 for (const engine of [...engines].sort()) console.log(`engine ${engine}`)

@@ -6,7 +6,7 @@ import type { DaypassClient } from './types.ts'
 
 /** As much of a WebSocket as is needed here: a browser's, Node's own, and that of `ws`. */
 export interface SocketLike {
-  addEventListener(type: 'open' | 'close', listener: (event: any) => void): void
+  addEventListener(type: 'open' | 'close' | 'error', listener: (event: any) => void): void
   close(code?: number, reason?: string): void
 }
 
@@ -112,13 +112,17 @@ export function openSocket<Socket extends SocketLike>(
       authenticate?.(socket, token)
       for (const other of sockets) if (other !== socket) other.close(1000)
     })
-    socket.addEventListener('close', (event) => {
-      sockets.delete(socket)
-      if (newest !== mine) return
+    const onClose = (event: { code: number; reason: string }) => {
+      if (!sockets.delete(socket) || newest !== mine) return
       newest = undefined
       if (!client.getSession().session) return
       retry()
       wantsFresh = reconnect.failures === 1 && (!mine.isOpen || isRefused(event))
+    }
+    socket.addEventListener('close', onClose)
+    // Node 22 emits no `close` when the handshake is refused.
+    socket.addEventListener('error', () => {
+      if (!mine.isOpen) onClose({ code: 1006, reason: '' })
     })
   }
 

@@ -12,6 +12,7 @@ import {
   startServer,
   startSignedIn,
 } from './scripted-server.ts'
+import { withWebLocks } from './web-locks.ts'
 
 test('sign-in answers what the server said, without the tokens', async (t) => {
   const server = await startServer(t)
@@ -144,48 +145,52 @@ test('sign-out with the server away: signed out here, said so, and told when ask
   assert.equal(server.hasSession(), false)
 })
 
-test('two tabs: one refresh for both, sign-out in one ends the other at once, sign-in brings it back', async (t) => {
-  const server = await startServer(t)
-  const storage = createStorage()
-  const { fetch } = createJar()
-  const options = { baseUrl: `${server.url}/auth`, transport: 'cookie', storage, fetch, tabs: true } as const
-  const tabs = Array.from({ length: 5 }, () => createClient(options))
-  const has = async (status: string) => {
-    for (const deadline = Date.now() + 10_000; ; ) {
-      if (tabs.every((tab) => tab.getSession().status === status)) return
-      assert.ok(Date.now() < deadline, `not all ${status} within ten seconds`)
-      await new Promise((resolve) => setTimeout(resolve, 5))
+test(
+  'two tabs: one refresh for both, sign-out in one ends the other at once, sign-in brings it back',
+  withWebLocks,
+  async (t) => {
+    const server = await startServer(t)
+    const storage = createStorage()
+    const { fetch } = createJar()
+    const options = { baseUrl: `${server.url}/auth`, transport: 'cookie', storage, fetch, tabs: true } as const
+    const tabs = Array.from({ length: 5 }, () => createClient(options))
+    const has = async (status: string) => {
+      for (const deadline = Date.now() + 10_000; ; ) {
+        if (tabs.every((tab) => tab.getSession().status === status)) return
+        assert.ok(Date.now() < deadline, `not all ${status} within ten seconds`)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
     }
-  }
-  await tabs[0]!.signIn(credentials)
-  await has('signed-in')
-  assert.equal((await tabs[4]!.fetch(`${server.url}/api`)).status, 200)
-  assert.equal(server.refreshes(), 0)
+    await tabs[0]!.signIn(credentials)
+    await has('signed-in')
+    assert.equal((await tabs[4]!.fetch(`${server.url}/api`)).status, 200)
+    assert.equal(server.refreshes(), 0)
 
-  server.expireTokens()
-  const responses = await Promise.all(tabs.map((tab) => tab.fetch(`${server.url}/api`)))
-  assert.deepEqual(
-    responses.map(({ status }) => status),
-    Array(5).fill(200),
-  )
-  assert.equal(server.refreshes(), 1)
+    server.expireTokens()
+    const responses = await Promise.all(tabs.map((tab) => tab.fetch(`${server.url}/api`)))
+    assert.deepEqual(
+      responses.map(({ status }) => status),
+      Array(5).fill(200),
+    )
+    assert.equal(server.refreshes(), 1)
 
-  const opened = Array.from({ length: 3 }, () => createClient(options))
-  tabs.push(...opened)
-  await Promise.all(opened.map((tab) => tab.getAccessToken()))
-  assert.equal(server.refreshes(), 2)
+    const opened = Array.from({ length: 3 }, () => createClient(options))
+    tabs.push(...opened)
+    await Promise.all(opened.map((tab) => tab.getAccessToken()))
+    assert.equal(server.refreshes(), 2)
 
-  const asked = createGate()
-  server.script.push(() => asked.open())
-  server.expireTokens()
-  const waiting = assert.rejects(tabs[3]!.fetch(`${server.url}/api`), isSignedOut)
-  await asked.opened
-  await tabs[1]!.signOut()
-  await waiting
-  await has('signed-out')
-  await tabs[2]!.signIn(credentials)
-  await has('signed-in')
-})
+    const asked = createGate()
+    server.script.push(() => asked.open())
+    server.expireTokens()
+    const waiting = assert.rejects(tabs[3]!.fetch(`${server.url}/api`), isSignedOut)
+    await asked.opened
+    await tabs[1]!.signOut()
+    await waiting
+    await has('signed-out')
+    await tabs[2]!.signIn(credentials)
+    await has('signed-in')
+  },
+)
 
 test('two tabs: a session that the server still knows is found after a sign-out that was told and never written down', async (t) => {
   const server = await startServer(t)

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { createClient, type DaypassClient, isOffline, isSignedOut } from '../../src/client/index.ts'
 import { startDaypass } from './daypass-server.ts'
 import { createGate, createStorage } from './scripted-server.ts'
+import { withWebLocks } from './web-locks.ts'
 
 /** fetch with a browser's cookie jar, which may be cut off from the network. */
 function createNetwork() {
@@ -258,7 +259,7 @@ test('cookie: a session that was signed out of is not picked up again', async (t
   assert.equal(page.getSession().status, 'signed-out')
 })
 
-test('a sign-in that waits its turn is not sent after another tab’s sign-out', async (t) => {
+test('a sign-in that waits its turn is not sent after another tab’s sign-out', withWebLocks, async (t) => {
   const server = await startDaypass(t)
   const network = createNetwork()
   const options = {

@@ -9,6 +9,7 @@ import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createClient, type DaypassClient, isSignedOut } from '../../src/client/index.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
+import { withWebLocks } from './web-locks.ts'
 
 const seed = Number(process.env.DAYPASS_TEST_SEED) || (process.env.CI ? 20_261 : Date.now() % 1_000_000)
 const numRuns = Number(process.env.FUZZ_RUNS || 1) * 150
@@ -165,53 +166,57 @@ function mockDate(t: TestContext) {
   t.mock.method(Date, 'now', () => ++now)
 }
 
-test('two tabs against one another: they agree, and what was done last holds, here and at the server', async (t) => {
-  t.diagnostic(`DAYPASS_TEST_SEED=${seed}`)
-  mockDate(t)
-  await fc.assert(
-    fc.asyncProperty(fc.scheduler(), steps, async (scheduler, steps) => {
-      const browser = openBrowser(scheduler)
-      const done = await live(browser, scheduler, steps)
-      const last = done.findLast(({ kind }) => kind === 'signIn' || kind === 'signOut')
-      const shown = browser.tabs.map((tab) => tab.getSession())
-      const sessions = await browser.sessions(steps.map((_, index) => `person-${index}`))
-      const told = JSON.stringify({ shown: shown.map(({ status, session }) => [status, session?.subject]), sessions })
+test(
+  'two tabs against one another: they agree, and what was done last holds, here and at the server',
+  withWebLocks,
+  async (t) => {
+    t.diagnostic(`DAYPASS_TEST_SEED=${seed}`)
+    mockDate(t)
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), steps, async (scheduler, steps) => {
+        const browser = openBrowser(scheduler)
+        const done = await live(browser, scheduler, steps)
+        const last = done.findLast(({ kind }) => kind === 'signIn' || kind === 'signOut')
+        const shown = browser.tabs.map((tab) => tab.getSession())
+        const sessions = await browser.sessions(steps.map((_, index) => `person-${index}`))
+        const told = JSON.stringify({ shown: shown.map(({ status, session }) => [status, session?.subject]), sessions })
 
-      for (const [index, { kind, error }] of done.entries()) {
-        if (!error) continue
-        assert.ok(isSignedOut(error), error)
-        if (kind !== 'signIn') continue
-        assert.ok(
-          done.slice(index + 1).some(({ kind }) => kind === 'signOut'),
-          'a sign-in fails only by a later sign-out',
+        for (const [index, { kind, error }] of done.entries()) {
+          if (!error) continue
+          assert.ok(isSignedOut(error), error)
+          if (kind !== 'signIn') continue
+          assert.ok(
+            done.slice(index + 1).some(({ kind }) => kind === 'signOut'),
+            'a sign-in fails only by a later sign-out',
+          )
+        }
+        if (last?.kind === 'signIn') {
+          assert.equal(sessions.length, 1, told)
+          for (const { status, session } of shown)
+            assert.deepEqual([status, session!.id], ['signed-in', sessions[0]!.id], told)
+        } else {
+          assert.deepEqual(sessions, [], told)
+          for (const { status } of shown) assert.notEqual(status, 'signed-in', told)
+          if (last) for (const { status } of shown) assert.equal(status, 'signed-out', told)
+        }
+
+        // And so it is for the next calls, and for a tab that is opened now.
+        const answers = Promise.all(
+          [...browser.tabs, browser.open()].map(async (tab) => {
+            const response = await tab.fetch(`${browser.origin}/api`)
+            return response.ok ? (await response.json()).subject : response.status
+          }),
         )
-      }
-      if (last?.kind === 'signIn') {
-        assert.equal(sessions.length, 1, told)
-        for (const { status, session } of shown)
-          assert.deepEqual([status, session!.id], ['signed-in', sessions[0]!.id], told)
-      } else {
-        assert.deepEqual(sessions, [], told)
-        for (const { status } of shown) assert.notEqual(status, 'signed-in', told)
-        if (last) for (const { status } of shown) assert.equal(status, 'signed-out', told)
-      }
-
-      // And so it is for the next calls, and for a tab that is opened now.
-      const answers = Promise.all(
-        [...browser.tabs, browser.open()].map(async (tab) => {
-          const response = await tab.fetch(`${browser.origin}/api`)
-          return response.ok ? (await response.json()).subject : response.status
-        }),
-      )
-      let isOver = false
-      answers.finally(() => {
-        isOver = true
-      })
-      await browser.settle(() => isOver)
-      const expected = last?.kind === 'signIn' ? sessions[0]!.subject : 401
-      assert.deepEqual(await answers, [expected, expected, expected], told)
-      await browser.close()
-    }),
-    { seed, numRuns },
-  )
-})
+        let isOver = false
+        answers.finally(() => {
+          isOver = true
+        })
+        await browser.settle(() => isOver)
+        const expected = last?.kind === 'signIn' ? sessions[0]!.subject : 401
+        assert.deepEqual(await answers, [expected, expected, expected], told)
+        await browser.close()
+      }),
+      { seed, numRuns },
+    )
+  },
+)

@@ -14,6 +14,7 @@ import { buildClientPage, openContext, openPage } from '../browser/open-client.t
 import { bytes, stream } from './bodies.ts'
 import { type DaypassServer, type Fault, startDaypass, startWithClient } from './daypass-server.ts'
 import { createFakeTime, createGate } from './scripted-server.ts'
+import { withWebLocks } from './web-locks.ts'
 
 /** fetch as the pages of one browser have it: with a jar of cookies. */
 function createBrowserFetch() {
@@ -321,7 +322,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
   },
 }
 
-for (const [name, run] of Object.entries(tests)) test(name, run)
+for (const [name, run] of Object.entries(tests)) test(name, name === 'two tabs' ? withWebLocks : {}, run)
 
 test('docs/why.md names these, and no others', () => {
   const text = readFileSync(join(import.meta.dirname, '../../docs/why.md'), 'utf8')
