@@ -13,13 +13,17 @@ export interface Account {
   createdAt: number
 }
 
-/** What the accounts need of a database. Each call is atomic, and throws `ERR_STORE_…`. */
+/**
+ * What the accounts need of a database. Each call is atomic and throws `ERR_STORE_…`: `ERR_STORE_SCHEMA` where a newer
+ * version has changed the tables while this one runs, and then it writes nothing.
+ */
 export interface AccountStore {
   /**
    * Makes the tables and indexes. Called before any other call, and again where it failed. Many instances may call it at
    * once.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there. Nothing was written then.
+   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there, and `ERR_OPTION_INVALID` where a
+   *   table of that name belongs to an app. Nothing was written then.
    */
   open(): Promise<void>
   /** False where the e-mail address has an account already. */
@@ -34,10 +38,17 @@ export interface AccountStore {
 export const schemaVersion = 1
 
 /** Throws `ERR_STORE_SCHEMA` where the tables need a newer program than this one. */
-export function checkSchema(usableFrom: number): void {
+export function checkSchema(usableFrom: unknown): void {
   // Negated, so that a version that cannot be read is refused too.
-  if (!(usableFrom <= schemaVersion)) throw new DaypassError('ERR_STORE_SCHEMA')
+  if (!(Number(usableFrom ?? Number.NaN) <= schemaVersion)) throw new DaypassError('ERR_STORE_SCHEMA')
 }
+
+/** The error for a name that is in use where no record says that this server made it. */
+export const nameTaken = (name: string): DaypassError =>
+  new DaypassError(
+    'ERR_OPTION_INVALID',
+    `The database of DAYPASS_STORE has a \`${name}\` that Daypass did not make. Give the server a database of its own.`,
+  )
 
 /** The same accounts, opened before their first call. Where opening fails, that call fails and the next one tries again. */
 export function openAccountsFirst(store: AccountStore): AccountStore {

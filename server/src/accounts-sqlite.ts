@@ -3,12 +3,13 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError } from 'daypass'
-import { type Account, type AccountStore, checkSchema, schemaVersion } from './account-store.ts'
+import { type Account, type AccountStore, checkSchema, nameTaken, schemaVersion } from './account-store.ts'
 import { asStoreError } from './deadline.ts'
 
 /** Milliseconds that a call waits for the lock of another process. */
 const lockPatience = 1000
 
+const names = ['daypass_account_schema', 'daypass_account']
 const schema = `
   CREATE TABLE daypass_account_schema (usable_from INTEGER NOT NULL) STRICT;
   INSERT INTO daypass_account_schema VALUES (${schemaVersion});
@@ -26,33 +27,72 @@ export function createSqliteAccounts(path: string): AccountStore & { close(): vo
     return found
   }
 
-  function openNow(): void {
-    // What was answered survives a power cut. A file in WAL mode stays so.
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE')
+  /** Whether the tables are there. They are made with their record at once: a table without one is an app's. */
+  function isMade(): boolean {
+    const columns = db.prepare("SELECT name FROM pragma_table_info('daypass_account_schema')").all()
+    if (columns.some(({ name }) => name === 'usable_from')) {
+      checkUsable()
+      return true
+    }
+    const find = db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE')
+    const taken = names.find((name) => find.get(name) !== undefined)
+    if (taken !== undefined) throw nameTaken(taken)
+    return false
+  }
+
+  function checkUsable(): void {
+    checkSchema(statement('SELECT usable_from FROM daypass_account_schema').get()?.usable_from)
+  }
+
+  function transaction<T>(body: () => T): T {
+    db.exec('BEGIN IMMEDIATE')
     try {
-      const isMade = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'daypass_account_schema'").get() !== undefined
-      if (isMade) {
-        checkSchema(db.prepare('SELECT usable_from AS n FROM daypass_account_schema').get()?.n as number)
-      } else db.exec(schema)
+      const result = body()
       db.exec('COMMIT')
+      return result
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK')
       throw error
     }
   }
 
+  const read = <T>(body: () => T) =>
+    whenFree(() => {
+      const result = body()
+      // After it: tables that are usable now were usable when they were read.
+      checkUsable()
+      return result
+    })
+  const write = <T>(body: () => T) =>
+    whenFree(() =>
+      transaction(() => {
+        checkUsable()
+        return body()
+      }),
+    )
+
   return {
-    open: () => whenFree(openNow),
-    create: ({ id, email, passwordHash, createdAt }) =>
+    open: () =>
       whenFree(() => {
+        // Read before anything is written, and again in the transaction: several processes may start at once.
+        const wasMade = isMade()
+        // An answered call survives a power cut. A file in WAL mode stays so.
+        db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+        if (wasMade) return
+        transaction(() => {
+          if (!isMade()) db.exec(schema)
+        })
+      }),
+    create: ({ id, email, passwordHash, createdAt }) =>
+      write(() => {
         const insert = statement('INSERT INTO daypass_account VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING')
         return insert.run(id, email, passwordHash, createdAt).changes === 1
       }),
     findByEmail: (email) =>
-      whenFree(() => toAccount(statement('SELECT * FROM daypass_account WHERE email = ?').get(email))),
-    findById: (id) => whenFree(() => toAccount(statement('SELECT * FROM daypass_account WHERE id = ?').get(id))),
+      read(() => toAccount(statement('SELECT * FROM daypass_account WHERE email = ?').get(email))),
+    findById: (id) => read(() => toAccount(statement('SELECT * FROM daypass_account WHERE id = ?').get(id))),
     setPassword: (id, from, to) =>
-      whenFree(() => {
+      write(() => {
         const update = statement('UPDATE daypass_account SET password_hash = ? WHERE id = ? AND password_hash = ?')
         return update.run(to, id, from).changes === 1
       }),

@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { registerHooks } from 'node:module'
-import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createDaypass, isDaypassError } from 'daypass'
+import { createDaypass } from 'daypass'
 import { type AccountStore, openAccountsFirst } from '../../server/src/account-store.ts'
 import { openStores, type Stores } from '../../server/src/stores.ts'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
@@ -98,20 +97,6 @@ describe('postgres:', () => {
   after(() => engine.remove())
   test('through pg', async (t) => checkStores(t, await engine.database()))
   test('through postgres', async (t) => checkStores(t, await engine.database(), ['pg']))
-  test('tables of a newer version are refused before anything is written', async (t) => {
-    const url = await engine.database()
-    const stores = await openStores(url)
-    t.after(() => stores.close())
-    await stores.accounts.open()
-    const pg = (await import('pg')).default
-    const client = new pg.Client(url)
-    await client.connect()
-    await client.query('UPDATE daypass_account_schema SET usable_from = 2')
-    await client.end()
-    const older = await openStores(url)
-    t.after(() => older.close())
-    await assert.rejects(older.accounts.create(newAccount()), (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'))
-  })
 })
 
 describe('redis:', { skip: redisMissing }, () => {
@@ -139,22 +124,6 @@ describe('mongodb:', { skip: noMongo }, () => {
     url.pathname = `/${engine.database()}`
     await checkStores(t, url.href)
   })
-})
-
-test('SQLite: tables of a newer version are refused before anything is written', async (t) => {
-  const folder = temporaryFolder()
-  t.after(folder.remove)
-  const path = `${folder.path}/app.db`
-  const stores = await openStores(`sqlite:${path}`)
-  await stores.accounts.open()
-  await stores.close()
-  const db = new DatabaseSync(path)
-  db.exec('UPDATE daypass_account_schema SET usable_from = 2')
-  const older = await openStores(`sqlite:${path}`)
-  await assert.rejects(older.accounts.create(newAccount()), (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'))
-  assert.equal(db.prepare('SELECT count(*) AS n FROM daypass_account').get()!.n, 0)
-  db.close()
-  await older.close()
 })
 
 test('accounts are opened once before their first calls, and again where opening failed', async () => {

@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, type TestContext, test } from 'node:test'
+import { Redis } from 'ioredis'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
 import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { type RedisEngine, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
@@ -112,6 +114,27 @@ describe('redis+cluster:', { skip: redisMissing }, () => {
   after(() => engine.remove())
   for (const [driver, hide] of Object.entries({ redis: 'ioredis', ioredis: 'redis' })) {
     test(`through ${driver}`, (t) => live(t, engine.url, { hide }))
+  }
+})
+
+describe('the documented Redis user (docs/redis.md)', { skip: redisMissing }, () => {
+  const [, rights = ''] = /^ACL SETUSER daypass (.*)$/m.exec(readFileSync('docs/redis.md', 'utf8')) ?? []
+  for (const [name, start] of Object.entries({ 'one server': startRedis, 'a Cluster': startRedisCluster })) {
+    describe(name, () => {
+      let engine: RedisEngine
+      before(async () => {
+        engine = await start()
+        for (const { port } of engine.servers) {
+          const admin = new Redis(port)
+          await admin.call('ACL', 'SETUSER', 'daypass', ...rights.split(' ')).finally(() => admin.disconnect())
+        }
+      })
+      after(() => engine.remove())
+      for (const [driver, hide] of Object.entries({ redis: 'ioredis', ioredis: 'redis' })) {
+        test(`is allowed all that the server does, through ${driver}`, (t) =>
+          live(t, engine.url.replace('://', '://daypass:PASSWORD@'), { hide }))
+      }
+    })
   }
 })
 
