@@ -25,7 +25,7 @@ export async function benchBreakdown(costs: RefreshCosts): Promise<void> {
     fixed(HS256[name]!, 1),
     percent(HS256[name]! / costs.HS256),
   ])
-  const title = 'Where the time of a refresh goes: daypass serve, memory:, CPU µs; parts measured apart'
+  const title = 'Where the time of a refresh goes: daypass/node, memory, CPU µs; parts measured apart'
   printTable(title, [['', 'EdDSA', '', 'HS256', ''], ...rows])
 }
 
@@ -84,7 +84,7 @@ async function measureParts(algorithm: 'EdDSA' | 'HS256', costs: RefreshCosts): 
   }
   const known = Object.values(parts).reduce((sum, part) => sum + part, 0)
   const whole = costs[algorithm]
-  return { ...parts, 'the rest: the Node door, events, collector': whole - known, 'a whole refresh': whole }
+  return { ...parts, 'the rest: the Node adapter, events, collector': whole - known, 'a whole refresh': whole }
 }
 
 /** Microseconds of this thread's CPU time a call. */

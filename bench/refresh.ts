@@ -1,4 +1,5 @@
-// How many refreshes a second does the standalone server answer, beside a bare server that does the same cryptography?
+// Refreshes over HTTP: the library on node:http and the server application, beside a bare server that does the same
+// cryptography.
 
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,6 +14,7 @@ const roundCount = 15
 const apiKey = 'an-api-key-of-a-benchmark-that-guards-nothing'
 const cli = join(import.meta.dirname, '../server/src/cli.ts')
 const rawServer = join(import.meta.dirname, 'raw-server.ts')
+const nodeServer = join(import.meta.dirname, 'node-server.ts')
 
 interface Server {
   port: number
@@ -43,8 +45,9 @@ export async function benchRefresh(seconds: number): Promise<{ targets: Target[]
     for (const algorithm of ['EdDSA', 'HS256'] as const) {
       const kinds = {
         raw: await start([rawServer, algorithm]),
-        memory: await start([cli, 'serve'], settings(algorithm, 'memory:')),
-        sqlite: await start([cli, 'serve'], settings(algorithm, `sqlite:${join(folder, `${algorithm}.db`)}`)),
+        memory: await start([nodeServer, algorithm]),
+        sqlite: await start([nodeServer, algorithm, join(folder, `${algorithm}.db`)]),
+        server: await start([cli, 'serve'], settings(algorithm)),
       }
       for (const keyed of [false, true]) {
         for (const [kind, server] of Object.entries(kinds)) {
@@ -68,8 +71,9 @@ const name = (algorithm: string, keyed: boolean, kind: string) => `${algorithm} 
 
 const labels: Record<string, string> = {
   raw: 'raw node:http, Map',
-  memory: 'daypass serve, memory:',
-  sqlite: 'daypass serve, sqlite: (FULL)',
+  memory: 'daypass/node, memory',
+  sqlite: 'daypass/node, SQLite FULL',
+  server: 'daypass-server (Fastify), memory:',
 }
 
 function report(results: Record<string, LoadResult[]>): { targets: Target[]; costs: RefreshCosts } {
@@ -89,7 +93,7 @@ function report(results: Record<string, LoadResult[]>): { targets: Target[]; cos
     for (const keyed of [false, true]) {
       const raw = name(algorithm, keyed, 'raw')
       const memory = name(algorithm, keyed, 'memory')
-      for (const kind of ['raw', 'memory', 'sqlite']) {
+      for (const kind of ['raw', 'memory', 'sqlite', 'server']) {
         const key = name(algorithm, keyed, kind)
         const rate = of(key, 'perSecond')
         rows.push([
@@ -97,7 +101,7 @@ function report(results: Record<string, LoadResult[]>): { targets: Target[]; cos
           whole(rate.median),
           `±${percent(rate.spread / 2)}`,
           kind === 'raw' ? '1' : fixed(ratio(key, raw).median, 2),
-          kind === 'sqlite' ? fixed(ratio(key, memory).median, 2) : '',
+          kind === 'sqlite' || kind === 'server' ? fixed(ratio(key, memory).median, 2) : '',
           fixed(of(key, 'cpu').median, 1),
           kind === 'raw' ? '1' : fixed(cpuRatio(key, raw).median, 2),
           percent(of(key, 'busy').median),
@@ -107,7 +111,7 @@ function report(results: Record<string, LoadResult[]>): { targets: Target[]; cos
       }
       const words = `${algorithm}${keyed ? ', Idempotency-Key' : ''}`
       targets.push(
-        { name: `refresh, ${words}: memory of raw`, least: 0.8, figure: ratio(memory, raw).median },
+        { name: `refresh, ${words}: daypass/node of raw`, least: 0.8, figure: ratio(memory, raw).median },
         {
           name: `refresh, ${words}: SQLite FULL of memory`,
           least: 0.6,
@@ -150,10 +154,10 @@ async function signIn({ port }: Server, subject: string): Promise<string> {
   return ((await response.json()) as { refreshToken: string }).refreshToken
 }
 
-function settings(algorithm: string, store: string): Record<string, string> {
+function settings(algorithm: string): Record<string, string> {
   return {
     PORT: '0',
-    DAYPASS_STORE: store,
+    DAYPASS_STORE: 'memory:',
     DAYPASS_ALGORITHM: algorithm,
     DAYPASS_ISSUER: 'http://localhost:12345',
     DAYPASS_RATE_LIMIT: 'off',
