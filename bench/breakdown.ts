@@ -84,7 +84,7 @@ async function measureParts(algorithm: 'EdDSA' | 'HS256', costs: RefreshCosts): 
   }
   const known = Object.values(parts).reduce((sum, part) => sum + part, 0)
   const whole = costs[algorithm]
-  return { ...parts, 'the rest: the Node adapter, events, collector': whole - known, 'a whole refresh': whole }
+  return { ...parts, 'the rest: Node adapter, events, collector': whole - known, 'a whole refresh': whole }
 }
 
 /** Microseconds of this thread's CPU time a call. */

@@ -1,5 +1,5 @@
 // Is anybody signed out while a cluster is shot at? `npm run cluster -- --seconds 60 --clients 50 --engine redis`
-// Several standalone servers on one engine behind a round-robin proxy; servers are killed −9 and restarted all the time,
+// Several servers on one engine behind a round-robin proxy; servers are killed −9 and restarted all the time,
 // and in the middle of it a master of the Redis Cluster dies for good.
 
 import { parseArgs } from 'node:util'

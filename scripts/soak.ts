@@ -1,6 +1,6 @@
 // Does a server that runs for long stay as it was? `npm run soak -- --minutes 60 --engine sqlite`.
 //
-// A steady load on the standalone server in a process of its own, over real sockets: chains of refreshes with lost answers,
+// A steady load on the server application in a process of its own, over real sockets: chains of refreshes with lost answers,
 // races, calls, garbage, sign-outs. Every so often its memory, event loop, handles and files; in the end, whether the second
 // half of the run was flat, and the slopes.
 

@@ -55,7 +55,7 @@ function createAviary() {
 
 const canary = (what: string) => `canary-${what}-${randomBytes(16).toString('base64url')}`
 
-test('the standalone server: no secret of anybody’s is in its log, refusals, metrics, addresses or files', async (t) => {
+test('the server application: no secret of anybody’s is in its log, refusals, metrics, addresses or files', async (t) => {
   const { secret, say, check } = createAviary()
   const keep = (name: string, text: string) => {
     secret(name, text)

@@ -95,7 +95,7 @@ describe('what is not built is not there, on the library’s server and on the s
 })
 
 describe('one credential a request', () => {
-  test('the standalone server: a token in the query, the form or a foreign header is none; two are refused', async (t) => {
+  test('the server application: a token in the query, the form or a foreign header is none; two are refused', async (t) => {
     const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
     t.after(() => server.remove())
     const { body } = await post(`${server.url}/auth/register`, { email: 'a@example.com', password, transport: 'body' })

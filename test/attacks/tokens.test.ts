@@ -76,7 +76,7 @@ const refusal = (error: unknown) =>
   error instanceof DaypassError &&
   (error.code === 'ERR_ACCESS_TOKEN_INVALID' || error.code === 'ERR_ACCESS_TOKEN_EXPIRED')
 
-describe('the standalone server as it is installed', () => {
+describe('the server application as it is installed', () => {
   const secret = 'the secret of a server that is attacked and long enough'
   let server: ServerProcess
   let target: Target

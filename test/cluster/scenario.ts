@@ -1,4 +1,4 @@
-// Is anybody signed out while servers of a cluster die and come back? Several standalone servers on one engine, behind a
+// Is anybody signed out while servers of a cluster die and come back? Several server applications on one engine, behind a
 // round-robin proxy, under a steady load of clients that keep what they must and keep trying.
 
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// Does the standalone server do what its page and its README say?
+// Does the server application do what its page and its README say?
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
