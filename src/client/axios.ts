@@ -1,34 +1,39 @@
-// daypass/axios: how does an app's own axios instance send the token, and send again after a 401?
+// `daypass/axios`: an axios instance of the app sends the token, and sends again with a renewed one after a 401.
 
+import { discardBody } from './discard-body.ts'
 import { DaypassClientError } from './errors.ts'
-import { isLastWord } from './fetch-with-token.ts'
-import { letGo } from './let-go.ts'
+import { isEndedByServer } from './fetch-with-token.ts'
 import { originOf } from './origin.ts'
 import type { DaypassClient } from './types.ts'
 import { later, orAbort } from './wait.ts'
 
-/** As much of an axios instance (1.7 or newer) as is needed here. */
+// axios is not imported, and its versions declare configs, adapters and errors with types that are incompatible.
+// biome-ignore lint/suspicious/noExplicitAny: see above
+type Any = any
+
+/** The part of an axios instance (1.7 or newer) that is used. */
 export interface AxiosLike {
-  defaults: { adapter?: any; headers: any }
-  interceptors: { request: { use(onFulfilled: (config: any) => any): number; eject(id: number): void } }
+  defaults: { adapter?: Any; headers: Any }
+  interceptors: { request: { use(onFulfilled: (config: Any) => Any): number; eject(id: number): void } }
   create(): AxiosLike
-  request(config: any): Promise<any>
-  getUri(config?: any): string
+  request(config: Any): Promise<Any>
+  getUri(config?: Any): string
 }
 
+/** The adapters that this module made. */
 const ours = new WeakSet<object>()
 
 /**
- * Lets an axios instance call with the client's session: adds the access token for the client's origins, renews a refused
- * one once (one refresh for all calls, instances and `client.fetch` together) and sends the call again. A second 401, and
- * any 401 with nobody signed in, fails as axios fails. The app's own interceptors see each call once, as if nothing had
- * happened in between, and the token is never in a `config`, so an `AxiosError` may be logged.
+ * Lets an axios instance call with the client's session. It adds the access token for the client's origins. It renews a
+ * rejected token once (one refresh for all calls, instances and `client.fetch` together) and sends the call again. A second
+ * 401, and any 401 while nobody is signed in, fails with axios's own error. The app's interceptors see each call once. The
+ * token is never in a `config`, so an `AxiosError` may be logged.
  *
  * @param instance The app's own instance; several may be attached to one client.
- * @param client What `createClient()` made.
- * @returns What detaches it again.
- * @throws A call may fail with DaypassClientError as `client.fetch` does; a cancelled one fails as axios cancels, and one that
- *   takes longer than its `timeout` as axios times out: the waiting for a token and both sendings count together.
+ * @param client The result of `createClient()`.
+ * @returns A function that detaches the instance.
+ * @throws A call may fail with DaypassClientError, as `client.fetch` does. A cancelled call fails with axios's own error, and
+ *   so does one that takes longer than its `timeout`; the wait for a token and both attempts count together.
  * @example
  * ```ts
  * import axios from 'axios'
@@ -42,12 +47,12 @@ const ours = new WeakSet<object>()
  * ```
  */
 export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, 'authorize'>): () => void {
-  // Sends without the app's interceptors and defaults, which have had their turn when the adapter is called.
+  // Sends without the app's interceptors and defaults, because they have run before the adapter is called.
   const bare = instance.create()
   bare.defaults.headers = {}
 
-  const wrap = (adapter: any) => {
-    const wrapped = async (config: any) => {
+  const wrap = (adapter: Any) => {
+    const wrapped = async (config: Any) => {
       const url = instance.getUri(config)
       const { signal, headers, data, auth, cancelToken, timeout } = config
       const begun = performance.now()
@@ -55,14 +60,14 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
         const sent = { ...config, adapter, transformRequest: [], transformResponse: [] }
         if (token) {
           sent.headers = { ...headers, Authorization: `Bearer ${token}` }
-          sent.beforeRedirect = (next: any, ...more: any[]) => {
-            // axios before 1.16 takes the token along to a subdomain.
+          sent.beforeRedirect = (next: Any, ...more: Any[]) => {
+            // axios before 1.16 sends the token to a subdomain, too.
             if (originOf(next.href) !== originOf(url)) delete next.headers.Authorization
             config.beforeRedirect?.(next, ...more)
           }
         }
         if (timeout > 0) {
-          // What is left of it, in whole milliseconds: 0 would be none.
+          // The rest of the time, in whole milliseconds. At least 1, because 0 means no timeout.
           sent.timeout = Math.max(1, Math.ceil(timeout - (performance.now() - begun)))
         }
         const [response, error] = await bare.request(sent).then(
@@ -74,7 +79,7 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
         return { response, error }
       }
 
-      // Ends the waiting for a token; while it is sent, the call is axios's own.
+      // Ends the wait for a token. While the call is sent, axios handles its signal and timeout.
       const stop = new AbortController()
       const timer = timeout > 0 ? later(timeout, async () => stop.abort(await timeoutError(config))) : undefined
       cancelToken?.promise.then((cancel: unknown) => stop.abort(cancel))
@@ -86,13 +91,13 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
         if (!pass || response?.status !== 401 || isElsewhere(response.request, url)) return settle(first)
 
         const token = await orAbort(pass.renew({ signal }), stop).catch((reason) => {
-          if (isLastWord(reason)) return
-          letGo(response.data)
+          if (isEndedByServer(reason)) return
+          discardBody(response.data)
           throw reason
         })
         if (!token) return settle(first)
         if (data?.pipe || data?.getReader) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
-        letGo(response.data)
+        discardBody(response.data)
         return settle(await send(token))
       } finally {
         clearTimeout(timer)
@@ -102,25 +107,25 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
     return wrapped
   }
 
-  /** axios's own error. Its class is not on an instance, so it is taken from what axios says to an adapter that it lacks. */
-  const timeoutError = async (config: any) => {
+  /** axios's own timeout error. An instance does not expose the class, so get it from the error of an unknown adapter. */
+  const timeoutError = async (config: Any) => {
     const { constructor: AxiosError } = await bare.request({ adapter: 'none' }).catch((error) => error)
     const code = config.transitional?.clarifyTimeoutError ? 'ETIMEDOUT' : 'ECONNABORTED'
     return new AxiosError(config.timeoutErrorMessage || `timeout of ${config.timeout}ms exceeded`, code, config)
   }
 
   const id = instance.interceptors.request.use((config) => {
-    // The adapter is where all interceptors and transforms are done: what is sent again is what was sent.
+    // Wrap the adapter, because it runs after all interceptors and transforms: the second attempt sends the same data.
     const adapter = config.adapter ?? instance.defaults.adapter
-    // A call that the app makes again by itself brings our adapter along.
+    // A call that the app repeats by itself has our adapter already.
     if (!ours.has(Object(adapter))) config.adapter = wrap(adapter)
     return config
   })
   return () => instance.interceptors.request.eject(id)
 }
 
-/** Whether redirects led to another origin, as far as axios's adapters tell. */
-function isElsewhere(request: any, url: string): boolean {
+/** Whether redirects led to another origin, as far as axios's adapters show it. */
+function isElsewhere(request: Any, url: string): boolean {
   const end = request?.responseURL ?? request?.res?.responseUrl
   return Boolean(end) && originOf(end) !== originOf(url)
 }

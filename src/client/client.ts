@@ -1,8 +1,7 @@
-// How does a session begin, go on and end, as a client sees it?
+// `createClient()`: signs in, refreshes and signs out.
 //
-// One function: what it minifies to is loaded by every page, and in here a name costs a letter.
+// It is one function because every page loads it: a minifier shortens local names, but not the names of members.
 
-import { type Access, type Answer, failed, read } from './answer.ts'
 import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
 import { hint } from './hints.ts'
@@ -10,6 +9,7 @@ import { createLock } from './lock.ts'
 import { hrefOf, originOf } from './origin.ts'
 import { createWebStorage, type Memory, parseMemory } from './storage.ts'
 import { joinTabs, type TabMessage } from './tabs.ts'
+import { type Access, readTokenResponse, type TokenResponse, toFailure } from './token-response.ts'
 import type {
   ClaimsOf,
   ClientOptions,
@@ -21,21 +21,21 @@ import type {
 } from './types.ts'
 import { abortAfter, backOff, createClock, later, maybe, orAbort } from './wait.ts'
 
-/** What belongs to one session: what was begun in its name fails when it aborts. */
+/** Belongs to one session. Work that was begun in that session fails when the fence aborts. */
 interface Fence extends AbortController {
-  /** The refresh that all calls of this session share. */
+  /** The refresh in flight, which all calls of this session share. */
   flight?: Promise<void> | undefined
-  /** Whether it asks the server also where nobody is known to be signed in. */
+  /** Whether that refresh is sent even if nobody is known to be signed in. */
   isForced?: boolean | undefined
 }
 
 /**
- * Makes a client that keeps a person signed in. Nothing is sent until the first call, or the first `subscribe`.
+ * Makes a client that keeps a person signed in. It sends nothing before the first call or the first `subscribe`.
  *
- * `createClient<typeof auth>()`, with the type of what `createDaypass` or an adapter made on the server, knows the claims,
- * the credentials and the user.
+ * `createClient<typeof auth>()` takes the type of `createDaypass`'s or an adapter's result on the server. It then knows the
+ * types of the claims, the credentials and the user.
  *
- * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 for how the token travels
+ * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 for how the token is sent
  * @example
  * ```ts
  * import { createClient } from 'daypass/client'
@@ -72,79 +72,80 @@ export function createClient(options: ClientOptions): DaypassClient {
     return hrefOf(url) ?? url
   }
 
-  // The same for each spelling of the same server.
+  // Each spelling of the same server gives the same name.
   const name = `daypass:${urlOf(refreshPath)}`
   const lock = createLock(timeout, tabs && name)
-  const tell = joinTabs(tabs && name, hear)
+  const broadcast = joinTabs(tabs && name, receive)
 
-  // When things happened, so that all tabs agree on what was last. Milliseconds since the epoch, but each later than all
-  // that this tab knows of, whatever the clock says.
+  // Instants of sign-ins and sign-outs, by which all tabs agree on the latest. They are milliseconds since the epoch, but
+  // each is later than all that this tab knows of, even if the clock was set back.
 
   let latest = 0
   const stamp = () => (latest = Math.max(Date.now(), latest + 1))
-  const learn = ({ at = 0, out = 0 }: TabMessage | Memory) => {
+  const noteInstants = ({ at = 0, out = 0 }: TabMessage | Memory) => {
     latest = Math.max(latest, at, out)
   }
 
-  // What is remembered.
+  // The memory.
 
-  /** What was last read or written: it stands in for a storage that was cleared, or is locked for now. */
+  /** The memory as last read or written. It is used while the storage is cleared or locked. */
   let known: Memory = {}
-  /** Bounds the wait for a storage that never answers. */
+  /** Limits the wait for a storage that never responds. */
   const within = (given: unknown) => (given instanceof Promise ? orAbort(given, abortAfter(timeout)) : given)
-  async function recall(): Promise<Memory> {
+  async function readMemory(): Promise<Memory> {
     const text = await within(storage.get(name))
-    // A text that is not ours to read counts as none.
+    // A text that is not ours counts as none.
     known = parseMemory(text) ?? known
-    learn(known)
+    noteInstants(known)
     return known
   }
-  const remember = async (memory: Memory) => {
+  const writeMemory = async (memory: Memory) => {
     await within(storage.set(name, JSON.stringify(memory)))
     known = memory
   }
 
-  // What is known of the session. The access token is here and nowhere else.
+  // The state of the session. The access token is stored only here.
 
   let snapshot: SessionSnapshot = { status: 'unknown' }
   const listeners = new Set<() => void>()
+  /** The access token. It is set exactly while the snapshot has `expiresAt`. */
   let token: string | undefined
-  /** The last access token that a server refused: one refusal is no verdict on it, but it is to be renewed. */
+  /** The last access token that a server rejected. It may still be valid, but it is to be renewed. */
   let refused: string | undefined
-  /** The session, whatever is shown of it. */
+  /** The session, also while the snapshot does not show it. */
   let current: Access['session'] | true
-  /** When it began, and when this tab last knew of a session's end. */
+  /** When it began, and the latest end of a session that this tab knows of. */
   let began = 0
   let ended = -1
-  /** Aborts when the session is over or another one begins: its calls fail, and what comes late for it is dropped. */
+  /** Aborts when the session is over or another one begins: its calls fail, and late responses to it are ignored. */
   let fence: Fence = new AbortController()
-  /** Aborts the one refresh that is under way. */
-  let asking = new AbortController()
-  /** How often the server failed to answer since it last did, the last failure, and until when to leave it alone. */
+  /** Aborts the refresh that is under way. */
+  let refreshing = new AbortController()
+  /** The failed attempts since the last response of the server, the last failure, and the instant of the next attempt. */
   let failures = 0
   let failure: ClientErrorDetails
   let notBefore = -Infinity
 
-  /** Milliseconds until `instant`; 0 = it has come. */
+  /** Milliseconds until `instant`; 0 if it has passed. */
   const until = (instant: number) => Math.max(0, instant - clock())
-  /** Milliseconds for which the access token is still good; 0 = there is none, or a dead one. */
-  const left = () => (token ? until(snapshot.expiresAt!) : 0)
-  /** Milliseconds until it is to be renewed: somewhat ahead of its end, so that no call has to wait. */
+  /** Milliseconds until the access token expires; 0 if there is none, or an expired one. */
+  const left = () => until(snapshot.expiresAt ?? -Infinity)
+  /** Milliseconds until it is to be renewed: shortly before it expires, so that no call has to wait. */
   const due = () =>
-    Math.max(token === refused ? 0 : left() - Math.min(10_000, snapshot.expiresIn! * 100), until(notBefore))
+    Math.max(token === refused ? 0 : left() - Math.min(10_000, (snapshot.expiresIn ?? 0) * 100), until(notBefore))
   const isGood = () => token !== refused && left() > 0
 
   function show(status: SessionStatus, reason?: string) {
     snapshot = { ...snapshot, status, reason }
     plan()
-    // Each in its own time: a listener that throws or is slow holds up neither a refresh nor the other listeners.
+    // Call each listener in a task of its own, so that one that throws or is slow delays neither a refresh nor the others.
     for (const listener of listeners) queueMicrotask(listener)
   }
 
-  /** What this tab or another one got. */
-  function hear(message: TabMessage) {
+  /** Handles a message of this tab or another one. */
+  function receive(message: TabMessage) {
     const { access, at = 0, out = 0, reason } = message
-    learn(message)
+    noteInstants(message)
     if (access) {
       if (at <= ended || at < began) return
       began = at
@@ -153,24 +154,25 @@ export function createClient(options: ClientOptions): DaypassClient {
       ended = Math.max(ended, out)
       if (out >= began) end(reason)
     }
-    // No late answer to a refresh is to meddle with the new session's cookie, and nobody waits for it. Its key is kept.
-    else asking.abort()
+    // A sign-in is about to be sent. Abort the refresh: a late response must not overwrite the new session's cookie, and no
+    // caller waits for it. Its key is kept.
+    else refreshing.abort()
   }
 
-  /** Takes up what the server gave. Another session than before is another person for all we know. */
+  /** Uses a new access token. Another session than before may belong to another person, so calls of the old one fail. */
   function begin({ accessToken, expiresIn, session }: Access) {
     if (session?.id !== (current as typeof session)?.id) drop('sign-in')
     current = session ?? true
     token = accessToken
     failures = 0
-    notBefore = retellAt = -Infinity
-    // No token is so short that it is renewed without a pause.
+    notBefore = resendAt = -Infinity
+    // A lifetime counts as a second at least, so that a token is not renewed without a pause.
     snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + Math.max(expiresIn, 1) * 1000 }
     show('signed-in')
-    retell()
+    resendSignOuts()
   }
 
-  /** The session is over. Calls that never knew of one (a visitor's first) go on without a token, but for a sign-out. */
+  /** Ends the session. Calls of a visitor, which never had a session, go on without a token unless it is a sign-out. */
   function end(reason: string): undefined {
     drop(reason)
     if (snapshot.status !== 'signed-out' || snapshot.reason !== reason) show('signed-out', reason)
@@ -180,194 +182,198 @@ export function createClient(options: ClientOptions): DaypassClient {
     if (reason !== 'sign-out' && !current) return
     token = refused = current = undefined
     snapshot = { status: 'unknown' }
-    asking.abort()
+    refreshing.abort()
     fence.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
     fence = new AbortController()
   }
 
-  // How tokens are asked for, and what each answer means.
+  // Requests for tokens.
 
-  /** How often a refresh is tried for those who wait for it, where the server answered last time; and for how long (ms). */
+  /** The maximum number of attempts of a refresh after the server last responded, and its maximum duration (ms). */
   const mostTries = 4
   const longestRefresh = 15_000
 
-  /** A question about tokens. A redirect fails it: credentials follow none. */
+  /** Sends a request for tokens. A redirect fails it, because credentials must not follow a redirect. */
   async function post(
     path: string,
     body: object,
     headers?: Record<string, string>,
     request = abortAfter(timeout),
-  ): Promise<Answer> {
+  ): Promise<TokenResponse> {
     const url = urlOf(path)
-    const asked = async () =>
-      read(
+    const respond = async () =>
+      readTokenResponse(
         await send(url, {
           credentials: isBody ? 'omit' : 'include',
           method: 'POST',
           headers: { 'content-type': 'application/json', ...headers },
           body: JSON.stringify(body),
           redirect: 'manual',
-          // The page may close now.
+          // A sign-out must arrive even if the page closes now.
           keepalive: path === logoutPath,
           signal: request.signal,
         }),
         isBody,
       )
-    const answer = await orAbort(asked(), request).catch(failed)
-    if (path !== logoutPath) hint(url, transport, answer)
-    debug?.(path, answer.told.status!, answer.told.reason!)
-    return answer
+    const response = await orAbort(respond(), request).catch(toFailure)
+    if (path !== logoutPath) hint(url, transport, response)
+    debug?.(path, response.info.status, response.info.reason)
+    return response
   }
 
-  /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with ERR_SIGNED_OUT as the fence. */
+  /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with the fence's ERR_SIGNED_OUT. */
   async function refresh(own: Fence, isForced?: boolean): Promise<void> {
     const before = token
     if (own.flight && (isForced ? !own.isForced : refused && token === refused)) {
-      // That one may ask nobody: it may be a visitor's, which ends with the token of a sign-in.
+      // That refresh may send no request: it may be a visitor's, which ends with the token of a sign-in.
       await orAbort(own.flight, own)
       if (token && token !== before) return
     }
     if (!own.flight) {
       own.isForced = isForced
-      own.flight = ask(own, isForced).finally(() => {
+      own.flight = renew(own, isForced).finally(() => {
         own.flight = undefined
       })
     }
     return orAbort(own.flight, own)
   }
 
-  async function ask(own: Fence, isForced?: boolean): Promise<void> {
+  async function renew(own: Fence, isForced?: boolean): Promise<void> {
     const deadline = clock() + longestRefresh
     const before = token
-    /** When a session begins that is found where none is remembered. */
+    /** The beginning of a session that is found although the memory has none. */
     const since = stamp()
-    // Over, or a newer token came by another way.
+    /** Whether the session is over, or a newer token came by another way. */
     const isSettled = () => own.signal.aborted || (token && token !== before)
     /** The key of the refresh that was the last one when this one began. */
-    const { last: seen } = await recall().catch(() => known)
+    const { last: seen } = await readMemory().catch(() => known)
 
-    /** One question to the server, its key written down before and its answer after. Returns what was no verdict. */
-    async function attempt(): Promise<Answer | undefined> {
-      const sent = await recall()
-      retell()
-      // Another tab finished while this one waited for its turn: what it got is on its way here.
+    /** Sends one request. The key is stored before it, and the result after it. Returns a response that decides nothing. */
+    async function attempt(): Promise<TokenResponse | undefined> {
+      const sent = await readMemory()
+      resendSignOuts()
+      // Another tab finished a refresh while this one waited for its turn: wait for its message.
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
       const isOut = sent.out !== undefined
       if (isBody ? !sent.token : !isForced && isOut) return end('no-session')
 
-      // A visitor's first question is no renewal: there is nothing yet to renew.
+      // A visitor's first request renews nothing, so it is not shown as `refreshing`.
       if (snapshot.expiresAt) show('refreshing')
       const { token: refreshToken, last, key = random(16).join('.'), at = isOut ? since : 0, isNew } = sent
-      await remember({ ...sent, key })
+      await writeMemory({ ...sent, key })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
-      asking = abortAfter(timeout)
-      const answer = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, asking)
-      const { access, refreshToken: child, isOver } = answer
-      if (!access && !isOver) return answer
+      refreshing = abortAfter(timeout)
+      const response = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, refreshing)
+      const { access, refreshToken: child, isOver } = response
+      if (!access && !isOver) return response
 
-      const now = await recall()
+      const stored = await readMemory()
       if (own.signal.aborted) return
-      // Nobody has signed in or out meanwhile, and nothing that was lost on the way may have cleared it.
-      if (!sent.key && now.at === at) hint(refreshPath, transport, answer, isNew)
+      // Give the hint about a missing cookie only if there was no sign-in or sign-out meanwhile, and no lost response, which
+      // might have cleared the cookie.
+      if (!sent.key && stored.at === at) hint(refreshPath, transport, response, isNew)
       const session = access?.session?.id
-      if (now.out! >= at || sent.untold?.includes(session!)) return end('sign-out')
-      // Found after a sign-out that was heard of and never written down, since its tab died: it counts from now.
+      const isSignedOut = (stored.out ?? -1) >= at || sent.pending?.some((id) => id === session)
+      if (isSignedOut) return end('sign-out')
+      // This tab may know of a sign-out that was never stored, because its tab was closed. The session then begins now.
       const from = at > ended ? at : since
-      // Whoever is there now is nobody that was signed out namelessly.
-      const untold = now.untold?.filter(Boolean)
-      // Another's newer state is not ours to overwrite. Which token the jar held is not to be seen; whose key was sent is.
-      if (isBody ? [refreshToken, child].includes(now.token) : now.key === key) {
-        const next = now.key === key ? undefined : now.key
-        await remember(access ? { token: child, last: key, key: next, at: from, session, untold } : { out: at, untold })
-      } else if (isBody || !access) return answer
-      if (!isSettled()) tell(access ? { access, at: from } : { out: at, reason: answer.told.reason })
+      // The session that is here now is not the one of a pending sign-out without an id.
+      const pending = stored.pending?.filter(Boolean)
+      // Do not overwrite newer state from another tab. The cookie is unreadable, so compare Idempotency-Keys.
+      if (isBody ? [refreshToken, child].includes(stored.token) : stored.key === key) {
+        const next = stored.key === key ? undefined : stored.key
+        await writeMemory(
+          access ? { token: child, last: key, key: next, at: from, session, pending } : { out: at, pending },
+        )
+      } else if (isBody || !access) return response
+      if (!isSettled()) broadcast(access ? { access, at: from } : { out: at, reason: response.info.reason })
     }
 
     for (let tries = 0; !isSettled(); tries++) {
       const wait = until(notBefore)
-      // A call whose token is still good does not wait for a second try; a later call makes it.
+      // A call whose token is still valid does not wait for a second attempt; a later call makes it.
       const isEnough = tries && (failures >= mostTries || (!isForced && isGood()))
       if (isEnough || clock() + wait > deadline) {
         show(isGood() ? 'signed-in' : 'offline', failure.reason)
         throw new DaypassClientError('ERR_OFFLINE', failure)
       }
       if (wait) await sleep(wait)
-      const answer = await lock(attempt).catch(failed)
-      if (!answer) return
+      const response = await lock(attempt).catch(toFailure)
+      if (!response) return
       failures++
-      failure = answer.told
-      const chance = maybe(() => random(1)[0]! / 256) ?? 0
-      const pause = backOff(failures, 300, 3000, chance, failure.retryAfter! * 1000 || 0)
+      failure = response.info
+      const [byte = 0] = maybe(() => random(1)) ?? []
+      const pause = backOff(failures, 300, 3000, byte / 256, failure.retryAfter)
       failure.retryAfter = pause / 1000
       notBefore = clock() + pause
     }
   }
 
-  // How the server learns of sign-outs, also of those it did not hear of at once.
+  // Sign-outs, which are sent again until the server confirms them.
 
-  /** What names the remembered session in a sign-out; empty where there is one that nothing is known of. */
+  /** The name of the stored session in a sign-out: its token or id. Empty if there is a session without a known id. */
   const handleOf = ({ token, session = '', out }: Memory) => (isBody ? token : out === undefined ? session : undefined)
-  const isHeard = (answer: Answer) => answer.ok || answer.isOver
+  const isConfirmed = (response: TokenResponse) => response.ok || response.isOver
 
   /**
-   * In one's turn: tells the server of these sign-outs, but for the one that it answered already, and remembers which it
-   * did not hear of. Returns such an answer.
+   * Sends these sign-outs, except the one with a response already, and stores those that are not confirmed. Must be called
+   * with the lock held. Returns a response that did not confirm.
    */
-  async function leave(
+  async function sendSignOuts(
     handles: Iterable<string> | undefined,
     first?: string,
-    answered?: Answer,
-  ): Promise<Answer | undefined> {
-    const untold = new Set(handles)
-    let unheard: Answer | undefined
-    const leaveOne = async (handle: string) => {
-      // By its id, lest a session that began meanwhile by other means is ended.
+    firstResponse?: TokenResponse,
+  ): Promise<TokenResponse | undefined> {
+    const pending = new Set(handles)
+    let failed: TokenResponse | undefined
+    const send = async (handle: string) => {
+      // Name the session by its id, so that a session that began meanwhile by other means is not ended.
       const body = isBody ? { refreshToken: handle } : { session: handle || undefined }
-      const answer = (handle === first && answered) || (await post(logoutPath, body))
-      if (isHeard(answer)) untold.delete(handle)
-      else unheard = answer
+      const response = (handle === first && firstResponse) || (await post(logoutPath, body))
+      if (isConfirmed(response)) pending.delete(handle)
+      else failed = response
     }
-    await Promise.all([...untold].map(leaveOne))
-    const now = await recall().catch(() => known)
-    if (now.untold || untold.size) await remember({ ...now, untold: toList(untold) }).catch(() => {})
-    return unheard
+    await Promise.all([...pending].map(send))
+    const stored = await readMemory().catch(() => known)
+    if (stored.pending || pending.size) await writeMemory({ ...stored, pending: toList(pending) }).catch(() => {})
+    return failed
   }
-  const toList = (untold: Set<string>) => (untold.size ? [...untold].slice(-99) : undefined)
+  const toList = (pending: Set<string>) => (pending.size ? [...pending].slice(-99) : undefined)
 
-  let retellAt = -Infinity
-  /** Tells again what is untold: at each occasion, but after a failure not for half a minute, or until the server answers. */
-  function retell() {
-    if (!known.untold || until(retellAt)) return
-    retellAt = clock() + 30_000
+  let resendAt = -Infinity
+  /** Sends pending sign-outs again: at each occasion, but after a failure not for half a minute, or until a response comes. */
+  function resendSignOuts() {
+    if (!known.pending || until(resendAt)) return
+    resendAt = clock() + 30_000
     lock(async () => {
-      await recall().catch(Boolean)
-      if (!(await leave(known.untold!))) retellAt = -Infinity
+      await readMemory().catch(Boolean)
+      if (!(await sendSignOuts(known.pending))) resendAt = -Infinity
     })
   }
 
-  /** A token good for a call in the session of `own`; undefined with nobody signed in. */
+  /** A token for a call in the session of `own`; undefined if nobody is signed in. */
   async function tokenFor(own: Fence, isForced?: boolean, isRefused?: boolean): Promise<string | undefined> {
-    retell()
-    // Nothing was stored: it may be found later, by an app that had to unlock its storage first.
+    resendSignOuts()
+    // If nothing was stored, look again: the app may have had to unlock its storage first.
     const mayAsk = snapshot.status !== 'signed-out' || (isBody && snapshot.reason === 'no-session')
     if (isForced || isRefused || (!left() && mayAsk)) await refresh(own, isForced)
-    // A refresh ahead of time that fails or hangs does not fail a call whose token is still good.
+    // A call whose token is still valid does not fail if a refresh before the end fails or hangs.
     else if (left() && !due()) await orAbort(refresh(own), abortAfter(Math.min(left() / 2, 3000))).catch(() => {})
     own.signal.throwIfAborted()
     return token
   }
 
-  // The one timer: as long as somebody subscribes and looks, the token is renewed without being asked for.
+  // The only timer: while there is a listener and the page is visible, the token is renewed without a call.
 
   let timer: ReturnType<typeof setTimeout> | undefined
-  /** Sets the timer anew, for every change and every event of the page. */
+  /** Sets the timer again, at every change and every event of the page. */
   function plan(event?: unknown) {
     clearTimeout(timer)
     if (!listeners.size || inPage?.hidden) return
-    // A server that fails is asked less and less often, but at once when somebody comes, or the network.
+    // A failing server gets fewer and fewer requests, but one at once when a listener comes, or an event of the page.
     const at = clock() + (event ? due() : Math.max(100, due() * (failures || 1)))
-    // Timers may be early by their rounding, and late by hours: they stand still while a machine sleeps.
+    // Timers may be early by rounding, and late by hours, because they stand still while a machine sleeps.
     const look = () => {
       timer = later(Math.min(until(at), 60_000), () => (until(at) ? look() : tokenFor(fence).catch(() => {})))
     }
@@ -375,7 +381,7 @@ export function createClient(options: ClientOptions): DaypassClient {
   }
 
   function wake(event: Partial<PageTransitionEvent>) {
-    // Back from the browser's cache: who was signed in then is not shown before the server says so.
+    // The page comes back from the browser's cache: do not show the old session before the server confirms it.
     if (event.persisted) {
       token = refused = undefined
       snapshot = { status: 'unknown' }
@@ -387,7 +393,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     for (const type of ['visibilitychange', 'focus', 'online', 'pageshow']) maybe(() => globalThis[how](type, wake))
   }
 
-  // What the app gets.
+  // The client's methods.
 
   const trusted = origins.map(originOf)
   const trusts = (url: string) => trusted.includes(originOf(url))
@@ -399,7 +405,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     return {
       token: sent,
       renew(options) {
-        // Unless there is a newer one already.
+        // If there is a newer token already, use that one.
         if (token === sent) refused = sent
         return orAbort(tokenFor(own, false, token === sent), options) as Promise<string>
       },
@@ -407,7 +413,7 @@ export function createClient(options: ClientOptions): DaypassClient {
   }
 
   const offline = (error: unknown) => {
-    throw error instanceof DaypassClientError ? error : new DaypassClientError('ERR_OFFLINE', failed(error).told)
+    throw error instanceof DaypassClientError ? error : new DaypassClientError('ERR_OFFLINE', toFailure(error).info)
   }
 
   return {
@@ -422,78 +428,78 @@ export function createClient(options: ClientOptions): DaypassClient {
 
     async signIn(credentials: object, options?: { path?: string }) {
       let since = stamp()
-      tell({})
-      const before = recall().catch(() => known)
+      broadcast({})
+      const before = readMemory().catch(() => known)
       return lock(async () => {
-        // The clock was set back.
-        if ((await before).out! >= since) since = stamp()
-        const isVoid = async () => Math.max((await recall()).out ?? -1, ended) >= since
+        // If the stored sign-out is later, the clock was set back.
+        if (((await before).out ?? -1) >= since) since = stamp()
+        const isVoid = async () => Math.max((await readMemory()).out ?? -1, ended) >= since
         const signedOut = () => new DaypassClientError('ERR_SIGNED_OUT', { reason: 'sign-out' })
         if (await isVoid()) throw signedOut()
-        // What cannot be written down is not asked for.
-        if (isBody) await remember(known)
-        const { access, refreshToken, told } = await post(options?.path ?? loginPath, { ...credentials, transport })
-        if (!access) throw new DaypassClientError(told.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', told)
+        // Fail before the request if the storage does not accept writes.
+        if (isBody) await writeMemory(known)
+        const { access, refreshToken, info } = await post(options?.path ?? loginPath, { ...credentials, transport })
+        if (!access) throw new DaypassClientError(info.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', info)
         const isTooLate = await isVoid()
-        const { at: previous = 0, untold } = known
+        const { at: previous = 0, pending } = known
         const at = Math.max(since, previous + 1)
         const session = access.session?.id
         const memory = {
           token: refreshToken,
           at,
           session,
-          untold: isBody ? untold : undefined,
-          isNew: !isBody && !untold,
+          pending: isBody ? pending : undefined,
+          isNew: !isBody && !pending,
         }
         if (isTooLate) {
-          await leave([...(untold ?? []), handleOf(memory)!])
+          await sendSignOuts([...(pending ?? []), handleOf(memory) ?? ''])
           throw signedOut()
         }
         try {
-          await remember(memory)
+          await writeMemory(memory)
         } catch (error) {
-          // The cookie is there all the same.
+          // In the cookie transport the browser has the cookie anyway.
           if (isBody) {
             await post(logoutPath, { refreshToken })
             throw error
           }
         }
-        tell({ access, at })
-        return told.body!
+        broadcast({ access, at })
+        return info.body ?? {}
       }).catch(offline)
     },
 
     async signOut() {
       let out = stamp()
-      tell({ out, reason: 'sign-out' })
-      // Sent before anything is waited for: the page may close now.
+      broadcast({ out, reason: 'sign-out' })
+      // Send it before waiting for anything: the page may close now.
       const handle = handleOf(known)
       const first = isBody && !handle ? undefined : post(logoutPath, { refreshToken: known.token })
-      const untold = new Set<string>()
-      const forget = (memory: Memory) => {
-        for (const one of [...(memory.untold ?? []), handle, handleOf(memory)]) if (one !== undefined) untold.add(one)
-        return remember({ out, untold: toList(untold) }).catch(() => {})
+      const pending = new Set<string>()
+      const storeSignOut = (memory: Memory) => {
+        for (const one of [...(memory.pending ?? []), handle, handleOf(memory)]) if (one !== undefined) pending.add(one)
+        return writeMemory({ out, pending: toList(pending) }).catch(() => {})
       }
-      const written = recall()
+      const written = readMemory()
         .catch(() => known)
         .then((before) => {
-          // The clock was set back.
-          if (before.at! >= out) {
+          // If the session began later, the clock was set back.
+          if ((before.at ?? 0) >= out) {
             out = stamp()
-            tell({ out, reason: 'sign-out' })
+            broadcast({ out, reason: 'sign-out' })
           }
-          return forget(before)
+          return storeSignOut(before)
         })
       return lock(async () => {
         await written
-        const now = await recall().catch(() => known)
-        // Another person's, by now.
-        if (now.at! > out) untold.delete('')
-        // A tab that had not heard of it remembered something else meanwhile.
-        else await forget(now)
-        const answer = await first
-        const unheard = (await leave(untold, handle, answer)) ?? answer
-        if (unheard && !isHeard(unheard)) throw new DaypassClientError('ERR_OFFLINE', unheard.told)
+        const stored = await readMemory().catch(() => known)
+        // Another session has begun since, perhaps another person's: a sign-out without an id would end that one.
+        if ((stored.at ?? 0) > out) pending.delete('')
+        // A tab that did not know of the sign-out may have stored its session meanwhile.
+        else await storeSignOut(stored)
+        const response = await first
+        const failed = (await sendSignOuts(pending, handle, response)) ?? response
+        if (failed && !isConfirmed(failed)) throw new DaypassClientError('ERR_OFFLINE', failed.info)
       })
     },
 

@@ -1,37 +1,37 @@
-// Which errors does the client throw, and what should its caller do?
+// The errors of the client: the class, the codes and the guards.
 
-/** Every code of the client side, and what it says. docs/errors.md lists the same codes; a test keeps the two equal. */
+/** Every code of the client side, and its meaning. docs/errors.md lists the same codes; a test keeps the two equal. */
 export const clientErrors = {
-  ERR_SIGNED_OUT: 'Nobody is signed in, or no longer; sign in.',
-  ERR_OFFLINE: 'The server could not be asked just now; the session is kept, so try again later.',
-  ERR_BODY_NOT_REPLAYABLE: 'The access token was refused and the body was a one-shot stream; make the call again.',
-  ERR_SIGN_IN_FAILED: 'The server refused the sign-in.',
-  ERR_STREAM_REFUSED: 'The server refused the stream of events.',
+  ERR_SIGNED_OUT: 'No person is signed in (any more); sign in.',
+  ERR_OFFLINE: 'The server could not be reached; the session is kept, so try again later.',
+  ERR_BODY_NOT_REPLAYABLE: 'The access token was rejected and the body was a one-shot stream; make the call again.',
+  ERR_SIGN_IN_FAILED: 'The server rejected the sign-in.',
+  ERR_STREAM_REFUSED: 'The server rejected the stream of events.',
 } as const
 
 /** A stable code: compare with `error.code`. */
 export type ClientErrorCode = keyof typeof clientErrors
 
-/** What an error may carry beside its code. */
+/** The members of an error besides its code. */
 export interface ClientErrorDetails {
-  /** In one word: the server's own code (`ERR_SESSION_REVOKED`), `HTTP 502`, or the network's (`ECONNRESET`). */
+  /** The reason in one word: the server's code (`ERR_SESSION_REVOKED`), `HTTP 502`, or the network's (`ECONNRESET`). */
   reason?: string
-  /** The HTTP status of the answer, 0 where none came. */
+  /** The HTTP status of the response; 0 if there was none. */
   status?: number
-  /** Seconds after which trying again makes sense. */
+  /** Seconds after which the caller may try again. */
   retryAfter?: number
-  /** `ERR_SIGN_IN_FAILED`: the server's answer, parsed; an empty object where it was not JSON. */
+  /** `ERR_SIGN_IN_FAILED`: the parsed body of the server's response; an empty object if it was not JSON. */
   body?: Record<string, unknown>
   /**
-   * `ERR_BODY_NOT_REPLAYABLE`: the 401 that cannot be mended, unread (`daypass/axios`: axios's own response).
-   * `ERR_STREAM_REFUSED`: what came instead of a stream, unread.
+   * `ERR_BODY_NOT_REPLAYABLE`: the 401 response, unread (`daypass/axios`: axios's own response).
+   * `ERR_STREAM_REFUSED`: the response that is not a stream, unread.
    */
   response?: unknown
 }
 
 /**
- * The one error class of the client. Its message is the code and the reason: the texts above would be a tenth of what a
- * browser has to load. It holds no token and no key, so it may be logged whole.
+ * The error class of the client. Its message is the code and the reason: the texts above would be a tenth of the bytes that
+ * a browser loads. It contains no token and no key, so it may be logged.
  *
  * @example
  * ```ts
@@ -62,23 +62,23 @@ export class DaypassClientError extends Error {
   }
 }
 
-/** By its code, so also where two copies of this module are loaded. */
+/** Compares codes and not classes, so that it works with two copies of this module. */
 export const is =
   (code: ClientErrorCode) =>
   (error: unknown): error is DaypassClientError =>
     (error as DaypassClientError | undefined)?.code === code
 
 /**
- * Whether the call failed because nobody is signed in (any more). `reason` says how it ended: `sign-out` where the
- * person did it, here or in another tab; the server's code where the server did.
+ * Whether the call failed because no person is signed in (any more). `reason` says how the session ended: `sign-out` if the
+ * person signed out, here or in another tab, or else the server's code.
  */
 export const isSignedOut = is('ERR_SIGNED_OUT')
 
-/** Whether the call failed because the server could not be asked for a new token; the session lives on. */
+/** Whether the call failed because the server could not be reached for a new token. The session is kept. */
 export const isOffline = is('ERR_OFFLINE')
 
-/** Whether the call was refused and its body could not be sent again; the next try goes out with a fresh token. */
+/** Whether the call was rejected and its body could not be sent again. The next attempt is sent with a fresh token. */
 export const isBodyNotReplayable = is('ERR_BODY_NOT_REPLAYABLE')
 
-/** Whether the server refused the credentials (or the sign-in was otherwise not to be had: see `status`). */
+/** Whether the server rejected the credentials, or the sign-in failed otherwise: see `status`. */
 export const isSignInFailed = is('ERR_SIGN_IN_FAILED')

@@ -1,4 +1,4 @@
-// daypass/file-storage: where does a command line or another Node program remember its session?
+// `daypass/file-storage`: stores the session of a command line or another Node program in a file.
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
@@ -10,23 +10,23 @@ import { DaypassClientError } from './errors.ts'
 import type { ClientStorage } from './storage.ts'
 import { maybe } from './wait.ts'
 
-/** Milliseconds for which a lock is respected while its process gives no sign. */
+/** A lock that has not changed for this time, in milliseconds, counts as abandoned. */
 const lockPatience = 5000
 
 /**
- * A `storage` for `createClient` in one file, which holds the refresh token and is therefore for its owner alone: made with
- * mode 0600 (a file that others may read is mended when it is next read), in a folder that is made with 0700 where it is
- * not there. It is replaced as a whole (written beside, synced, renamed), so that whoever reads it, also after a crash or a
- * power failure, finds the old text or the new one.
+ * A `storage` for `createClient` in one file. The file holds the refresh token, so only its owner can read it: it is created
+ * with mode 0600, and a missing folder with 0700. If others may read the file, the mode is corrected at the next read. The
+ * file is replaced as a whole (written beside, synced, renamed), so that a reader finds the old content or the new one, also
+ * after a crash or a power failure. On Windows the permissions of the folder protect the file.
  *
- * Several processes may use one file, each client with a storage of its own: a step of a refresh is written only where the
- * file is as that storage last read it, else it is refused and the client tries again with what is there now. So no
- * Idempotency-Key and no token is ever overwritten by a process that is behind, however long it was stopped in the middle of
- * a write. On Windows the folder's own permissions are
- * what protects the file.
+ * Several processes may use one file, each client with a storage of its own. A step of a refresh is written only if the file
+ * is unchanged since that storage last read it. Otherwise the write is rejected, and the client tries again with the new
+ * content. So a process that is behind never overwrites an Idempotency-Key or a token, even if it was stopped in the middle
+ * of a write.
  *
  * @param path The file, relative to the working directory or absolute.
- * @throws Its calls reject as node:fs does (EACCES, ENOSPC …); the client takes that for ERR_OFFLINE and keeps the session.
+ * @throws Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
+ *   session.
  * @example
  * ```ts
  * import { homedir } from 'node:os'
@@ -44,11 +44,11 @@ export function createFileStorage(path: string): ClientStorage {
   const isTemporary = (name: string) =>
     name.startsWith(`${basename(file)}.`) && /^[0-9a-f]+\.tmp$/.test(name.slice(basename(file).length + 1))
   const lock = `${file}.lock`
-  /** What was last read or written under each name: a refresh goes on from there. */
+  /** The text last read or written under each name. A step of a refresh must start from it. */
   const seen = new Map<string, string | undefined>()
   let tail: Promise<unknown> = Promise.resolve()
 
-  /** All that is remembered, by name. Whatever is no text that was written here counts as none. */
+  /** Reads all texts by name. Content that this module cannot have written counts as missing. */
   async function read(): Promise<Record<string, string>> {
     let text: string
     try {
@@ -72,16 +72,16 @@ export function createFileStorage(path: string): ClientStorage {
     }
   }
 
-  // A process that stalls in the middle of a write (a busy disk, SIGSTOP) cannot be told from a dead one, so its lock may be
-  // taken from it. Two rules keep it from overwriting what was written meanwhile. Whoever takes the lock removes all
-  // half-written files before reading: a rename that comes late then has nothing to rename. And a writer looks whether the
-  // lock is still its own between making its file and renaming it: a file that was made late is never renamed.
+  // A process that stalls in the middle of a write (a busy disk, SIGSTOP) looks like a dead one, so its lock may be removed.
+  // Two rules prevent that it then overwrites newer content. First, a process that takes the lock removes all half-written
+  // files before it reads, so a late rename has no file to rename. Second, a writer checks that it still has the lock between
+  // writing its file and renaming it, so a file that was written late is never renamed.
 
   async function write(name: string, value: string): Promise<void> {
     while (!(await tryToWrite(name, value)));
   }
 
-  /** Returns false where the lock was taken from this process meanwhile: nothing is written then. */
+  /** Returns false if another process removed the lock meanwhile; then nothing is written. */
   async function tryToWrite(name: string, value: string): Promise<boolean> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const id = randomBytes(12).toString('hex')
@@ -90,7 +90,7 @@ export function createFileStorage(path: string): ClientStorage {
     try {
       await sweep()
       const all = await read()
-      // A sign-in and a sign-out begin anew, whatever is there; a refresh does not.
+      // A sign-in and a sign-out replace any content; a step of a refresh does not.
       const isStep = /"(key|last)":/.test(value)
       if (isStep && all[name] !== seen.get(name))
         throw new DaypassClientError('ERR_OFFLINE', { reason: 'storage-moved' })
@@ -105,21 +105,21 @@ export function createFileStorage(path: string): ClientStorage {
       if (await isOwn(id)) await rm(lock, { force: true })
     }
     seen.set(name, value)
-    // The rename itself is on the disk only when the folder is.
+    // The rename is on the disk only after the folder is synced.
     if (process.platform !== 'win32') await syncFolder()
     return true
   }
 
-  /** Waits until no other process writes. The lock of one that is no more, or gives no sign, is taken away. */
+  /** Waits until no other process writes. Removes the lock of a process that has ended or stalled. */
   async function takeLock(id: string): Promise<void> {
     let seen: string | undefined
     let since = 0
     while (!(await makeLock(id))) {
       const text = await readLock()
-      // By this process's own steady clock: the file's times are another machine's where the folder is on a network.
+      // Use this process's monotonic clock: on a network folder, the file's times are those of another machine.
       if (text !== seen) since = performance.now()
       seen = text
-      const isAbandoned = text !== undefined && (isOfTheDead(text) || performance.now() - since > lockPatience)
+      const isAbandoned = text !== undefined && (hasEnded(text) || performance.now() - since > lockPatience)
       if (isAbandoned) await rm(lock, { force: true })
       else await delay(1 + Math.random() * 10)
     }
@@ -173,7 +173,7 @@ export function createFileStorage(path: string): ClientStorage {
     }
   }
 
-  /** With the lock held: what others left half-written, dead or stalled. A token is in it. */
+  /** Removes half-written files of ended or stalled processes, because they contain a token. Needs the lock. */
   async function sweep(): Promise<void> {
     for (const name of (await readdir(folder)).filter(isTemporary)) await rm(join(folder, name), { force: true })
   }
@@ -185,7 +185,7 @@ export function createFileStorage(path: string): ClientStorage {
       return text
     },
     set(name, value) {
-      // One after the other, so that none forgets what another one just wrote.
+      // Write one after the other, so that no write loses the text of another one.
       const written = tail.then(() => write(name, value))
       tail = written.catch(() => {})
       return written
@@ -195,7 +195,7 @@ export function createFileStorage(path: string): ClientStorage {
 
 const hasCode = (error: unknown, code: string) => (error as NodeJS.ErrnoException).code === code
 
-/** Where a process id means the same process as here: on this machine since it was started, and in this container. */
+/** Identifies where a process id means the same process: this machine since its start, and this container. */
 const machine = [
   hostname,
   () => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
@@ -204,15 +204,15 @@ const machine = [
   .map((part) => maybe(part))
   .join(' ')
 
-/** Whether a lock's process surely is no more. A text that is not whole yet says nothing. */
-function isOfTheDead(lock: string): boolean {
+/** Whether the process of a lock has certainly ended. An incomplete text decides nothing. */
+function hasEnded(lock: string): boolean {
   const { machine: its, pid } = Object(maybe(() => JSON.parse(lock)))
   if (its !== machine || !(pid > 0)) return false
   try {
     process.kill(pid, 0)
     return false
   } catch (error) {
-    // Not ours to ask about (EPERM) is alive.
+    // EPERM: the process is alive and belongs to another user.
     return hasCode(error, 'ESRCH')
   }
 }

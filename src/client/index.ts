@@ -1,6 +1,5 @@
-// daypass/client: how does a browser, an app or a script stay signed in?
+// `daypass/client`: keeps a browser, an app or a script signed in.
 
-export type { ClientSession } from './answer.ts'
 export { createClient } from './client.ts'
 export {
   type ClientErrorCode,
@@ -13,6 +12,7 @@ export {
 } from './errors.ts'
 export type { CallOptions, Pass } from './fetch-with-token.ts'
 export type { ClientStorage } from './storage.ts'
+export type { ClientSession } from './token-response.ts'
 export type {
   ClaimsOf,
   ClientOptions,

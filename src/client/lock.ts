@@ -1,4 +1,4 @@
-// Who may ask for tokens now?
+// Takes turns: one request for tokens at a time, among all tabs.
 
 import { abortAfter, maybe, orAbort } from './wait.ts'
 
@@ -6,9 +6,10 @@ import { abortAfter, maybe, orAbort } from './wait.ts'
 export type Lock = <T>(work: () => Promise<T>) => Promise<T>
 
 /**
- * One at a time in this client; with a `name`, also among all tabs of this origin, where the browser has Web Locks. It
- * is a courtesy, not a safeguard: the persisted Idempotency-Key makes two refreshes at once harmless. So whoever has
- * waited for the other tabs for `patience` milliseconds, or may not use locks, goes ahead. `work` must bound its own time.
+ * Makes a lock for this client; with a `name`, also among all tabs of this origin if the browser has Web Locks. The lock
+ * avoids requests, but safety does not depend on it: the stored Idempotency-Key makes two refreshes at once harmless. So a
+ * call that has waited `patience` milliseconds for other tabs, or may not use locks, goes ahead. `work` must limit its own
+ * time.
  */
 export function createLock(patience: number, name: string | false): Lock {
   let tail: Promise<unknown> = Promise.resolve()
@@ -18,9 +19,9 @@ export function createLock(patience: number, name: string | false): Lock {
       if (!begun) tail = begun = tail.then(work, work)
       return begun
     }
-    // Asked for at once, not in this client's turn: among all tabs, turns come in the order of the calls.
+    // Request the Web Lock at once, not in this client's turn, so that turns among all tabs follow the order of the calls.
     if (name) {
-      // A controller is options enough: its signal is read.
+      // The controller serves as the options: only its member `signal` is read.
       const patient = abortAfter(patience)
       const held = Promise.resolve(maybe(() => navigator.locks.request(name, patient, begin)))
       await orAbort<unknown>(held, patient).catch(() => {})

@@ -1,8 +1,8 @@
-// Where does a URL lead, to the letter?
+// Compares URLs by their origin.
 
 import { maybe } from './wait.ts'
 
-/** The whole URL, resolved as the page resolves it; undefined for what is none (a relative one where there is no page). */
+/** The absolute URL, resolved as the page resolves it. Undefined if it is invalid, or relative without a page. */
 export const hrefOf = (url: string | URL) =>
   maybe(
     () =>
@@ -13,8 +13,8 @@ export const hrefOf = (url: string | URL) =>
   )
 
 /**
- * The origin (scheme, host and port) that a request to `url` would go to. What is no URL is like nothing, not even like
- * itself. Not `URL.origin`, which calls a blob: URL its page's, and all odd schemes the same, but what is before the third
- * slash.
+ * The origin (scheme, host and port) that a request to `url` would go to: everything before the third slash. `URL.origin`
+ * will not do: it gives a blob: URL the origin of its page, and all unknown schemes the same one. The result for an invalid
+ * URL is equal to nothing, not even to itself.
  */
 export const originOf = (url: string | URL): string | object => hrefOf(url)?.split('/', 3).join() ?? {}

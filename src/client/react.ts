@@ -1,20 +1,20 @@
-// daypass/react: how does a component know who is signed in?
+// `daypass/react`: the session in a component.
 
 import { useSyncExternalStore } from 'react'
 import type { DaypassClient, SessionSnapshot } from './types.ts'
 
-/** What is known where nobody can be asked: on a server, and in a page until it is hydrated. */
-const unknown: SessionSnapshot<any> = { status: 'unknown' }
+/** The snapshot on a server, and in a page until it is hydrated. */
+const unknown: SessionSnapshot<never> = { status: 'unknown' }
 const getServerSession = () => unknown
 
 /**
- * The session as the client knows it now; the component renders again when that changes. No provider: give it the client
- * that the rest of the app calls with.
+ * The session as the client knows it now. The component renders again when it changes. No provider is needed: pass the
+ * client that the rest of the app uses.
  *
- * The first component that uses it asks the server, once: `unknown` becomes `signed-in` or `signed-out`. While any uses it
- * the session is kept up to date, as `client.subscribe` says. Mounted twice (StrictMode), in a hundred components or on
- * many pages, it is one question all the same. Rendered on a server it is `unknown` and asks nobody, and hydration begins
- * with just that, so what both render is the same.
+ * The first component that uses it sends one request to the server: `unknown` becomes `signed-in` or `signed-out`. While a
+ * component uses it, the session is kept up to date, as `client.subscribe` says. There is one request even if it is mounted
+ * twice (StrictMode) or used in a hundred components. On a server it is `unknown` and sends no request. Hydration begins
+ * with the same snapshot, so both render the same.
  *
  * @returns The same object until something changes.
  * @example

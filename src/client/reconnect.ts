@@ -1,4 +1,4 @@
-// How long does a stream wait before it connects again?
+// The waits of a stream before it connects again.
 
 import { backOff } from './wait.ts'
 
@@ -6,24 +6,24 @@ import { backOff } from './wait.ts'
 const shortestWait = 1000
 const longestWait = 30_000
 
-/** The least that a server can lower the shortest wait to, in milliseconds. */
+/** A server cannot make the shortest wait shorter than this, in milliseconds. */
 const floor = 100
 
 export interface Reconnect {
   /** Connections in a row that failed or did not last. */
   readonly failures: number
-  /** Tells that a connection was made. One that lasts longer than the longest wait ends the row of failures. */
+  /** Call it when a connection was made. One that lasts longer than the longest wait resets the failures. */
   connected(): void
-  /** Tells that all is well: the next wait is the shortest. */
+  /** Resets the failures: the next wait is the shortest. */
   reset(): void
   /**
-   * Milliseconds until the next try, after a connection ended or was not to be had. `shortest` is the server's own wish
-   * for the shortest wait, `asked` what it asked for this once.
+   * Milliseconds until the next attempt, after a connection ended or failed. `shortest` is the shortest wait that the server
+   * wants in general, `retryAfter` the seconds that it asked for this time.
    */
-  next(options?: { shortest?: number | undefined; asked?: number | undefined }): number
+  next(options?: { shortest?: number | undefined; retryAfter?: number | undefined }): number
 }
 
-/** The waits of one stream, be it of events or a WebSocket. `random` gives from 0 to 1. */
+/** The waits of one stream of events or WebSocket. `random` returns a number from 0 to 1. */
 export function createReconnect(random: () => number): Reconnect {
   let failures = 0
   let connectedAt: number | undefined
@@ -37,10 +37,10 @@ export function createReconnect(random: () => number): Reconnect {
     reset() {
       failures = 0
     },
-    next({ shortest = shortestWait, asked } = {}) {
+    next({ shortest = shortestWait, retryAfter } = {}) {
       if (connectedAt !== undefined && performance.now() - connectedAt > longestWait) failures = 0
       connectedAt = undefined
-      return backOff(++failures, Math.max(shortest, floor), longestWait, random(), asked)
+      return backOff(++failures, Math.max(shortest, floor), longestWait, random(), retryAfter)
     },
   }
 }

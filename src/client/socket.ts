@@ -1,50 +1,50 @@
-// How does a WebSocket stay signed in?
+// `openSocket()`: a WebSocket that stays signed in.
 
 import { type DaypassClientError, isSignedOut } from './errors.ts'
 import { createReconnect } from './reconnect.ts'
 import type { DaypassClient } from './types.ts'
 
-/** As much of a WebSocket as is needed here: a browser's, Node's own, and that of `ws`. */
+/** The part of a WebSocket that is used: a browser's, Node's own, and that of `ws` have it. */
 export interface SocketLike {
-  addEventListener(type: 'open' | 'close' | 'error', listener: (event: any) => void): void
+  addEventListener(type: 'open' | 'error', listener: () => void): void
+  addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void
   close(code?: number, reason?: string): void
 }
 
 /** Options of {@link openSocket}. */
 export interface SocketOptions<Socket extends SocketLike> {
-  /** Makes a socket and puts the app's own listeners on it; with the token in a subprotocol, where the server wants that. */
+  /** Makes a socket and adds the app's own listeners. If the server expects the token in a subprotocol, it passes it there. */
   open: (token: string) => Socket
   /**
-   * Tells the server the token on an open socket: the first message, and again whenever the token was renewed. Where there
-   * is none, a renewed token opens another socket, and the old one is closed when that is open.
+   * Sends the token to the server on an open socket: as the first message, and again whenever the token was renewed. Without
+   * it, a renewed token opens another socket, and the old one is closed when the new one is open.
    */
   authenticate?: (socket: Socket, token: string) => void
-  /** What to do where there is no `authenticate`. Default `reconnect`. */
+  /** The behaviour when the token was renewed and there is no `authenticate`. Default `reconnect`. */
   onRenewal?: 'reconnect' | 'keep'
   /**
-   * Whether the server closed for the token's sake, so that the next try is made with a fresh one. Default: by the codes
-   * 1008, 3000 and 4401. A socket that never opened counts as refused as well: script is not told of a 401.
+   * Whether the server closed the socket because of the token, so that the next attempt uses a fresh one. Default: by the
+   * codes 1008, 3000 and 4401. A socket that never opened counts as rejected, too, because script cannot see a 401.
    */
   isRefused?: (event: { code: number; reason: string }) => boolean
   /** Closes for good. */
   signal?: AbortSignal
-  /** From 0 to 1. Default `Math.random`. */
+  /** Returns a number from 0 to 1. Default `Math.random`. */
   random?: () => number
 }
 
-/** What {@link openSocket} gives. */
+/** The result of {@link openSocket}. */
 export interface LiveSocket<Socket> {
-  /** The socket of the moment; undefined while there is none. It may not be open yet. */
+  /** The current socket; undefined while there is none. It may not be open yet. */
   readonly socket: Socket | undefined
   /** Closes for good. */
   close(): void
 }
 
 /**
- * Keeps a WebSocket open as long as somebody is signed in: opened with a good token, told of renewed ones, opened again
- * after it broke (waits of one second to half a minute, never two clients in step; a connection that lasts longer than that
- * begins them anew), closed when the session ends, and
- * opened anew for the next one.
+ * Keeps a WebSocket open as long as a person is signed in. It is opened with a valid token, gets renewed tokens, and is
+ * opened again after it broke. The waits are one second to half a minute with a random part; a connection that lasts longer
+ * than half a minute resets them. The socket is closed when the session ends, and opened again for the next session.
  *
  * @example
  * ```ts
@@ -65,22 +65,22 @@ export interface LiveSocket<Socket> {
  * ```
  */
 export function openSocket<Socket extends SocketLike>(
-  client: Pick<DaypassClient<any>, 'getAccessToken' | 'getSession' | 'subscribe'>,
+  client: Pick<DaypassClient<unknown>, 'getAccessToken' | 'getSession' | 'subscribe'>,
   options: SocketOptions<Socket>,
 ): LiveSocket<Socket> {
   const { open, authenticate, onRenewal = 'reconnect', signal, random = Math.random } = options
   const { isRefused = ({ code }) => [1008, 3000, 4401].includes(code) } = options
-  /** All that are not closed yet; the newest is the one that counts. */
+  /** The sockets that are not closed yet; the newest one counts. */
   const sockets = new Set<Socket>()
   let newest: { socket: Socket; isOpen: boolean } | undefined
-  /** The session and the token that were last looked at. */
+  /** The last snapshot that was handled. */
   let known = client.getSession()
   const reconnect = createReconnect(random)
-  /** Whether the next token is to be a fresh one; once in a row of failures, for it may not be the token's fault. */
+  /** Whether the next attempt needs a fresh token. Only once in a row of failures, because the token may not be the cause. */
   let wantsFresh = false
   let isConnecting = false
   let isClosed = false
-  /** Set while it waits for the next try. */
+  /** Set while it waits for the next attempt. */
   let timer: ReturnType<typeof setTimeout> | undefined
 
   async function connect(): Promise<void> {
@@ -92,7 +92,7 @@ export function openSocket<Socket extends SocketLike>(
       wantsFresh = false
       if (!isClosed) begin(token)
     } catch (error) {
-      // The next sign-in begins anew.
+      // After a sign-out the next sign-in connects again.
       if (!isSignedOut(error)) retry((error as DaypassClientError).retryAfter)
     } finally {
       isConnecting = false
@@ -126,11 +126,11 @@ export function openSocket<Socket extends SocketLike>(
     })
   }
 
-  /** Tries again later; `asked` are the seconds that the server asked for. */
-  function retry(asked = 0): void {
+  /** Connects again later. `retryAfter`: the seconds that the server asked for. */
+  function retry(retryAfter?: number): void {
     if (isClosed) return
     stopWaiting()
-    timer = setTimeout(connect, reconnect.next({ asked: asked * 1000 }))
+    timer = setTimeout(connect, reconnect.next({ retryAfter }))
   }
 
   function stopWaiting(): void {
@@ -138,32 +138,33 @@ export function openSocket<Socket extends SocketLike>(
     timer = undefined
   }
 
-  function look(): void {
+  /** Handles a change of the session. */
+  function onChange(): void {
     const last = known
     known = client.getSession()
     const isNewer = known.expiresAt !== last.expiresAt
     if (known.session?.id !== last.session?.id) {
       stopWaiting()
       reconnect.reset()
-      hangUp()
+      closeSockets()
     }
     if (!newest) {
-      // A wait is not cut short by what is no news: a refresh that fails while the token is good ends as `signed-in` too.
+      // Only a new token ends a wait early: a refresh that fails while the token is valid ends as `signed-in`, too.
       if (known.status === 'signed-in' && (isNewer || !timer)) connect()
     } else if (isNewer) {
-      if (authenticate) tell()
+      if (authenticate) sendToken()
       else if (onRenewal === 'reconnect') connect()
     }
   }
 
-  /** Tells the newest socket of a renewed token; one that is not open yet was made with an older one, and is told as well. */
-  async function tell(): Promise<void> {
+  /** Sends a renewed token on the newest socket, also if that socket was opened with an older one and is not open yet. */
+  async function sendToken(): Promise<void> {
     const mine = newest
     const token = await client.getAccessToken().catch(() => {})
-    if (token && mine && mine === newest && mine.isOpen) authenticate!(mine.socket, token)
+    if (token && mine && mine === newest && mine.isOpen) authenticate?.(mine.socket, token)
   }
 
-  function hangUp(): void {
+  function closeSockets(): void {
     newest = undefined
     for (const socket of sockets) socket.close(1000)
   }
@@ -173,10 +174,10 @@ export function openSocket<Socket extends SocketLike>(
     stopWaiting()
     unsubscribe()
     signal?.removeEventListener('abort', close)
-    hangUp()
+    closeSockets()
   }
 
-  const unsubscribe = client.subscribe(look)
+  const unsubscribe = client.subscribe(onChange)
   signal?.addEventListener('abort', close)
   if (signal?.aborted) close()
   else connect()

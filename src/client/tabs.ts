@@ -1,36 +1,36 @@
-// What do the tabs of one browser tell each other?
+// The messages between the tabs of one browser.
 
-import type { Access } from './answer.ts'
+import type { Access } from './token-response.ts'
 import { maybe } from './wait.ts'
 
 /**
- * A session that begins or goes on (`access`), one that ended (`reason`), or, with neither, a sign-in that is about to be
- * sent. Nothing of it is stored; the refresh token never goes.
+ * A session that began or was renewed (`access`), a session that ended (`reason`), or, with neither, a sign-in that is about
+ * to be sent. Messages are not stored, and the refresh token is never part of one.
  */
 export interface TabMessage {
   access?: Access
-  /** When the session began. A tab that has signed out since then does not take it up. */
+  /** When the session began. A tab that has signed out since then ignores it. */
   at?: number
-  /** When a session ended: only those end that began no later. */
+  /** When the session ended. Sessions that began later do not end. */
   out?: number
   reason?: string | undefined
 }
 
-export type Tell = (message: TabMessage) => void
+export type Broadcast = (message: TabMessage) => void
 
 /**
- * Joins the tabs (and the other clients of this page) under `name`, where there is one: what any of them tells, each of
- * them hears, the teller first.
+ * Returns a function that sends a message to all tabs (and other clients of this page) with the same `name`. The sender
+ * receives it first. Without a name only the sender receives it.
  */
-export function joinTabs(name: string | false, hear: Tell): Tell {
-  // Firefox forbids it where cookies are blocked.
+export function joinTabs(name: string | false, receive: Broadcast): Broadcast {
+  // Firefox throws if cookies are blocked.
   const channel = maybe(() => name && new BroadcastChannel(name))
-  if (!channel) return hear
-  channel.onmessage = ({ data }) => hear(data)
+  if (!channel) return receive
+  channel.onmessage = ({ data }) => receive(data)
   // In Node an open channel would keep the process alive.
   ;(channel as { unref?(): void }).unref?.()
   return (message) => {
-    hear(message)
+    receive(message)
     maybe(() => channel.postMessage(message))
   }
 }

@@ -1,8 +1,8 @@
-// How long does anybody wait, and what makes them stop?
+// Timers, back-off and aborts.
 
 import type { CallOptions } from './fetch-with-token.ts'
 
-/** The promise's outcome, or the signal's reason as soon as it aborts. What the promise is about goes on. */
+/** Settles as the promise does, or rejects with the signal's reason as soon as it aborts. The work itself goes on. */
 export function orAbort<T>(promise: Promise<T>, options?: CallOptions): Promise<T> {
   const signal = options?.signal
   if (!signal) return promise
@@ -15,32 +15,32 @@ export function orAbort<T>(promise: Promise<T>, options?: CallOptions): Promise<
 }
 
 /**
- * Milliseconds to wait after so many failures in a row (1 or more). Waits grow from `shortest` to `longest`. `chance`, from
- * 0 to 1, takes up to half of a wait away, so that clients do not come all at once. The milliseconds that the server
- * `asked` for make a wait longer and never shorter: `Retry-After: 0` would be a loop. No more than five minutes of them
- * count: a proxy's "tomorrow" must not keep anyone out.
+ * Milliseconds to wait after this number of failures in a row (1 or more). Waits grow from `shortest` to `longest`.
+ * `chance`, from 0 to 1, shortens a wait by up to a half, so that clients do not retry all at once. `retryAfter`, the seconds
+ * that the server asked for, makes a wait longer and never shorter: `Retry-After: 0` would be a loop. At most five minutes
+ * of it count, so that a proxy's `Retry-After` of a day does not stop the client.
  */
-export function backOff(failures: number, shortest: number, longest: number, chance: number, asked = 0): number {
+export function backOff(failures: number, shortest: number, longest: number, chance: number, retryAfter = 0): number {
   const own = Math.min(shortest * 3 ** (failures - 1), longest) * (0.5 + chance / 2)
-  return Math.max(own, Math.min(asked, 300_000))
+  return Math.max(own, Math.min(retryAfter, 300) * 1000)
 }
 
-/** setTimeout, which in Node keeps no process alive. */
+/** setTimeout that does not keep a Node process alive. */
 export function later(milliseconds: number, work: () => unknown): ReturnType<typeof setTimeout> {
   const timer = setTimeout(work, milliseconds)
-  // A number where there is no Node.
+  // Outside Node a timer is a number.
   ;(timer as { unref?(): void }).unref?.()
   return timer
 }
 
-/** What aborts after so many milliseconds, if not before. */
+/** A controller that aborts after this time, if not before. */
 export function abortAfter(milliseconds: number): AbortController {
   const controller = new AbortController()
   later(milliseconds, () => controller.abort({ name: 'TimeoutError' }))
   return controller
 }
 
-/** The outcome of `work`, or undefined where it throws: for parts of the platform that may be missing or forbidden. */
+/** Returns the result of `work`, or undefined if it throws: for features that a platform may lack or forbid. */
 export function maybe<T>(work: () => T): T | undefined {
   try {
     return work()
@@ -48,8 +48,8 @@ export function maybe<T>(work: () => T): T | undefined {
 }
 
 /**
- * Milliseconds since some instant, on whichever clock says that more time has passed: the steady one stands still while a
- * machine sleeps, and the other one may be set back.
+ * Milliseconds since some instant. Of two clocks, the one on which more time has passed counts: the monotonic clock stands
+ * still while a machine sleeps, and the wall clock may be set back.
  */
 export function createClock(): () => number {
   const steady = () => maybe(() => performance.now()) ?? Date.now()
@@ -57,7 +57,7 @@ export function createClock(): () => number {
   let slept = 0
   return () => {
     const gain = Date.now() - steady() - apart
-    // Less than a second is rounding, or a clock that is being corrected.
+    // Ignore less than a second: it is rounding, or a small correction of the clock.
     if (Math.abs(gain) > 1000) {
       apart += gain
       slept += Math.max(0, gain)

@@ -1,4 +1,4 @@
-// Whose call does an abort end, and how soon, while a refresh hangs?
+// An abort ends its own call at once while a refresh hangs, and no other call.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -33,7 +33,7 @@ const calls: Record<string, Call> = {
 }
 
 for (const [name, call] of Object.entries(calls)) {
-  test(`${name}: free within 20 ms of its abort while the refresh hangs; the others get their token`, async (t) => {
+  test(`${name}: an abort while the refresh hangs rejects the call within 20 ms; the others get their token`, async (t) => {
     const { server, client, api } = await startWithClient(t)
     let best = Infinity
     // A machine that has other things to do is slow now and then; a client that waits for the refresh is slow each time.
@@ -71,7 +71,7 @@ for (const [name, call] of Object.entries(calls)) {
   })
 }
 
-test('the signal’s own reason is what the caller gets', async (t) => {
+test('the call rejects with the signal’s reason', async (t) => {
   const { server, client, api } = await startWithClient(t)
   server.expireTokens()
   const held = server.holdRefresh()
@@ -89,7 +89,7 @@ test('the signal’s own reason is what the caller gets', async (t) => {
   held.answer()
 })
 
-test('the refresh goes on when all who waited for it have gone, and its token is there for the next', async (t) => {
+test('the refresh goes on when all waiting calls were aborted, and the next call uses its token', async (t) => {
   const { server, client, api, storage } = await startWithClient(t)
   const { token } = storage.memory()
   server.expireTokens()
@@ -105,7 +105,7 @@ test('the refresh goes on when all who waited for it have gone, and its token is
   assert.deepEqual([server.refreshes(), server.rotations()], [1, 1])
 })
 
-test('a deadline of the caller’s own holds through the refresh', async (t) => {
+test('a deadline of the caller also limits the wait for a refresh', async (t) => {
   const { server, client, api } = await startWithClient(t)
   server.expireTokens()
   const held = server.holdRefresh()
@@ -141,7 +141,7 @@ test('a signal outlives its calls without collecting listeners', async (t) => {
 for (const adapter of ['http', 'fetch']) {
   for (const clarifyTimeoutError of [false, true]) {
     const code = clarifyTimeoutError ? 'ETIMEDOUT' : 'ECONNABORTED'
-    test(`axios over ${adapter}: its timeout holds while a refresh hangs, and fails as axios times out (${code})`, async (t) => {
+    test(`axios over ${adapter}: its timeout counts while a refresh hangs, and fails with axios’s own error (${code})`, async (t) => {
       const { server, client, api: url } = await startWithClient(t)
       const api = axios.create({ adapter, proxy: false, timeout: 200, transitional: { clarifyTimeoutError } as object })
       attachDaypass(api, client)
@@ -159,7 +159,7 @@ for (const adapter of ['http', 'fetch']) {
     })
   }
 
-  test(`axios over ${adapter}: its timeout counts from the call on, also where it is sent a second time`, async (t) => {
+  test(`axios over ${adapter}: its timeout counts from the call, also for the second attempt`, async (t) => {
     const { server, client, api: url } = await startWithClient(t)
     const limits: number[] = []
     const api = axios.create({

@@ -1,4 +1,4 @@
-// Does an app's own axios instance stay signed in, and stay as it was?
+// An axios instance of the app stays signed in, and is otherwise unchanged.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -42,7 +42,7 @@ for (const adapter of ['http', 'fetch']) {
     assert.deepEqual(seen, ['request', 'response'])
   })
 
-  test(`${adapter}: a second 401 fails as axios fails, with no token in the error`, async (t) => {
+  test(`${adapter}: a second 401 fails with axios’s own error, without a token in it`, async (t) => {
     const { server, api } = await start(t, { adapter })
     server.api = () => refused(401, 'invalid_token', 'ERR_ACCESS_TOKEN_INVALID')
     await assert.rejects(api.get('/'), (error: AxiosError<any>) => {
@@ -72,7 +72,7 @@ test('signed out: calls go without a token and fail with their 401; waiting ones
   assert.equal(server.seen.at(-1)!.headers.authorization, undefined)
 })
 
-test('an Authorization of the app’s own, or basic auth, is left alone', async (t) => {
+test('a call with its own Authorization, or basic auth, is unchanged', async (t) => {
   const { server, api } = await start(t)
   await assert.rejects(api.get('/', { headers: { authorization: 'Bearer mine' } }), /401/)
   assert.equal(server.seen.at(-1)!.headers.authorization, 'Bearer mine')
@@ -81,7 +81,7 @@ test('an Authorization of the app’s own, or basic auth, is left alone', async 
   assert.equal(server.refreshes(), 0)
 })
 
-test('a call that the app makes again with an error’s config goes out with the current token', async (t) => {
+test('a call that the app repeats with an error’s config is sent with the current token', async (t) => {
   const { server, api } = await start(t)
   const { api: answer } = server
   server.api = () => refused(500, 'server_error', 'ERR_INTERNAL')
@@ -92,7 +92,7 @@ test('a call that the app makes again with an error’s config goes out with the
   assert.equal(server.refreshes(), 1)
 })
 
-test('the instance’s headers arrive as the app left them', async (t) => {
+test('the instance’s headers arrive unchanged', async (t) => {
   const { server, api } = await start(t, { headers: { 'X-App': '1' } })
   api.interceptors.request.use((config) => {
     config.headers.delete('X-App')
@@ -104,7 +104,7 @@ test('the instance’s headers arrive as the app left them', async (t) => {
   assert.deepEqual([headers['x-app'], headers['x-trace']], [undefined, '2'])
 })
 
-test('detached: the instance is as it was', async (t) => {
+test('after detaching, the instance is unchanged', async (t) => {
   const { server, api, detach } = await start(t)
   detach()
   await assert.rejects(api.get('/'), /401/)

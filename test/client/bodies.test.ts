@@ -1,4 +1,4 @@
-// What is sent again after a 401: is it byte for byte what was sent first?
+// After a 401 a body is sent again byte for byte.
 
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
@@ -74,7 +74,7 @@ for (const [kind, make] of Object.entries(bodies)) {
 
 const largeSize = 64 * 2 ** 20
 for (const [kind, make] of Object.entries(bodies)) {
-  test(`${kind}: no copy of what is sent is kept for the next time`, async (t) => {
+  test(`${kind}: no copy of the body is kept for the second attempt`, async (t) => {
     const { server, client, api } = await startWithClient(t)
     server.expireTokens()
     const clone = t.mock.method(Request.prototype, 'clone')

@@ -1,4 +1,4 @@
-// Which bodies can be sent again? Used in Node and, bundled, in a page.
+// The bodies that can be sent again. Used in Node and, bundled, in a page.
 
 export const bytes = new Uint8Array(100_000).map((_, index) => index % 251)
 

@@ -1,25 +1,25 @@
-// What is a call, in the name of whom, and what if it cannot be renewed?
+// Calls: their session, their own Authorization, and a token that cannot be renewed.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isOffline } from '../../src/client/index.ts'
 import { createGate, credentials, refused, startSignedIn } from './scripted-server.ts'
 
-test('a request with its own Authorization is left alone', async (t) => {
+test('a request with its own Authorization is sent unchanged', async (t) => {
   const { server, client, api } = await startSignedIn(t)
   assert.equal((await client.fetch(api, { headers: { authorization: 'Basic eDp5' } })).status, 401)
   assert.equal(server.seen.length, 1)
   assert.equal(server.seen[0]!.headers.authorization, 'Basic eDp5')
 })
 
-test('a call answered 401 that cannot be renewed now fails as offline: it is no sign-out', async (t) => {
+test('a call with a 401 whose token cannot be renewed now fails with ERR_OFFLINE, not as signed out', async (t) => {
   const { server, client, api } = await startSignedIn(t)
   server.expireTokens()
   for (let i = 0; i < 4; i++) server.script.push((_, response) => response.destroy())
   await assert.rejects(client.fetch(api), isOffline)
 })
 
-test('a call in the name of one person is never sent again in the name of the next', async (t) => {
+test('a call of one person is never sent again with the token of the next', async (t) => {
   const { server, client, api } = await startSignedIn(t)
   const { api: answer } = server
   const held = createGate()

@@ -1,4 +1,4 @@
-// What does a client's test talk to where the server's half counts? A real Daypass, and a hand on its answers.
+// A real Daypass server for the client's tests, whose responses a test can change.
 
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'

@@ -1,4 +1,4 @@
-// How does one scenario speak to fetch, to axios and to React alike? Used in Node and, bundled, in a page.
+// Drivers that run the same scenario with fetch, axios and React. Used in Node and, bundled, in a page.
 
 import axios from 'axios'
 import { attachDaypass } from '../../src/client/axios.ts'

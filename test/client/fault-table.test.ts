@@ -1,4 +1,4 @@
-// What does the client do about each fault at /refresh? Only `invalid_grant` ends a session.
+// The behaviour of the client at each fault of /refresh. Only `invalid_grant` ends a session.
 
 import assert from 'node:assert/strict'
 import { createServer, type ServerResponse } from 'node:http'
@@ -281,7 +281,7 @@ test('waits grow, and no two clients wait the same', async (t) => {
   ])
 })
 
-test('nothing secret in errors, states or the debug log, whatever comes', async (t) => {
+test('no secret in errors, states or the debug log at any fault', async (t) => {
   const log: unknown[] = []
   const { server, client, time, storage } = await start(t, {
     refreshTimeout: 2000,

@@ -1,4 +1,4 @@
-// What does a program do that shares its session's file with others? It refreshes, again and again, while it is told to.
+// A program that shares its session's file with others, and refreshes again and again on request.
 
 import { createFileStorage } from '../../src/client/file-storage.ts'
 import { createClient, isOffline } from '../../src/client/index.ts'

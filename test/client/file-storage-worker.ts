@@ -1,4 +1,4 @@
-// What does another process do to the file? It writes whole texts of one letter, until it is killed.
+// Another process that writes texts of one repeated letter to the file until it is killed.
 
 import { createFileStorage } from '../../src/client/file-storage.ts'
 

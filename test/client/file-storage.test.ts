@@ -1,4 +1,4 @@
-// Does the file survive what happens to files, and is it its owner's alone?
+// The file storage survives crashes, stalls and other processes, and only the owner can read the file.
 
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -37,7 +37,7 @@ test('a session outlives the process: signed in once, the next client goes on', 
   assert.equal((await create().fetch(`${server.url}/api`)).status, 401)
 })
 
-test('what was set is got, under each name; what was not is undefined', async (t) => {
+test('get returns the text that was set under the same name, else undefined', async (t) => {
   const path = join(await makeFolder(t), 'session.json')
   const storage = createFileStorage(path)
   assert.equal(await storage.get('a'), undefined)
@@ -46,7 +46,7 @@ test('what was set is got, under each name; what was not is undefined', async (t
   assert.equal(await createFileStorage(path).get('a'), '3')
 })
 
-test('the file is 0600, its new folder 0700, and a file that others may read is mended', async (t) => {
+test('the file is 0600, a new folder 0700, and the mode of a file that others may read is corrected', async (t) => {
   const folder = await makeFolder(t)
   const path = join(folder, 'new/session.json')
   const storage = createFileStorage(path)
@@ -85,7 +85,7 @@ test('a text that is not ours counts as none; a file that cannot be read is an e
   assert.deepEqual(readdirSync(folder).sort(), ['folder', 'session.json'])
 })
 
-test('what a killed process left half-written is swept by the next write, and no other file is', async (t) => {
+test('the next write removes the half-written file of a killed process, and no other file', async (t) => {
   const folder = await makeFolder(t)
   const path = join(folder, 'session.json')
   const others = ['other.aa.tmp', 'session.json.tmp', 'session.json.other.aa.tmp', 'session.json.other']
@@ -94,7 +94,7 @@ test('what a killed process left half-written is swept by the next write, and no
   assert.deepEqual(readdirSync(folder).sort(), ['session.json', ...others].sort())
 })
 
-test('what is no text under a name counts as none, and stands in nobody’s way', async (t) => {
+test('a value that is not a string counts as missing, and can be overwritten', async (t) => {
   const path = join(await makeFolder(t), 'session.json')
   for (const value of [7, null, true, {}, ['x']]) {
     writeFileSync(path, JSON.stringify({ a: value, b: 'kept' }))
@@ -129,7 +129,7 @@ function letStall(t: TestContext) {
   })
 }
 
-test('a writer that stalls anywhere, longer than its lock is respected, overwrites nothing when it goes on', {
+test('a writer that stalls at any point until its lock was removed overwrites nothing when it goes on', {
   timeout: 120_000,
 }, async (t) => {
   letStall(t)
@@ -240,7 +240,7 @@ test('a lock of another container is no dead process’s, though nobody here has
   assert.deepEqual([await end.get('a'), await end.get('b')], ['living', 'other'])
 })
 
-test('several processes write and are killed at it: whoever reads finds a whole text, always', async (t) => {
+test('several processes write and are killed meanwhile: a reader always finds a complete text', async (t) => {
   const path = join(await makeFolder(t), 'session.json')
   const worker = new URL('./file-storage-worker.ts', import.meta.url)
   const storage = createFileStorage(path)

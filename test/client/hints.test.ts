@@ -1,4 +1,4 @@
-// Does a failure that will never heal by itself say what to change, once? (test/browser/hints.test.ts: what only a page sees.)
+// A failure that needs a change of the set-up gives one hint. (test/browser/hints.test.ts: hints that only a page gives.)
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -43,7 +43,7 @@ const noRoute: Record<string, (response: ServerResponse) => unknown> = {
   'a page instead of tokens': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
 }
 for (const [what, answer] of Object.entries(noRoute)) {
-  test(`${what} at the sign-in: told once that there is no such route, and what to check`, async (t) => {
+  test(`${what} at the sign-in: one hint that there is no such route, and what to check`, async (t) => {
     const lines = listen(t)
     const url = await serve(t, answer)
     const client = open(url)
@@ -60,7 +60,7 @@ for (const [what, answer] of Object.entries(noRoute)) {
   })
 }
 
-test('a server without authenticate has no login: told so', async (t) => {
+test('a server without authenticate has no login: a hint says so', async (t) => {
   const lines = listen(t)
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'x', store: createMemoryStore() })
   const web = createFetchAuth(auth)
@@ -71,7 +71,7 @@ test('a server without authenticate has no login: told so', async (t) => {
   assert.match(lines.join('\n'), /^daypass: .*\/auth\/login is no route of Daypass \(HTTP 404\)/)
 })
 
-test('what heals by itself, and what a person does wrong, says nothing', async (t) => {
+test('a temporary failure, or a mistake of the person, gives no hint', async (t) => {
   const lines = listen(t)
   const server = await startDaypass(t)
   const client = open(server.url)
@@ -100,7 +100,7 @@ for (const [transport, body] of [
   ['body', { accessToken: 'a', expiresIn: 900 }],
   ['cookie', { accessToken: 'a', expiresIn: 900, refreshToken: 'dpr_secret' }],
 ] as const) {
-  test(`a login that answers in the other transport than ${transport}: told so, without a token`, async (t) => {
+  test(`a login that answers in the other transport than ${transport}: a hint says so, without a token`, async (t) => {
     const lines = listen(t)
     const url = await serve(t, (response) => {
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
@@ -114,7 +114,7 @@ for (const [transport, body] of [
   })
 }
 
-test('a cookie that is not sent again after the sign-in: told so at the first refresh', async (t) => {
+test('a cookie that is not sent again after the sign-in: a hint at the first refresh', async (t) => {
   const lines = listen(t)
   const server = await startDaypass(t)
   // As from a page of the server's own; Node's fetch has no jar, so no cookie ever comes back.
@@ -144,7 +144,7 @@ function createBrowser(url: string) {
   return { cookies, send }
 }
 
-test('a cookie that did come back, and was cleared later by the person: nothing is said of the sign-in', async (t) => {
+test('a cookie that came back, and was cleared later by the person: no hint about the sign-in', async (t) => {
   const lines = listen(t)
   const server = await startDaypass(t)
   const { cookies, send } = createBrowser(server.url)
@@ -156,7 +156,7 @@ test('a cookie that did come back, and was cleared later by the person: nothing 
   assert.deepEqual(lines, [])
 })
 
-test('a cookie that did come back with a refresh whose response was lost: nothing is said of the sign-in', async (t) => {
+test('a cookie that came back with a refresh whose response was lost: no hint about the sign-in', async (t) => {
   const lines = listen(t)
   const server = await startDaypass(t)
   const { cookies, send } = createBrowser(server.url)
@@ -207,7 +207,7 @@ for (const tabs of [true, false]) {
   })
 }
 
-test('a refusal by origin is told with what to list', async (t) => {
+test('a rejected origin gives a hint that says what to list', async (t) => {
   const lines = listen(t)
   const server = await startDaypass(t)
   const send: typeof fetch = (input, init) =>

@@ -1,4 +1,4 @@
-// Where does the access token go? To the configured origins, to the letter, and nowhere else, by no trick and no redirect.
+// The access token goes only to the exact configured origins, also with unusual URLs and redirects.
 
 import assert from 'node:assert/strict'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
@@ -43,7 +43,7 @@ async function startTravelling(t: TestContext, options: Partial<ClientOptions> =
   return { ...all, server, client, sent }
 }
 
-test('home, however it is spelt: the token goes along', async (t) => {
+test('a configured origin in any spelling gets the token', async (t) => {
   const { client, sent } = await startTravelling(t)
   for (const url of same) {
     assert.ok(await client.authorize(url), url)
@@ -57,7 +57,7 @@ test('home, however it is spelt: the token goes along', async (t) => {
   }
 })
 
-test('abroad, however much it looks like home: no token, and its 401 refreshes nothing', async (t) => {
+test('another origin that looks like a configured one gets no token, and its 401 causes no refresh', async (t) => {
   const { server, client, sent } = await startTravelling(t)
   for (const url of abroad) {
     assert.equal(await client.authorize(url), undefined, url)
@@ -70,7 +70,7 @@ test('abroad, however much it looks like home: no token, and its 401 refreshes n
   assert.equal(server.refreshes(), 0)
 })
 
-test('abroad through axios, at a proxy that sees what leaves: no token', async (t) => {
+test('another origin through axios, seen at a proxy, gets no token', async (t) => {
   const { server, client } = await startTravelling(t)
   const proxy = await startForeign(t)
   const api = axios.create({ proxy: { host: '127.0.0.1', port: proxy.port }, validateStatus: () => true })
@@ -145,7 +145,7 @@ for (const status of [301, 302, 303, 307, 308]) {
   })
 }
 
-test('a redirect abroad and home again: the token is not picked up again', async (t) => {
+test('a redirect to another origin and back: the token is not added again', async (t) => {
   const target = await startForeign(t, 200)
   const back = await startForeign(t, 307, { location: `${target.url}/home` })
   const { client } = await startWithClient(t, { origins: [target.url, 'http://localhost:1'] })
@@ -162,7 +162,7 @@ test('configured origins are compared as origins, whatever path they come with',
   assert.equal(await idn.client.authorize('https://bucher.example/x'), undefined)
 })
 
-test('an origin that is no URL trusts nobody', async (t) => {
+test('an origin that is not a URL gives the token to no URL', async (t) => {
   const { client, server } = await startWithClient(t, { origins: ['*', 'null', '', 'api.example.test', 'https://*'] })
   for (const url of [...same, ...abroad, server.url, 'https://x.test'])
     assert.equal(await client.authorize(url), undefined, url)

@@ -1,4 +1,4 @@
-// Which URLs lead to `http://api.example.test`, and which only look like it? Used in Node and in a page.
+// URLs that lead to `http://api.example.test`, and URLs that only look like it. Used in Node and in a page.
 
 export const home = 'http://api.example.test'
 

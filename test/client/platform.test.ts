@@ -1,4 +1,4 @@
-// Does the client do its work where a part of the platform is missing, throws or never answers, and does it hold nothing?
+// The client works on a platform with missing, throwing or hanging features, and holds no resources.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -97,7 +97,7 @@ test('without random bytes the error is typed, and nobody is signed out', async 
   assert.equal((await client.fetch(`${server.url}/api`)).status, 200)
 })
 
-test('a client listens to the page only while somebody subscribes', (t) => {
+test('a client listens to the page only while it has a listener', (t) => {
   let count = 0
   replace(t, globalThis, 'addEventListener', { value: () => count++ })
   replace(t, globalThis, 'removeEventListener', { value: () => count-- })
@@ -135,7 +135,7 @@ test('a client that nobody holds is released, also where the platform has events
   assert.equal(String(Buffer.concat(await child.stdout.toArray())).trim(), 'true')
 })
 
-test('one server, however it is spelled: one memory, one lock, one channel', async (t) => {
+test('all spellings of one server share one memory, one lock and one channel', async (t) => {
   const server = await startServer(t)
   const { origin } = new URL(server.url)
   replace(t, globalThis, 'document', { value: { hidden: false, baseURI: `${origin}/app/page` } })

@@ -1,4 +1,4 @@
-// Does the recipe of docs/client.md do on a platform whose AbortController is the one of 2019, as React Native's is?
+// The recipe of docs/client.md works with an AbortController of 2019, as React Native has.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

@@ -1,4 +1,4 @@
-// Does useSession say who is signed in, on a server and in a page, and does it ask no more than once?
+// useSession on a server and in a page, with one request.
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -13,7 +13,7 @@ import { useSession } from '../../src/client/react.ts'
 import { launchBrowser, watch } from '../browser/browser.ts'
 import { credentials, startServer } from './scripted-server.ts'
 
-test('rendered on a server it is unknown and asks nobody, also where that server’s client is signed in', async (t) => {
+test('rendered on a server it is unknown and sends no request, even if that server’s client is signed in', async (t) => {
   const server = await startServer(t)
   const client = createClient({ baseUrl: `${server.url}/auth` })
   const Who = () => {
@@ -109,7 +109,7 @@ async function startSite(t: TestContext) {
   return { url: `http://localhost:${(site.address() as AddressInfo).port}`, refreshes: () => refreshes }
 }
 
-test('in a page, in StrictMode, in three components, rendered or hydrated: one question, no complaint', async (t) => {
+test('in a page, in StrictMode, in three components, rendered or hydrated: one request, no warning', async (t) => {
   const browser = await launchBrowser()
   t.after(() => browser.close())
   for (const path of ['/', '/hydrated']) {

@@ -1,4 +1,4 @@
-// Do the libraries of docs/recipes.md stay signed in on the client's plain fetch, with retries of their own?
+// The libraries of docs/recipes.md stay signed in on the client's fetch, with retries of their own.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

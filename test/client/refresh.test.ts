@@ -1,4 +1,4 @@
-// Does the client refresh when it must, only then, and once?
+// The client refreshes when necessary, and once.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -48,7 +48,7 @@ test('a token of 2 seconds is refreshed in its last tenth', async (t) => {
   assert.equal(server.refreshes(), 2)
 })
 
-test('a refresh ahead of time that hangs does not hold up a call whose token is still good', async (t) => {
+test('a refresh before the end that hangs does not delay a call whose token is still valid', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push(() => {})
   time.now += 899_000
@@ -56,7 +56,7 @@ test('a refresh ahead of time that hangs does not hold up a call whose token is 
   assert.equal(server.refreshes(), 1)
 })
 
-test('a token that dies while its refresh is under way: the call waits for the new one', async (t) => {
+test('a token that expires while its refresh is under way: the call waits for the new one', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push(async (_, response, commit) => {
     time.now += 1000
@@ -68,7 +68,7 @@ test('a token that dies while its refresh is under way: the call waits for the n
   assert.deepEqual([server.refreshes(), server.requests('/api').length], [1, 1])
 })
 
-test('a token that dies while its refresh fails: asked again, the call goes through', async (t) => {
+test('a token that expires while its refresh fails: after another attempt the call succeeds', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push((_, response) => {
     time.now += 10_000
@@ -93,7 +93,7 @@ test('the key is stored before the refresh goes out, and cleared when its answer
   assert.match(String(last), /^\d+(\.\d+){15}$/)
 })
 
-test('a lost response: asked again with the same key, the same child', async (t) => {
+test('a lost response: the retry has the same key and gets the same child', async (t) => {
   const { server, client, storage } = await startSignedIn(t)
   server.script.push((_, response, commit) => {
     commit()
@@ -106,7 +106,7 @@ test('a lost response: asked again with the same key, the same child', async (t)
   assert.equal(storage.memory().token, 'refresh-2')
 })
 
-test('a storage that fails when the answer is to be saved: kept, and asked again with the same key', async (t) => {
+test('a storage that fails when the response is stored: the session is kept, and the retry has the same key', async (t) => {
   const { server, client, storage, api } = await startSignedIn(t)
   const { set } = storage
   let failures = 1
@@ -186,7 +186,7 @@ test('cookie transport: a sign-in made by other means is picked up by forceFresh
   assert.equal((await client.fetch(`${server.url}/api`)).status, 200)
 })
 
-test('body transport: with nothing stored nobody is asked', async (t) => {
+test('body transport: without a stored session no request is sent', async (t) => {
   const server = await startServer(t)
   const client = createClient({ baseUrl: `${server.url}/auth` })
   assert.equal((await client.fetch(`${server.url}/api`)).status, 401)
@@ -217,7 +217,7 @@ test('two clients on one storage, both refreshing at once: the same key, nobody 
   assert.equal(server.refreshes(), 2)
 })
 
-test('an answer is applied only if the token presented is still the stored one', async (t) => {
+test('a response is used only if the presented token is still the stored one', async (t) => {
   const { server, client, storage } = await startSignedIn(t)
   server.script.push(async (_, response, commit) => {
     const answer = commit()
@@ -232,7 +232,7 @@ test('an answer is applied only if the token presented is still the stored one',
   assert.equal(storage.memory().token, 'refresh-3')
 })
 
-test('the server is asked for no more than 15 seconds on behalf of one call', async (t) => {
+test('attempts for one call end after 15 seconds', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   const busy = (_: unknown, response: any) =>
     reply(response, refused(503, 'temporarily_unavailable', 'ERR_OVERLOADED'), { 'retry-after': '10' })
@@ -246,7 +246,7 @@ test('the server is asked for no more than 15 seconds on behalf of one call', as
   assert.equal((await client.fetch(api)).status, 200)
 })
 
-test('a Retry-After longer than anybody waits fails the next calls at once, without a request', async (t) => {
+test('a Retry-After longer than the maximum wait fails the next calls at once, without a request', async (t) => {
   const { server, client, api, time } = await startSignedIn(t)
   server.script.push((_, response) =>
     reply(response, refused(429, 'rate_limited', 'ERR_RATE_LIMITED'), { 'retry-after': '60' }),
@@ -263,7 +263,7 @@ test('a Retry-After longer than anybody waits fails the next calls at once, with
   assert.equal((await client.fetch(api)).status, 200)
 })
 
-test('states are told to subscribers, as values that stay the same until something changes', async (t) => {
+test('listeners get the states, as objects that stay the same until something changes', async (t) => {
   const { client, server } = await startSignedIn(t)
   const seen: string[] = []
   const unsubscribe = client.subscribe(() => seen.push(client.getSession().status))

@@ -1,4 +1,4 @@
-// Does the client keep people signed in outside Node and browsers? The published files, in Bun and in Deno.
+// The published client in Bun and in Deno.
 
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'

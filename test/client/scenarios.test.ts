@@ -1,4 +1,4 @@
-// Do all scenarios hold in Node, through fetch and through axios on both its adapters?
+// All scenarios in Node, through fetch and through axios with both its adapters.
 
 import { describe, type TestContext, test } from 'node:test'
 import { createClient, type DaypassClient } from '../../src/client/index.ts'

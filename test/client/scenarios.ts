@@ -1,4 +1,4 @@
-// What must every way of calling do, in Node and in a browser? One list, over a small driver.
+// Scenarios for every way of calling, in Node and in a browser, over a small driver.
 
 import assert from 'node:assert/strict'
 import type { DaypassServer, Fault } from './daypass-server.ts'

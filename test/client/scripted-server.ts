@@ -1,4 +1,4 @@
-// What does a client's test talk to? A real HTTP server whose answers to /refresh the test writes.
+// A real HTTP server for the client's tests; the test scripts its responses to /refresh.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

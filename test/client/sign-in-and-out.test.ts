@@ -1,4 +1,4 @@
-// Does sign-in say what went wrong, and does sign-out end everything?
+// Sign-in with its errors, and sign-out.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -14,7 +14,7 @@ import {
 } from './scripted-server.ts'
 import { withWebLocks } from './web-locks.ts'
 
-test('sign-in answers what the server said, without the tokens', async (t) => {
+test('sign-in returns the server’s response without the tokens', async (t) => {
   const server = await startServer(t)
   const client = createClient({ baseUrl: `${server.url}/auth` })
   const answer = await client.signIn(credentials)
@@ -24,7 +24,7 @@ test('sign-in answers what the server said, without the tokens', async (t) => {
   assert.equal(client.getSession().status, 'signed-in')
 })
 
-test('a refused sign-in says why, and changes nothing', async (t) => {
+test('a rejected sign-in says why, and changes nothing', async (t) => {
   const server = await startServer(t)
   const client = createClient({ baseUrl: `${server.url}/auth` })
   await assert.rejects(client.signIn({ password: 'wrong' }), (error) => {
@@ -35,7 +35,7 @@ test('a refused sign-in says why, and changes nothing', async (t) => {
   assert.equal(client.getSession().status, 'unknown')
 })
 
-test('a refused sign-in leaves the session that was there', async (t) => {
+test('a rejected sign-in keeps the previous session', async (t) => {
   const { client, api } = await startSignedIn(t)
   await assert.rejects(client.signIn({ password: 'wrong' }), isSignInFailed)
   assert.equal((await client.fetch(api)).status, 200)
@@ -68,7 +68,7 @@ test('signing in as another person: calls that wait in the name of the first fai
   assert.equal((await client.fetch(api)).status, 200)
 })
 
-test('sign-out: the server is told, later calls go out without a token', async (t) => {
+test('sign-out: the request is sent, and later calls are sent without a token', async (t) => {
   const { server, client, api, storage } = await startSignedIn(t)
   await client.signOut()
   assert.equal(server.hasSession(), false)
@@ -80,7 +80,7 @@ test('sign-out: the server is told, later calls go out without a token', async (
   assert.equal(server.refreshes(), 0)
 })
 
-test('sign-out is a fence: waiting calls fail at once, and a late answer revives nothing', async (t) => {
+test('sign-out is a fence: waiting calls fail at once, and a late response restores nothing', async (t) => {
   const { server, client, api, storage } = await startSignedIn(t)
   const asked = createGate()
   const gate = createGate()
@@ -130,7 +130,7 @@ test('a session ended by the server: the call that found out gets its 401, one n
   await assert.rejects(client.fetch(api), (error) => isSignedOut(error) && error.reason === 'ERR_SESSION_REVOKED')
 })
 
-test('sign-out with the server away: signed out here, said so, and told when asked again', async (t) => {
+test('sign-out while the server is unavailable: signed out here, ERR_OFFLINE, and sent again later', async (t) => {
   const { server, client } = await startSignedIn(t)
   const { fetch } = globalThis
   globalThis.fetch = async () => Promise.reject(new TypeError('fetch failed'))
@@ -192,7 +192,7 @@ test(
   },
 )
 
-test('two tabs: a session that the server still knows is found after a sign-out that was told and never written down', async (t) => {
+test('two tabs: a session that the server still knows is found after a sign-out that was broadcast but never stored', async (t) => {
   const server = await startServer(t)
   const { fetch } = createJar()
   const options = {

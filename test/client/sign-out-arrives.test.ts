@@ -1,4 +1,4 @@
-// Does the server hear of every sign-out: at once, with the page about to close, and at the next start where it was away?
+// Every sign-out reaches the server: at once, also when the page closes, or at the next start if the server was unavailable.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -91,7 +91,7 @@ for (const transport of ['cookie', 'body'] as const) {
     assert.equal(await living(), 0)
   })
 
-  test(`${transport}: signed out offline: sent again at the next start, until it was heard, and then no more`, async (t) => {
+  test(`${transport}: signed out offline: sent again at the next start until it is confirmed, and then no more`, async (t) => {
     const { server, network, client, storage, open, living } = await start(t, transport)
     network.isDown = true
     await signOutOffline(client)
@@ -184,7 +184,7 @@ for (const transport of ['cookie', 'body'] as const) {
     }
   })
 
-  test(`${transport}: a token that came shows that the network works: what is untold is told at once`, async (t) => {
+  test(`${transport}: a token that came shows that the network works: pending sign-outs are sent at once`, async (t) => {
     const { network, client, storage, living } = await start(t, transport)
     network.isDown = true
     await signOutOffline(client)
@@ -192,11 +192,11 @@ for (const transport of ['cookie', 'body'] as const) {
     network.isDown = false
     await client.signIn({ password: 'right' })
     await until(async () => (await living()) === 1)
-    await until(() => storage.memory().untold === undefined)
+    await until(() => storage.memory().pending === undefined)
   })
 }
 
-test('body: fifty sign-outs that nobody heard are all told when the network is back', async (t) => {
+test('body: fifty pending sign-outs are all sent when the network is back', async (t) => {
   const { server, network, storage, living } = await start(t, 'body')
   const { fetch: send } = network
   network.fetch = (async (input, init) => {
@@ -312,7 +312,7 @@ test('a sign-in does not wait for another tab’s refresh that hangs', async (t)
   assert.equal(first.getSession().session!.id, second.getSession().session!.id)
 })
 
-test('a clock that was set back holds up neither a sign-in nor a sign-out', async (t) => {
+test('a clock that was set back delays neither a sign-in nor a sign-out', async (t) => {
   const server = await startDaypass(t)
   const network = createNetwork()
   const options = {

@@ -1,4 +1,4 @@
-// How much does a page load? What is published, as a bundler makes it: minified, gzipped, in bytes.
+// The bytes that a page loads: the published files, bundled, minified and gzipped.
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// What if the storage fails: rejects, throws, hangs, is locked for now, is cleared, is full? A typed error, never a sign-out.
+// A storage that rejects, throws, hangs, is locked, cleared or full gives a typed error, never a sign-out.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -162,7 +162,7 @@ const wrong: Record<string, unknown[]> = {
   at: ['7', {}, 1e300, 1.5, true],
   session: [7, {}, ['x']],
   out: ['7', {}, 1e300, 1.5, true],
-  untold: ['text', 7, {}, [7], [{}], null],
+  pending: ['text', 7, {}, [7], [{}], null],
   isNew: ['x', {}],
   other: [7],
 }

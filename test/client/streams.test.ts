@@ -1,4 +1,4 @@
-// Do WebSockets and server-sent events stay signed in, over real sockets?
+// WebSockets and server-sent events stay signed in, over real sockets.
 
 import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -76,7 +76,7 @@ async function take(count: number, ...args: Parameters<typeof streamEvents>) {
 
 const quick: EventStreamOptions = { random: () => 0 }
 
-test('events are what the standard says they are, however the bytes are cut', async (t) => {
+test('events are parsed as the standard says, at any split of the bytes', async (t) => {
   const text =
     '\ufeff: a comment\nretry: 10\n\ndata: one\n\nevent: named\nid: 7\ndata: two\r\ndata:  lines\r\n\r\n' +
     'data\n\ndata:no space\ndata\n\nid\ndata: { "é": "😀" }\nunknown: x\n\rid: a\0b\ndata: last\n\n'
@@ -272,7 +272,7 @@ test('a signal ends it, while it reads and while it waits', async (t) => {
   await assert.rejects(take(1, client, url, { signal: AbortSignal.abort() }), { name: 'AbortError' })
 })
 
-test('what is no stream is refused, with the answer', async (t) => {
+test('a response that is not a stream is rejected, and part of the error', async (t) => {
   const { script, client, url } = await start(t)
   for (const [code, type] of [
     [403, 'text/event-stream'],
@@ -327,7 +327,7 @@ test('a socket with the token in its subprotocol: a renewed token opens the next
   assert.equal(live.socket, undefined)
 })
 
-test('a socket that is told the token keeps its connection, and is told each renewed one', async (t) => {
+test('a socket with authenticate keeps its connection, and gets each renewed token', async (t) => {
   const { client, server, socketUrl } = await start(t)
   const { sockets } = listen(t, server)
   const live = openSocket(client, {

@@ -1,4 +1,4 @@
-// Do two tabs of one browser agree on who is signed in, in whatever order their messages, requests and answers arrive?
+// Two tabs of one browser agree on the session, in any order of their messages, requests and responses.
 // fast-check chooses the order and shrinks what fails. It prints seed and path: give the seed back in DAYPASS_TEST_SEED.
 
 import assert from 'node:assert/strict'
@@ -167,7 +167,7 @@ function mockDate(t: TestContext) {
 }
 
 test(
-  'two tabs against one another: they agree, and what was done last holds, here and at the server',
+  'two tabs at the same time: they agree, and the last action counts, here and at the server',
   withWebLocks,
   async (t) => {
     t.diagnostic(`DAYPASS_TEST_SEED=${seed}`)

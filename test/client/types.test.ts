@@ -1,4 +1,4 @@
-// What does a client know by the type of its server? Checked by tsc: each @ts-expect-error must be one.
+// The types that a client takes from the type of its server. Checked by tsc: each @ts-expect-error must be an error.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'

@@ -1,4 +1,4 @@
-// Can a wait be nothing? Whatever a server says, nobody asks it in a loop.
+// No response of a server makes the client retry in a loop.
 
 import assert from 'node:assert/strict'
 import { createServer, type ServerResponse } from 'node:http'
@@ -13,15 +13,15 @@ import { backOff } from '../../src/client/wait.ts'
 import { startWithClient } from './daypass-server.ts'
 import { credentials, refused, reply, startServer } from './scripted-server.ts'
 
-test('a wait has a floor, grows, ends growing, and is only ever lengthened by what the server asks', () => {
+test('a wait has a floor, grows, ends growing, and is only ever lengthened by Retry-After', () => {
   for (const chance of [0, 0.5, 1]) {
     const own = [1, 2, 3, 4, 5, 6, 2000].map((failures) => backOff(failures, 100, 3000, chance))
     assert.deepEqual(
       own,
       [100, 300, 900, 2700, 3000, 3000, 3000].map((wait) => wait * (0.5 + chance / 2)),
     )
-    for (const asked of [0, -5, 0.001, 1, 49]) assert.equal(backOff(1, 100, 3000, chance, asked), own[0])
-    assert.equal(backOff(1, 100, 3000, chance, 7000), 7000)
+    for (const seconds of [0, -5, 0.001, 0.049]) assert.equal(backOff(1, 100, 3000, chance, seconds), own[0])
+    assert.equal(backOff(1, 100, 3000, chance, 7), 7000)
     assert.equal(backOff(1, 100, 3000, chance, Infinity), 300_000)
   }
 })
@@ -29,7 +29,7 @@ test('a wait has a floor, grows, ends growing, and is only ever lengthened by wh
 test('a stream’s waits have a floor that the server cannot take away', () => {
   const reconnect = createReconnect(() => 0)
   assert.deepEqual(
-    [1, 2, 3, 4, 5, 6].map(() => reconnect.next({ shortest: 0, asked: 0 })),
+    [1, 2, 3, 4, 5, 6].map(() => reconnect.next({ shortest: 0, retryAfter: 0 })),
     [50, 150, 450, 1350, 4050, 12_150],
   )
   reconnect.reset()
@@ -106,7 +106,7 @@ const streams: Record<string, (response: ServerResponse) => unknown> = {
   'says 503 with Retry-After 0': (response) => response.writeHead(503, { 'retry-after': '0' }).end(),
 }
 for (const [what, answer] of Object.entries(streams)) {
-  test(`a stream that ${what}, for ever: asked less and less often`, async (t) => {
+  test(`a stream that ${what}, for ever: fewer and fewer requests`, async (t) => {
     const { client, counted, url } = await startStream(t, answer)
     const controller = new AbortController()
     const reading = (async () => {

@@ -1,4 +1,4 @@
-// Who renews the token while nobody calls, and when does nobody?
+// The timer that renews the token without a call.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -117,7 +117,7 @@ async function until(holds: () => boolean) {
   }
 }
 
-test('while somebody subscribes the token is renewed shortly before it ends, again and again', async (t) => {
+test('while there is a listener, the token is renewed shortly before it expires, again and again', async (t) => {
   const { server, client, pass } = await start(t)
   client.subscribe(() => {})
   await pass(89)
@@ -132,7 +132,7 @@ test('while somebody subscribes the token is renewed shortly before it ends, aga
   }
 })
 
-test('a client that nobody subscribes to has no timer, nor one whose last subscriber has left', async (t) => {
+test('a client without listeners has no timer, also after the last listener was removed', async (t) => {
   const { server, client, pass } = await start(t)
   await pass(1000)
   assert.equal(server.refreshes(), 0)
@@ -206,7 +206,7 @@ for (const event of ['visibilitychange', 'focus', 'online', 'pageshow']) {
   })
 }
 
-test('pageshow from the back/forward cache: nobody is shown before the server was asked anew', async (t) => {
+test('pageshow from the back/forward cache: no session is shown before the server responds again', async (t) => {
   const { server, client, tell } = await start(t, { page: true })
   const shown: [string, string | undefined][] = []
   client.subscribe(() => {
@@ -249,7 +249,7 @@ const down: Script = (_, response) => response.destroy()
 const busy: Script = (_, response) =>
   reply(response, refused(503, 'temporarily_unavailable', 'ERR_OVERLOADED'), { 'retry-after': '120' })
 
-test('a server that is away is asked less and less often, and at once when the network is back', async (t) => {
+test('an unavailable server gets fewer and fewer requests, and one at once when the network is back', async (t) => {
   const { server, client, pass, tell } = await start(t, { page: true })
   server.script.push(...Array.from({ length: 1000 }, () => down))
   client.subscribe(() => {})
@@ -282,7 +282,7 @@ test('a server that is away is asked less and less often, and at once when the n
   assert.equal(server.refreshes() - before, 4)
 })
 
-test('Retry-After is honoured, whoever looks', async (t) => {
+test('Retry-After is respected at every event of the page', async (t) => {
   const { server, client, pass, tell } = await start(t, { page: true })
   server.script.push(busy)
   client.subscribe(() => {})

@@ -1,4 +1,4 @@
-// Does Daypass have the faults that docs/why.md says others have? One test for each, by its name there.
+// Daypass does not have the faults that docs/why.md describes: one test for each, by its name there.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { isIP } from 'node:net'
 import { afterEach, test } from 'node:test'
 import fc from 'fast-check'
-import { read } from '../../src/client/answer.ts'
+import { readTokenResponse } from '../../src/client/token-response.ts'
 import { createCookie } from '../../src/http/cookies.ts'
 import { readRefreshKeys } from '../../src/http/idempotency-key.ts'
 import { isLoopback, readIp } from '../../src/http/local.ts'
@@ -191,11 +191,13 @@ test('any answer to a client: no error, and a Retry-After that is a time from no
           } catch {} // Not even a header.
         }
         const isBare = status === 204 || status === 205 || status === 304
-        const answer = (await laterOutcome(() => read(new Response(isBare ? null : text, { status, headers }), true)))!
-        const { retryAfter } = answer.told
+        const answer = (await laterOutcome(() =>
+          readTokenResponse(new Response(isBare ? null : text, { status, headers }), true),
+        ))!
+        const { retryAfter } = answer.info
         assert.ok(retryAfter === undefined || retryAfter >= 0, `${retryAfter} after ${after}`)
         if (/^\d{1,2}$/.test(after)) assert.equal(retryAfter, Number(after))
-        assert.equal(answer.told.status, status)
+        assert.equal(answer.info.status, status)
       },
     ),
     runs(2000),

@@ -12,10 +12,12 @@ const checked = [
   'src/core',
   'src/verify',
   'src/adopt',
+  'src/client',
   'src/errors.ts',
   'src/index.ts',
   'test/core',
   'test/verify',
+  'test/client',
   'test/house',
 ]
 

@@ -1,48 +1,49 @@
-// How does a stream of server-sent events stay signed in, and lose nothing when its connection breaks?
+// `streamEvents()`: server-sent events that stay signed in and lose nothing when the connection breaks.
 
-import { retryAfterOf } from './answer.ts'
 import { DaypassClientError, is, isSignedOut } from './errors.ts'
 import { createReconnect } from './reconnect.ts'
+import { retryAfterOf } from './token-response.ts'
 import type { DaypassClient } from './types.ts'
 
 /** One event, with the names of `MessageEvent`. */
 export interface ServerEvent {
-  /** What its `event:` line said; `message` where there was none. */
+  /** The value of its `event:` line; `message` if there was none. */
   type: string
   /** Its `data:` lines. */
   data: string
-  /** The last `id:` that came with this event or an earlier one; empty for none. */
+  /** The last `id:` of this event or an earlier one; empty if there was none. */
   lastEventId: string
 }
 
-/** Options of {@link streamEvents}: those of fetch, but for what a stream of events decides by itself. */
+/** Options of {@link streamEvents}: those of fetch, and some of its own. */
 export interface EventStreamOptions extends Omit<RequestInit, 'signal'> {
   /** Ends the stream: it throws the signal's reason. */
   signal?: AbortSignal | null
-  /** Where to go on, from a `lastEventId` that was seen before. */
+  /** The `lastEventId` of an earlier stream, to continue after that event. */
   lastEventId?: string
   /**
-   * What to do when the access token was renewed: `reconnect` with the new one, for servers that look at the token's end,
-   * or `keep` the connection until the server ends it. Default `reconnect`.
+   * The behaviour when the access token was renewed. `reconnect`: connect again with the new token, for servers that check
+   * the token's expiry. `keep`: keep the connection until the server ends it. Default `reconnect`.
    */
   onRenewal?: 'reconnect' | 'keep'
-  /** From 0 to 1. Default `Math.random`. */
+  /** Returns a number from 0 to 1. Default `Math.random`. */
   random?: () => number
 }
 
-/** Whether there is no stream to be had: the server answered with a 4xx, with something that is no stream, or without end. */
+/** Whether the server rejected the stream: with a 4xx, with a response that is not a stream, or with an endless event. */
 export const isStreamRefused = is('ERR_STREAM_REFUSED')
 
 /**
  * Reads server-sent events with the client's session: EventSource over `client.fetch`. It connects again when the server
- * ends the stream, the network fails or the token was renewed, with `Last-Event-ID`, so that a server which gives its
- * events an `id` sends what was missed. Waits grow from the server's `retry` (default one second, at least a tenth of one)
- * to half a minute, never two clients in step, and `Retry-After` is waited for. A stream that brought an event and was ended
- * by the server, or that lasted longer than half a minute, begins them anew. Leaving the loop closes the connection.
+ * ends the stream, the network fails or the token was renewed. It sends `Last-Event-ID`, so that a server which gives its
+ * events an `id` can send the missed ones. Waits grow from the server's `retry` (default one second, at least a tenth of
+ * one) to half a minute, with a random part, and `Retry-After` is respected. They begin again from the shortest after a
+ * stream that brought an event and was ended by the server, or that lasted longer than half a minute. Leaving the loop
+ * closes the connection.
  *
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
- *   `response`: a 4xx (but for 408, 425 and 429), or no `text/event-stream`; with neither: a line, or the data of one event,
- *   of more than 16 million characters. The signal's reason.
+ *   `response`: a 4xx (except 408, 425 and 429), or a response that is not `text/event-stream`. ERR_STREAM_REFUSED with
+ *   neither: a line, or the data of one event, of more than 16 million characters. The signal's reason.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @example
  * ```ts
@@ -56,15 +57,15 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
  * ```
  */
 export async function* streamEvents(
-  client: Pick<DaypassClient<any>, 'fetch' | 'subscribe' | 'getSession'>,
+  client: Pick<DaypassClient<unknown>, 'fetch' | 'subscribe' | 'getSession'>,
   url: string,
   { signal, lastEventId = '', onRenewal = 'reconnect', random = Math.random, ...init }: EventStreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {
   const reconnect = createReconnect(random)
   let shortest: number | undefined
   for (;;) {
-    /** Seconds that the server asked for. */
-    let asked = 0
+    /** The seconds that the server asked for. */
+    let retryAfter: number | undefined
     /** Ends this one connection. */
     const cut = new AbortController()
     let unsubscribe = () => {}
@@ -75,21 +76,21 @@ export async function* streamEvents(
       if (lastEventId) headers.set('last-event-id', lastEventId)
       const ends = signal ? AbortSignal.any([signal, cut.signal]) : cut.signal
       const response = await client.fetch(url, { cache: 'no-store', ...init, headers, signal: ends })
-      // The server's word for "that was all".
+      // With 204 the server says that no more events will come.
       if (response.status === 204) return
       check(response)
       reconnect.connected()
 
-      // From here on: the fetch itself may have renewed the token.
+      // Read the snapshot after the fetch, because the fetch may have renewed the token.
       const { session, expiresAt } = client.getSession()
       unsubscribe = client.subscribe(() => {
-        const now = client.getSession()
-        const { reason = 'sign-in' } = now
-        if (now.session?.id !== session?.id) cut.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
-        else if (now.expiresAt !== expiresAt && onRenewal === 'reconnect') cut.abort()
+        const changed = client.getSession()
+        const { reason = 'sign-in' } = changed
+        if (changed.session?.id !== session?.id) cut.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
+        else if (changed.expiresAt !== expiresAt && onRenewal === 'reconnect') cut.abort()
       })
       let hasEvents = false
-      for await (const { retry, ...event } of readEvents(response.body!, lastEventId)) {
+      for await (const { retry, ...event } of readEvents(response.body, lastEventId)) {
         shortest = retry ?? shortest
         lastEventId = event.lastEventId
         if (!event.data) continue
@@ -99,7 +100,7 @@ export async function* streamEvents(
       if (hasEvents) reconnect.reset()
     } catch (error) {
       signal?.throwIfAborted()
-      // A body that was cut tells of it in its own way.
+      // A body that was cut throws an error of its own.
       const reason = cut.signal.reason ?? error
       if (isSignedOut(reason)) throw reason
       if (isStreamRefused(reason)) {
@@ -107,17 +108,17 @@ export async function* streamEvents(
         throw reason
       }
       if (cut.signal.aborted) continue
-      asked = (reason as DaypassClientError).retryAfter ?? 0
+      retryAfter = (reason as DaypassClientError).retryAfter
     } finally {
       unsubscribe()
-      // A refusal is the caller's to read.
+      // The caller may read the response of a rejected stream.
       if (!isHandedOver) cut.abort()
     }
-    await pause(reconnect.next({ shortest, asked: asked * 1000 }), signal)
+    await pause(reconnect.next({ shortest, retryAfter }), signal)
   }
 }
 
-/** Throws where no stream came: what will not change is refused, all else is tried again. */
+/** Throws if the response is not a stream: ERR_OFFLINE if another attempt may succeed, else ERR_STREAM_REFUSED. */
 function check(response: Response): void {
   const { ok, status, headers } = response
   if (ok && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')) return
@@ -130,23 +131,23 @@ function check(response: Response): void {
   })
 }
 
-/** Characters of one line, or of one event's data: what is longer would fill the memory of whoever reads it. */
+/** The maximum number of characters of one line, or of one event's data: more would fill the reader's memory. */
 const longest = 16_000_000
 
 /**
- * Parses text/event-stream. What has no data is no event and is told all the same: its `id` or `retry` counts. Each line
- * of data has its line end.
+ * Parses text/event-stream. It also yields events without data, because their `id` or `retry` counts. Each line of data
+ * keeps its line end.
  */
-async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>, lastEventId: string) {
+async function* readEvents(body: Response['body'], lastEventId: string) {
   /** The line that has not ended yet. */
   let rest = ''
   let isAfterCr = false
   let event = { type: '', data: '', retry: undefined as number | undefined }
   for await (const chunk of chunks(body)) {
-    // Each chunk is split alone: to search the whole line again with each of its chunks takes the square of the time.
+    // Split each chunk by itself. Searching the whole line again with each chunk would take quadratic time.
     const pieces = (isAfterCr ? chunk.replace(/^\n/, '') : chunk).split(/\r\n?|\n/)
     isAfterCr = chunk.endsWith('\r')
-    const last = pieces.pop()!
+    const last = pieces.pop() ?? ''
     for (const piece of pieces) {
       const line = rest + piece
       rest = ''
@@ -155,8 +156,8 @@ async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>, lastEv
         event = { type: '', data: '', retry: undefined }
         continue
       }
-      // A comment's name is empty.
-      const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!
+      // The name of a comment is empty.
+      const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? []
       if (name === 'data') event.data += `${value}\n`
       else if (name === 'event') event.type = value
       else if (name === 'id' && !value.includes('\0')) lastEventId = value
@@ -168,8 +169,9 @@ async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>, lastEv
   }
 }
 
-/** A body's text. (Not every browser iterates a stream.) */
-async function* chunks(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void, undefined> {
+/** The text of a body. (Not every browser can iterate a stream.) */
+async function* chunks(body: Response['body']): AsyncGenerator<string, void, undefined> {
+  if (!body) return
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value
 }

@@ -1,4 +1,4 @@
-// Does a response that nobody will read hold a connection?
+// A response that is not read holds no connection.
 
 import assert from 'node:assert/strict'
 import { Agent, createServer, type ServerResponse } from 'node:http'
@@ -76,13 +76,13 @@ const attach = (
 const fails: Fault = (response) => response.writeHead(503).end()
 
 for (const [kind, refuse] of Object.entries(refusals)) {
-  test(`fetch, a refusal that is ${kind}: let go of when the call is sent again`, { timeout: 30_000 }, async (t) => {
+  test(`fetch, a rejection that is ${kind}: discarded when the call is sent again`, { timeout: 30_000 }, async (t) => {
     const { client, url, isFree } = await start(t, refuse)
     assert.equal(await (await client.fetch(url)).text(), 'yes')
     await isFree()
   })
 
-  test(`fetch, a refusal that is ${kind}: let go of when no token is to be had`, { timeout: 30_000 }, async (t) => {
+  test(`fetch, a rejection that is ${kind}: discarded when the refresh fails`, { timeout: 30_000 }, async (t) => {
     const { server, client, url, isFree } = await start(t, refuse)
     server.faults.push(fails, fails, fails, fails)
     await assert.rejects(client.fetch(url), isOffline)
@@ -90,7 +90,7 @@ for (const [kind, refuse] of Object.entries(refusals)) {
   })
 
   for (const adapter of ['http', 'fetch']) {
-    test(`axios over ${adapter} with one socket, streamed, a refusal that is ${kind}: sent again, and let go of`, {
+    test(`axios over ${adapter} with one socket, streamed, a rejection that is ${kind}: sent again, and discarded`, {
       timeout: 30_000,
     }, async (t) => {
       const { client, url, isFree } = await start(t, refuse)
@@ -104,7 +104,7 @@ for (const [kind, refuse] of Object.entries(refusals)) {
       await isFree()
     })
 
-    test(`axios over ${adapter}, streamed, a refusal that is ${kind}: let go of when no token is to be had`, {
+    test(`axios over ${adapter}, streamed, a rejection that is ${kind}: discarded when the refresh fails`, {
       timeout: 30_000,
     }, async (t) => {
       const { server, client, url, isFree } = await start(t, refuse)
@@ -116,7 +116,7 @@ for (const [kind, refuse] of Object.entries(refusals)) {
   }
 }
 
-test('let go of when the person signs out meanwhile', async (t) => {
+test('discarded when the person signs out meanwhile', async (t) => {
   const { server, client, url, isFree } = await start(t, refusals['never finished']!)
   const held = server.holdRefresh()
   const call = assert.rejects(client.fetch(url), isSignedOut)
@@ -131,7 +131,7 @@ test('let go of when the person signs out meanwhile', async (t) => {
 for (const kind of ['short', 'packed', 'long']) {
   const expected = kind === 'long' ? long : 'no'
 
-  test(`a refusal that is ${kind} and the last word is the caller’s, whole`, async (t) => {
+  test(`a rejection that is ${kind} and ends the session is returned to the caller, complete`, async (t) => {
     const { server, client, url } = await start(t, refusals[kind]!)
     await server.revokeSessions()
     const response = await client.fetch(url)
@@ -139,7 +139,7 @@ for (const kind of ['short', 'packed', 'long']) {
     assert.ok((await response.text()) === expected)
   })
 
-  test(`a refusal that is ${kind} comes with ERR_BODY_NOT_REPLAYABLE, whole`, async (t) => {
+  test(`a rejection that is ${kind} is part of ERR_BODY_NOT_REPLAYABLE, complete`, async (t) => {
     const { client, url } = await start(t, refusals[kind]!)
     const call = client.fetch(url, { method: 'POST', body: stream(), duplex: 'half' } as RequestInit)
     const error = await call.catch((error) => error)
@@ -148,7 +148,7 @@ for (const kind of ['short', 'packed', 'long']) {
   })
 }
 
-test('what came instead of a stream of events can be read; what is tried again is let go of', async (t) => {
+test('a response that is not a stream of events can be read; before another attempt it is discarded', async (t) => {
   const { client, url, isFree } = await start(t, (response) => response.writeHead(503).write('no'))
   const events = streamEvents(client, url, { random: () => 0 })
   await assert.rejects(events.next(), (error) => isStreamRefused(error) && error.status === 200)
