@@ -1,5 +1,6 @@
-// Where does the time of a refresh go? The parts of it, each measured alone in this process, beside the whole of it in
-// the server's. CPU time, so that what else the machine does is not counted.
+// The parts of a refresh, each measured alone in this process, beside a whole refresh in the server's process.
+//
+// It measures CPU time, so that other work of the machine does not count.
 
 import { createDaypass } from '../src/core/daypass.ts'
 import { createKeys } from '../src/core/keys.ts'

@@ -1,5 +1,7 @@
-// Who asks? A process of its own with one keep-alive connection a chain: each sends a refresh, reads the next refresh
-// token from the answer, and sends that. Sockets and indexOf, so that the server under test is what is busy.
+// The load, in a process of its own, with one keep-alive connection for each chain.
+//
+// A chain sends a refresh, reads the next refresh token from the response, and sends that. It uses bare sockets and indexOf,
+// so that the server under test is the busy one.
 
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -8,7 +10,7 @@ import { connect } from 'node:net'
 export interface LoadJob {
   port: number
   path: string
-  /** The server's process id: its CPU time is read where the system tells it. */
+  /** The server's process id: its CPU time is read where the system reports it. */
   pid: number
   tokens: string[]
   idempotencyKeys: boolean
@@ -18,14 +20,14 @@ export interface LoadJob {
   time: number
 }
 
-/** What came of it. */
+/** The result of one measurement. */
 export interface LoadResult {
   perSecond: number
-  /** Microseconds of the server's CPU time a request; NaN where the system does not tell. */
+  /** Microseconds of the server's CPU time a request; NaN where the system does not report it. */
   cpu: number
   /** How busy the server's process was: 1 is one core. */
   busy: number
-  /** Milliseconds from sending to the whole answer. */
+  /** Milliseconds from sending the request to the end of the response. */
   p50: number
   p99: number
 }
@@ -63,7 +65,7 @@ process.on('message', async (job: LoadJob) => {
   } satisfies LoadResult)
 })
 
-/** Starts a chain; what it returns lets it end after the answer it waits for. */
+/** Starts a chain. The function that it returns ends the chain after its current response. */
 function openChain(job: LoadJob, first: string): Promise<() => Promise<void>> {
   const socket = connect(job.port, '127.0.0.1').setNoDelay(true).setEncoding('latin1')
   let text = ''

@@ -1,4 +1,4 @@
-// How is a figure made out of several, and how is it shown?
+// Makes one figure out of several, and prints tables.
 
 /** Figures of one thing from several rounds: the median, and how far apart the quartiles are, as a share of it. */
 export interface Figure {
@@ -16,14 +16,14 @@ export function figureOf(values: readonly number[]): Figure {
   return { median: at(0.5), spread: (at(0.75) - at(0.25)) / at(0.5) }
 }
 
-/** How one thing is to another, round by round: a slow moment of the machine is in both halves of a ratio. */
+/** The ratio of two series, round by round: a slow moment of the machine affects both halves of a ratio. */
 export function ratioOf(values: readonly number[], base: readonly number[]): Figure {
   return figureOf(values.map((value, round) => value / base[round]!))
 }
 
 /**
- * Measures things side by side: every round does each of them once, in turn, so that what else goes on in the machine
- * falls on all alike.
+ * Measures things side by side: each round measures each of them once, so that other work of the machine affects all
+ * alike.
  */
 export async function rounds<T>(
   count: number,

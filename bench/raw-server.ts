@@ -1,6 +1,7 @@
-// The yardstick: what would a refresh cost in a bare node:http server that does the same cryptography, and nothing else?
-// No routes, no checks of origin, type or size, no events, no errors told apart; its store is a Map of numbers. Its
-// cryptography is Daypass's own, function by function, so that the ratio is what all the rest costs.
+// The raw twin: a bare node:http server that does the same cryptography as Daypass, and nothing else.
+//
+// It has no routes, no checks of origin, type or size, no events and no typed errors. Its store is a Map of numbers. Its
+// cryptography is Daypass's own, so the ratio shows what everything else costs.
 
 import { createHmac, createPrivateKey, createSecretKey, hash, type KeyObject, sign } from 'node:crypto'
 import { createServer, type ServerResponse } from 'node:http'
@@ -26,7 +27,7 @@ const server = createServer((req, res) => {
     body += chunk
   })
   req.on('end', () => {
-    // The same bytes as ever, without any of the work: what HTTP costs by itself.
+    // Constant bytes without any work: the cost of HTTP alone.
     if (req.url === '/fixed') return answer(res, 200, fixed)
     if (req.url === '/admin/sessions') return answer(res, 200, JSON.stringify(issue(JSON.parse(body).subject)))
     const tokens = refresh(JSON.parse(body).refreshToken, req.headers['idempotency-key'] as string | undefined)

@@ -10,7 +10,7 @@ const tool = (name: string, ...args: string[]) =>
 
 const parts: Record<string, () => void> = {
   library() {
-    // What was removed from src must not live on in a package.
+    // A file that was removed from src must not stay in the package.
     rmSync(join(root, 'dist'), { recursive: true, force: true })
     tool('tsc', '-p', 'tsconfig.build.json')
     nameTypesByTheirOutput()

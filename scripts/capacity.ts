@@ -1,6 +1,6 @@
-// What does a person who is signed in cost? `npm run capacity -- --sessions 200000 --refreshes 50 --engine sqlite`
-// Bytes a session on each engine, before and after it was refreshed, refreshes a second and a core, and what follows from
-// these for 1, 10 and 100 million people.
+// Capacity: bytes and refreshes that a session costs on each engine, and what that means for 1, 10 and 100 million people.
+//
+// `npm run capacity -- --sessions 200000 --refreshes 50 --engine sqlite`
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -34,7 +34,7 @@ const refreshes = Number(values.refreshes)
 interface Measured {
   name: string
   store: Store
-  /** What the engine holds, indexes included. */
+  /** Bytes that the engine holds, indexes included. */
   bytes(): Promise<number>
   close(): Promise<void>
 }
@@ -101,7 +101,7 @@ const engines: Record<string, () => Promise<Measured>> = {
     return {
       name: `Redis ${engine.version}`,
       store: createRedisStore(client),
-      bytes: async () => Number(/used_memory_dataset:(\d+)/.exec(await (engine.admin as any).info('memory'))![1]),
+      bytes: async () => Number(/used_memory_dataset:(\d+)/.exec(String(await engine.admin.info('memory')))?.[1]),
       async close() {
         close()
         await engine.remove()
@@ -124,7 +124,7 @@ const newSession = (now: number, index: number): Session =>
     },
   })
 
-/** Runs `call` for each number below `count`, 500 at a time, with a line of progress where somebody watches. */
+/** Runs `call` for each number below `count`, 500 at a time. Shows progress on a terminal. Returns calls a second. */
 async function inFlight(what: string, count: number, call: (index: number) => Promise<unknown>): Promise<number> {
   const began = performance.now()
   let next = 0
@@ -142,7 +142,7 @@ async function inFlight(what: string, count: number, call: (index: number) => Pr
   return (count / (performance.now() - began)) * 1000
 }
 
-/** Seconds of processor time that this process and all below it have used: what other work goes on is not in it. */
+/** Seconds of processor time that this process and all its children have used. */
 function processorSeconds(): number {
   if (!existsSync('/proc/self/stat')) return process.resourceUsage().userCPUTime / 1e6
   const parents = new Map<number, number>()
@@ -150,12 +150,12 @@ function processorSeconds(): number {
   for (const name of readdirSync('/proc')) {
     if (!/^[0-9]+$/.test(name)) continue
     try {
-      // The command's name, in brackets, may hold blanks.
+      // The command's name, in brackets, may contain spaces.
       const fields = readFileSync(`/proc/${name}/stat`, 'utf8')
         .replace(/^.*\) /, '')
         .split(' ')
       parents.set(Number(name), Number(fields[1]))
-      // In hundredths, with those of the children that have ended.
+      // In hundredths of a second, ended children included.
       used.set(Number(name), (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) / 100)
     } catch {} // it ended meanwhile
   }
@@ -175,8 +175,8 @@ for (const [key, open] of Object.entries(engines)) {
   }
   const { name, store, bytes, close } = await open()
   try {
-    // In bytes: what an empty database takes is not a session's.
-    await store.check()
+    // The bytes of an empty database are not a session's.
+    await store.open('https://example.com')
     const empty = await bytes()
     const now = Date.now()
     const ids: string[] = []
@@ -187,25 +187,26 @@ for (const [key, open] of Object.entries(engines)) {
     })
     const before = (await bytes()) - empty
     const began = processorSeconds()
-    let halfWay: Promise<number> | undefined
+    let halfWay = Promise.resolve(empty)
+    const half = Math.floor(refreshes / 2) * sessions
     const perSecond = await inFlight(`${name}: refreshes`, sessions * refreshes, async (index) => {
       const generation = Math.floor(index / sessions)
-      if (index === Math.floor(refreshes / 2) * sessions) halfWay = bytes()
+      if (index === half) halfWay = bytes()
       await halfWay
       // A refresh every quarter of an hour.
       const at = now + (generation + 1) * 900_000
       const keys = { salt: randomBytes(8), key: randomBytes(16) }
-      // As people come: in no order of their rows.
-      const id = ids[(index * 7919) % sessions]!
+      // People refresh in no order of their rows.
+      const id = ids[(index * 7919) % sessions] ?? ''
       return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 7 * day, reuseInterval: 30_000 })
     })
     const perCore = (sessions * refreshes) / (processorSeconds() - began)
     const after = (await bytes()) - empty
-    // Everybody awake at once, each with a new access token every quarter of an hour.
+    // Every person is active at once, with a new access token every quarter of an hour.
     const coresFor = (people: number) => +(people / 900 / perCore).toFixed(2)
     table[name] = {
       'bytes a session': Math.round(before / sessions),
-      [`after ${Math.floor(refreshes / 2)} refreshes`]: Math.round(((await halfWay!) - empty) / sessions),
+      [`after ${Math.floor(refreshes / 2)} refreshes`]: Math.round(((await halfWay) - empty) / sessions),
       [`after ${refreshes}`]: Math.round(after / sessions),
       'refreshes/s': Math.round(perSecond),
       'a core': Math.round(perCore),

@@ -1,6 +1,7 @@
-// Is anybody signed out while a cluster is shot at? `npm run cluster -- --seconds 60 --clients 50 --engine redis`
-// Several servers on one engine behind a round-robin proxy; servers are killed −9 and restarted all the time,
-// and in the middle of it a master of the Redis Cluster dies for good.
+// Kills servers at random and counts lost sessions: several servers on one engine, behind a round-robin proxy.
+//
+// `npm run cluster -- --seconds 60 --clients 50 --engine redis`. Servers are killed with SIGKILL and restarted all the time.
+// Half-way a master of the Redis Cluster dies for good.
 
 import { parseArgs } from 'node:util'
 import { clusterEngines } from '../test/cluster/engines.ts'
@@ -14,11 +15,7 @@ const { values } = parseArgs({
     engine: { type: 'string' },
   },
 })
-const [seconds, clients, servers] = [values.seconds, values.clients, values.servers].map(Number) as [
-  number,
-  number,
-  number,
-]
+const [seconds, clients, servers] = [Number(values.seconds), Number(values.clients), Number(values.servers)]
 
 for (const [name, start] of Object.entries(clusterEngines)) {
   if (values.engine !== undefined && values.engine !== name) continue
@@ -36,7 +33,7 @@ for (const [name, start] of Object.entries(clusterEngines)) {
     })
     const { refreshes, retries, kills, signedOut } = result
     console.log(
-      `${refreshes} refreshes, ${retries} asked again, ${kills} servers killed: ${signedOut.length} signed out`,
+      `${refreshes} refreshes, ${retries} sent again, ${kills} servers killed: ${signedOut.length} signed out`,
     )
     if (signedOut.length > 0) process.exitCode = 1
   } finally {

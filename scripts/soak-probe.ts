@@ -1,4 +1,4 @@
-// How does a server feel inside? Loaded before it (`node --import`), it answers the soak over the process channel.
+// Loaded into the server with `node --import`: sends the soak its memory and event-loop delay over the process channel.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
@@ -8,11 +8,11 @@ delay.enable()
 process.on('message', () => {
   const milliseconds = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - 5)
   const [p50, p99, most] = [delay.percentile(50), delay.percentile(99), delay.max].map(milliseconds)
-  // What is not garbage: a heap that was not swept says nothing of leaks.
+  // Collect garbage first: only what stays after it can be a leak.
   globalThis.gc?.()
   const { rss, heapUsed } = process.memoryUsage()
   const { user, system } = process.cpuUsage()
-  process.send!({
+  process.send?.({
     rss,
     heapUsed,
     cpu: (user + system) / 1000,
@@ -21,8 +21,8 @@ process.on('message', () => {
     p99,
     most,
   })
-  // The sweep was ours, not the server's.
+  // The collection is the soak's own delay, not the server's.
   delay.reset()
 })
-// The server ends when it wants to, whoever listens.
+// The channel must not keep the server alive.
 process.channel?.unref()

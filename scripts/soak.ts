@@ -1,8 +1,8 @@
-// Does a server that runs for long stay as it was? `npm run soak -- --minutes 60 --engine sqlite`.
+// Soak test: puts the server application under a steady load and reports whether anything grows.
 //
-// A steady load on the server application in a process of its own, over real sockets: chains of refreshes with lost answers,
-// races, calls, garbage, sign-outs. Every so often its memory, event loop, handles and files; in the end, whether the second
-// half of the run was flat, and the slopes.
+// `npm run soak -- --minutes 60 --engine sqlite`. The server runs in a process of its own, and the load goes over real
+// sockets: refreshes with lost responses and races, calls, bad requests, sign-outs. Memory, event loop, handles and files are
+// sampled. In the end it prints whether the second half of the run was flat, and the slopes.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -43,7 +43,7 @@ const server = spawn(
   process.execPath,
   [
     '--expose-gc',
-    // A young generation that is as large as it gets after seconds; else it doubles for minutes, and looks like a leak.
+    // Let the young generation reach its full size within seconds. By default it doubles for minutes, like a leak.
     '--max-semi-space-size=8',
     '--import',
     join(import.meta.dirname, 'soak-probe.ts'),
@@ -64,7 +64,7 @@ const server = spawn(
   },
 )
 const ended = once(server, 'exit')
-// Whatever becomes of this process, the server goes with it.
+// The server ends with this process, however this process ends.
 process.on('exit', () => server.kill('SIGKILL'))
 
 function freePort(): Promise<number> {
@@ -76,17 +76,17 @@ function freePort(): Promise<number> {
   })
 }
 
+interface Response {
+  status: number
+  json: { accessToken?: string; refreshToken?: string; code?: string } | undefined
+}
+
 const agent = new Agent({ keepAlive: true, maxSockets: clients })
 const counts = { refreshes: 0, lost: 0, calls: 0, refusals: 0, 'sign-ins': 0, 'sign-outs': 0, errors: 0 }
 const wrong = new Map<string, number>()
 
-/** One request; status 0 where `isLost` hung up before the answer. */
-function send(
-  line: string,
-  headers: Record<string, string> = {},
-  body?: unknown,
-  isLost = false,
-): Promise<{ status: number; json: any }> {
+/** Sends one request. With `isLost` it hangs up before the response, and the status is 0. */
+function send(line: string, headers: Record<string, string> = {}, body?: unknown, isLost = false): Promise<Response> {
   const [method, path] = line.split(' ')
   const payload = body === undefined ? undefined : JSON.stringify(body)
   return new Promise((resolve, reject) => {
@@ -104,7 +104,7 @@ function send(
       res.once('error', reject)
       res.once('end', () => {
         const text = Buffer.concat(chunks).toString()
-        resolve({ status: res.statusCode!, json: text === '' ? undefined : JSON.parse(text) })
+        resolve({ status: res.statusCode ?? 0, json: text === '' ? undefined : JSON.parse(text) })
       })
     })
     sent.once('error', reject)
@@ -112,18 +112,18 @@ function send(
   })
 }
 
-/** Counts what came otherwise than it must. */
-function expect(what: string, answer: { status: number; json: any }, status: number): boolean {
-  if (answer.status === status) return true
+/** Counts a response that has another status than it must have. */
+function expect(what: string, response: Response, status: number): boolean {
+  if (response.status === status) return true
   counts.errors++
-  const line = `${what}: ${answer.status} ${answer.json?.code ?? ''}`
+  const line = `${what}: ${response.status} ${response.json?.code ?? ''}`
   wrong.set(line, (wrong.get(line) ?? 0) + 1)
   return false
 }
 
 const newKey = () => `"${randomBytes(16).toString('base64url')}"`
 
-/** One device: refreshes for as long as the soak goes on, and now and then signs out and in again. */
+/** One device: refreshes until the soak ends, and sometimes signs out and in again. */
 async function chain(index: number, until: number): Promise<void> {
   const pause = (clients / rate) * 1000
   let refreshToken: string | undefined
@@ -136,7 +136,7 @@ async function chain(index: number, until: number): Promise<void> {
           { authorization: `Bearer ${apiKey}` },
           { subject: `user-${index}` },
         )
-        if (expect('sign-in', signedIn, 200)) refreshToken = signedIn.json.refreshToken
+        if (expect('sign-in', signedIn, 200)) refreshToken = signedIn.json?.refreshToken
         counts['sign-ins']++
       } else if (step % 500 === 499) {
         expect('sign-out', await send('POST /auth/logout', {}, { refreshToken }), 204)
@@ -145,18 +145,18 @@ async function chain(index: number, until: number): Promise<void> {
       } else {
         const headers = { 'idempotency-key': newKey() }
         if (step % 10 === 0) {
-          // An answer that is lost, and asked for again.
+          // The response is lost; the same request follows below.
           await send('POST /auth/refresh', headers, { refreshToken }, true)
           counts.lost++
         }
-        const answer = await send('POST /auth/refresh', headers, { refreshToken })
+        const response = await send('POST /auth/refresh', headers, { refreshToken })
         counts.refreshes++
-        if (!expect('refresh', answer, 200)) {
+        if (!expect('refresh', response, 200)) {
           refreshToken = undefined
           continue
         }
         if (step % 50 === 7) {
-          // A second tab that comes too late: refused, and nothing is the worse for it.
+          // A second tab that is too late: it is rejected, and the session goes on.
           expect(
             'a race lost',
             await send('POST /auth/refresh', { 'idempotency-key': newKey() }, { refreshToken }),
@@ -165,8 +165,8 @@ async function chain(index: number, until: number): Promise<void> {
           expect('garbage', await send('POST /auth/refresh', {}, { refreshToken: `${refreshToken}A` }), 401)
           counts.refusals += 2
         }
-        refreshToken = answer.json.refreshToken
-        const bearer = { authorization: `Bearer ${answer.json.accessToken}` }
+        refreshToken = response.json?.refreshToken
+        const bearer = { authorization: `Bearer ${response.json?.accessToken}` }
         expect('a call', await send(step % 20 === 3 ? 'GET /auth/sessions' : 'GET /auth/me', bearer), 200)
         counts.calls++
       }
@@ -205,10 +205,10 @@ async function sample(at: number): Promise<void> {
   const mb = (bytes: number) => bytes / 2 ** 20
   const { errors, refreshes } = counts
   const done = refreshes - (last?.refreshes ?? 0)
-  // The server's own time on the processor for a refresh and all that goes with it: what grows as its data does, however
-  // busy the machine is.
+  // The server's own processor time for each refresh. It shows whether a refresh gets slower as data grows, even where
+  // other processes keep the machine busy.
   const each = last && done > 0 ? (cpu - last.cpu) / done : 0
-  const load = loadavg()[0]!
+  const [load = 0] = loadavg()
   samples.push({
     at,
     rss: mb(rss),
@@ -231,7 +231,7 @@ async function sample(at: number): Promise<void> {
   )
 }
 
-/** Least squares: the change in an hour. */
+/** The change in an hour, by least squares. */
 function slope(rows: Sample[], name: keyof Sample): number {
   const mean = (pick: (row: Sample) => number) => rows.reduce((sum, row) => sum + pick(row), 0) / rows.length
   const [at, value] = [mean((row) => row.at), mean((row) => row[name])]
@@ -239,7 +239,7 @@ function slope(rows: Sample[], name: keyof Sample): number {
   return (rows.reduce((sum, row) => sum + (row.at - at) * (row[name] - value), 0) / spread) * 3600
 }
 
-/** What grows by less than this over the half of a run that is looked at is flat: it comes and goes by as much. */
+/** A value that grows by less than this over the second half of a run counts as flat: it varies by as much. */
 const noise: [name: keyof Sample, unit: string, least: number][] = [
   ['rss', 'MB', 5],
   ['heap', 'MB', 2],
@@ -254,11 +254,13 @@ const noise: [name: keyof Sample, unit: string, least: number][] = [
 const titles: Partial<Record<keyof Sample, string>> = { each: 'processor a refresh', p50: 'loop p50', p99: 'loop p99' }
 
 function report(): 'flat' | 'not flat' | 'too short to say' {
-  // In the first half memory fills: the verifier remembers up to 10,000 tokens, the engine its pages.
+  // In the first half memory fills: the verifier remembers up to 10,000 tokens, and the engine caches its pages.
   const rows = samples.slice(Math.floor(samples.length / 2))
-  const hours = (rows.at(-1)!.at - rows[0]!.at) / 3600
+  const [start, total] = [samples[0], samples.at(-1)]
+  const [halfway] = rows
+  if (start === undefined || halfway === undefined || total === undefined) return 'too short to say'
+  const hours = (total.at - halfway.at) / 3600
   const isLong = rows.length >= 6
-  const total = samples.at(-1)!
   console.log(
     `\n${values.engine.replace(/:.*/, '')}, ${Math.round(total.at)} s, ${process.version}: ${Object.entries(counts)
       .map(([name, count]) => `${count} ${name}`)
@@ -269,8 +271,8 @@ function report(): 'flat' | 'not flat' | 'too short to say' {
   let isFlat = true
   for (const [name, unit, least] of noise) {
     const perHour = isLong ? slope(rows, name) : 0
-    const grows = perHour * hours > Math.max(least, name === 'errors' ? 0 : Math.abs(rows[0]![name]) * 0.05)
-    // A loop that waits for a processor that others have says nothing of the server.
+    const grows = perHour * hours > Math.max(least, name === 'errors' ? 0 : Math.abs(halfway[name]) * 0.05)
+    // A loop that waits for a busy processor says nothing about the server.
     const isElsewhere =
       grows && (name === 'p50' || name === 'p99') && rows.some(({ load }) => load > availableParallelism())
     if (grows && !isElsewhere) isFlat = false
@@ -283,7 +285,7 @@ function report(): 'flat' | 'not flat' | 'too short to say' {
           ? '**grows**'
           : 'flat'
     console.log(
-      `| ${titles[name] ?? name} | ${show(samples[0]![name])} | ${show(rows[0]![name])} | ${show(total[name])} | ${isLong ? `${perHour >= 0 ? '+' : ''}${show(perHour)}` : '–'} | ${verdict} |`,
+      `| ${titles[name] ?? name} | ${show(start[name])} | ${show(halfway[name])} | ${show(total[name])} | ${isLong ? `${perHour >= 0 ? '+' : ''}${show(perHour)}` : '–'} | ${verdict} |`,
     )
   }
   return isLong ? (isFlat ? 'flat' : 'not flat') : 'too short to say'
@@ -303,9 +305,9 @@ while (performance.now() < until) {
   await delay(Math.min(every * 1000, Math.max(0, until - performance.now())))
 }
 await Promise.all(chains)
-// The last one, where the one before it was not a moment ago.
+// A last sample, unless one was just taken.
 const at = (performance.now() - start) / 1000
-if (at - samples.at(-1)!.at > every / 2) await sample(at)
+if (at - (samples.at(-1)?.at ?? 0) > every / 2) await sample(at)
 agent.destroy()
 server.kill('SIGTERM')
 const [code] = await ended

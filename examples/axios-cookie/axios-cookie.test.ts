@@ -1,4 +1,4 @@
-// Does the third tutorial, done right, do what the tutorial promised? In a real Chromium.
+// The third tutorial done right, in a real Chromium: it does what the tutorial promised.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Route } from 'playwright-core'
 import { launchBrowser } from '../../test/browser/browser.ts'
 import { createApp } from './server.ts'
 
@@ -33,8 +34,8 @@ test('a 401 is met, the session refreshed once, the original request replayed; s
     await click('save', /save: \{"by":"ada","note":"buy milk"\}/)
     assert.equal(await page.evaluate('document.cookie'), '')
 
-    // The page does not know that its access token is no good any more; the server says so, once.
-    const refuse = async (route: any) => {
+    // The server rejects the access token once. The page could not know that it is no longer good.
+    const refuse = async (route: Route) => {
       const headers = { ...route.request().headers(), authorization: 'Bearer expired.access.token' }
       await route.continue({ headers })
     }

@@ -1,4 +1,4 @@
-// The fetch client of it, for a command line or another server: sign in once, call for a week.
+// The fetch client of this example, for a command line or another server: sign in once, call for a week.
 // Run it beside the server: `node examples/express-body/client.ts`
 
 import { createClient } from 'daypass/client'

@@ -1,4 +1,4 @@
-// Does the first tutorial, done right, do what the tutorial promised?
+// The first tutorial done right: it does what the tutorial promised.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -35,7 +35,7 @@ const post = async (url: string, body: unknown) => {
   return { status: response.status, body: (await response.json()) as any }
 }
 
-test('login gives 15 minutes and 7 days; /refresh-token gives the next; the old one is no good', async () => {
+test('login gives 15 minutes and 7 days; /refresh-token gives the next; the old one is rejected', async () => {
   const { url, stop } = await start()
   try {
     assert.equal((await post(`${url}/login`, { name: 'ada', password: 'wrong' })).status, 401)

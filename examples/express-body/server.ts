@@ -6,7 +6,7 @@ import { createExpressAuth } from 'daypass/express'
 import { createSqliteStore } from 'daypass/sqlite'
 import express from 'express'
 
-/** Your users are wherever they are now; Daypass never touches them. */
+/** Your users stay where they are now. Daypass never touches them. */
 const users = [{ id: '1', name: 'ada', password: 'correct horse', role: 'admin', active: true }]
 
 export function createApp(options: { secret: string; database: string }) {
@@ -16,7 +16,7 @@ export function createApp(options: { secret: string; database: string }) {
     store: createSqliteStore(options.database),
     accessTokenLifetime: 15 * 60,
     idleTimeout: 7 * 24 * 60 * 60,
-    // The tutorials' "find the user": who is gone or disabled gets no new token.
+    // The tutorials' "find the user": a user who was deleted or disabled gets no new token.
     isActive: (subject) => users.some((user) => user.id === subject && user.active),
   })
   const web = createExpressAuth(auth, { basePath: '', paths: { refresh: '/refresh-token' }, transport: 'body' })
@@ -24,7 +24,7 @@ export function createApp(options: { secret: string; database: string }) {
   const app = express()
   app.use(express.json(), web.routes)
 
-  // The login you have already; signIn() is the one line that is new.
+  // The login that you have already. Only signIn() is new.
   app.post('/login', async (req, res) => {
     const user = users.find(({ name, password }) => name === req.body?.name && password === req.body?.password)
     if (!user) return void res.status(401).json({ error: 'invalid_credentials' })

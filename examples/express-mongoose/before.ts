@@ -1,4 +1,4 @@
-// The second tutorial as it is everywhere: what server.ts takes over from. Not an example to follow.
+// The second tutorial as printed: the app that server.ts takes over from. Not an example to follow.
 
 import express from 'express'
 import jwt from 'jsonwebtoken'
@@ -21,7 +21,7 @@ export function createOldApp({ connection, oldSecret }: { connection: Connection
     res.json({ accessToken: sign(user._id, 15 * 60), refreshToken })
   })
 
-  // The same refresh token for a week, whoever holds it.
+  // The refresh token stays the same for a week, also in a thief's hands.
   app.post('/refresh-token', async (req, res) => {
     const user = await users.findOne({ refreshTokens: String(req.body.refreshToken) })
     if (!user) return void res.sendStatus(403)

@@ -1,4 +1,4 @@
-// Does an app that switches to Daypass keep everyone signed in, and lose its array?
+// An app that switches to Daypass keeps everyone signed in, and its array of tokens empties.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -45,7 +45,7 @@ describe('express-mongoose', noMongo === undefined ? {} : { skip: noMongo }, () 
       engine = await startMongo()
       connection = await mongoose.createConnection(engine.url, { dbName: engine.database() }).asPromise()
       const users = createUsers(connection)
-      // The unique index first, and then what it is for.
+      // The unique index must exist before the users.
       await users.init()
       await users.create({ email: 'ada@example.com', password: hashPassword('correct horse'), role: 'admin' })
       await users.create({ email: 'bob@example.com', password: hashPassword('battery staple') })
@@ -80,13 +80,13 @@ describe('express-mongoose', noMongo === undefined ? {} : { skip: noMongo }, () 
     const second = await server.post('/refresh-token', { refreshToken: first.body.refreshToken }, key())
     assert.equal(second.status, 200)
 
-    // The answer was lost on the train; the same refresh asked again gives the same token.
+    // The response was lost. The same request sent again gets the same token.
     const again = key()
     const lost = await server.post('/refresh-token', { refreshToken: laptop }, again)
     const found = await server.post('/refresh-token', { refreshToken: laptop }, again)
     assert.deepEqual([found.status, found.body.refreshToken], [200, lost.body.refreshToken])
 
-    // Two tabs at once: one gets the token, the other is told to read it.
+    // Two tabs at once: one gets the token, the other a 409.
     const tabs = await Promise.all([1, 2].map(() => server.post('/refresh-token', { refreshToken: tablet }, key())))
     assert.deepEqual(tabs.map(({ status }) => status).sort(), [200, 409])
 
@@ -99,7 +99,7 @@ describe('express-mongoose', noMongo === undefined ? {} : { skip: noMongo }, () 
     server.stop()
   })
 
-  test('new sign-ins put nothing into the user, and forgeries get nothing', async () => {
+  test('new sign-ins write nothing to the user, and forged tokens are rejected', async () => {
     const { app } = createApp({ connection, secret, oldSecret, until: new Date(Date.now() + week) })
     const server = await listen(app)
     for (let i = 0; i < 3; i++) assert.equal((await server.post('/login', ada)).status, 200)
@@ -112,7 +112,7 @@ describe('express-mongoose', noMongo === undefined ? {} : { skip: noMongo }, () 
     server.stop()
   })
 
-  test('an old token of somebody who is no longer active, or after the end of the migration, is nothing', async () => {
+  test('an old token is rejected where its user is not active, or the migration is over', async () => {
     const bob = { email: 'bob@example.com', password: 'battery staple' }
     const old = await listen(createOldApp({ connection, oldSecret }))
     const { refreshToken } = (await old.post('/login', bob)).body

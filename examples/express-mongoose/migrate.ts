@@ -1,10 +1,10 @@
-// The end of the migration, when `until` is past: the arrays go, and with them `adopt` and the field in user.ts.
+// The end of the migration, when `until` is past: removes the arrays. Then remove `adopt` and the field in user.ts too.
 // Run it: `node examples/express-mongoose/migrate.ts`, with MONGODB_URL set. It may run twice, and while the app runs.
 
 import mongoose, { type Connection } from 'mongoose'
 import { createUsers } from './user.ts'
 
-/** How many users had an array still. */
+/** Removes the arrays. Returns how many users still had one. */
 export async function removeArrays(connection: Connection): Promise<number> {
   const users = createUsers(connection)
   const { modifiedCount } = await users.collection.updateMany(
@@ -15,7 +15,7 @@ export async function removeArrays(connection: Connection): Promise<number> {
 }
 
 if (import.meta.main) {
-  await mongoose.connect(process.env.MONGODB_URL!)
+  await mongoose.connect(process.env.MONGODB_URL ?? '')
   console.log(`${await removeArrays(mongoose.connection)} users had an array of tokens`)
   await mongoose.disconnect()
 }

@@ -15,7 +15,7 @@ export interface AppOptions {
   secret: string
   /** What the old app signed its refresh tokens with. */
   oldSecret: string
-  /** The day of the switch and as long as an old token lives: then the last of them is over, and `adopt` can go. */
+  /** The day of the switch plus the lifetime of an old token: then the last one has expired, and `adopt` can go. */
   until: Date
 }
 
@@ -26,7 +26,7 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
     issuer: 'http://localhost:4002',
     store: createMongoStore(connection),
     isActive: async (id) => (await users.exists({ _id: id, active: true })) !== null,
-    // An old token must have the old signature and lie in its user's array. It is traded once, and taken out.
+    // An old token must have the old signature and be in its user's array. It is traded once, and removed.
     adopt: adoptJwt({
       secret: oldSecret,
       subject: ({ id }) => id,

@@ -1,13 +1,21 @@
 // `npm run model`: explores all questions and mutants, and prints the states of each question and any violation.
 //
-// `npm run model -- --stories` also prints how each mutant is caught.
+// `npm run model -- --help` lists its options.
 
 import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { at } from '../at.ts'
 import { type Explored, explore } from './explore.ts'
 import { protocol } from './protocol.ts'
 import { findQuestion, mutants, whole } from './questions.ts'
+
+const help = `npm run model -- [options]
+
+  --only TEXT   only the questions and mutants whose name contains TEXT
+  --stories     prints how each mutant is caught
+  --help        this
+`
 
 interface Done extends Explored {
   seconds: number
@@ -23,7 +31,7 @@ function work(job: number): Done {
   return { ...found, seconds: (performance.now() - began) / 1000 }
 }
 
-async function run(): Promise<void> {
+async function run(only: string, stories: boolean): Promise<void> {
   const began = performance.now()
   const count = (n: number) => n.toLocaleString('en').padStart(11)
   const total = { states: 0, steps: 0, wrong: 0 }
@@ -39,15 +47,18 @@ async function run(): Promise<void> {
       const time = `${seconds.toFixed(1)} s`.padStart(8)
       console.log(`${count(states)} ${count(steps)} ${String(depth).padStart(8)} ${time}  ${jobs[job]}`)
     }
-    if (broken && (!isMutant || process.argv.includes('--stories'))) console.log(`\n${broken.story.join('\n')}\n`)
+    if (broken && (!isMutant || stories)) console.log(`\n${broken.story.join('\n')}\n`)
   }
 
-  let next = 0
+  const wanted = jobs.map((_, job) => job).filter((job) => at(jobs, job).includes(only))
+  if (wanted.length === 0) {
+    console.error(`No question or mutant has a name that contains "${only}".`)
+    process.exit(2)
+  }
   await Promise.all(
     Array.from({ length: Math.min(4, availableParallelism()) }, async () => {
       const worker = new Worker(new URL(import.meta.url))
-      while (next < jobs.length) {
-        const job = next++
+      for (let job = wanted.shift(); job !== undefined; job = wanted.shift()) {
         worker.postMessage(job)
         tell(job, await new Promise<Done>((resolve, reject) => worker.once('message', resolve).once('error', reject)))
         worker.removeAllListeners('error')
@@ -62,5 +73,10 @@ async function run(): Promise<void> {
   process.exitCode = total.wrong === 0 ? 0 : 1
 }
 
-if (isMainThread) await run()
-else parentPort?.on('message', (job: number) => parentPort?.postMessage(work(job)))
+if (isMainThread) {
+  const { values } = parseArgs({
+    options: { only: { type: 'string' }, stories: { type: 'boolean' }, help: { type: 'boolean' } },
+  })
+  if (values.help) console.log(help)
+  else await run(values.only ?? '', values.stories ?? false)
+} else parentPort?.on('message', (job: number) => parentPort?.postMessage(work(job)))

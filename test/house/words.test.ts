@@ -19,6 +19,10 @@ const checked = [
   'test/verify',
   'test/client',
   'test/house',
+  'bench',
+  'examples',
+  'scripts',
+  'proof',
 ]
 
 const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))
