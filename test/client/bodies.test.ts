@@ -24,7 +24,7 @@ function sentTwice(server: DaypassServer): [Seen, Seen] {
 const isSame = (actual: Uint8Array, expected: Uint8Array) =>
   assert.ok(Buffer.compare(actual, expected) === 0, `${actual.length} bytes, ${expected.length} expected`)
 
-/** What must be equal besides the bytes. */
+/** The properties that must be equal besides the bytes. */
 const heads = ({ method, headers }: Seen) => [
   method,
   headers['content-type'],

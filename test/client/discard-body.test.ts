@@ -14,7 +14,7 @@ import { type Fault, startWithClient } from './daypass-server.ts'
 
 const long = 'x'.repeat(1_000_000)
 
-/** What a refusal looks like: short, packed, long, one that is never finished, one that never ends. */
+/** The kinds of rejection: short, packed, long, one that is never finished, one that never ends. */
 const refusals: Record<string, (response: ServerResponse) => unknown> = {
   short: (response) => response.writeHead(401).end('no'),
   packed: (response) => response.writeHead(401, { 'content-encoding': 'gzip' }).end(gzipSync('no')),

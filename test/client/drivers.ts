@@ -13,7 +13,7 @@ export interface Outcome {
   reason?: string
 }
 
-/** What a person does with an app. */
+/** The actions of a person with an app. */
 export interface Driver {
   signIn(password?: string): Promise<Outcome>
   signOut(): Promise<Outcome>

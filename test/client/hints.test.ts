@@ -12,7 +12,7 @@ import { createMemoryStore } from '../../src/stores/memory.ts'
 import { startDaypass } from './daypass-server.ts'
 import { createFakeTime, createGate, createStorage } from './scripted-server.ts'
 
-/** What is said on the console from here on. */
+/** Collects the console's messages from here on. */
 function listen(t: TestContext): string[] {
   const lines: string[] = []
   t.mock.method(console, 'warn', (...args: unknown[]) => lines.push(args.join(' ')))

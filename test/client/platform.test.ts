@@ -28,7 +28,7 @@ class Forbidden {
 const never = () => new Promise<never>(() => {})
 
 const page = { document: { value: { hidden: false } } }
-/** What each part may be. A getter that throws is how browsers forbid it. */
+/** The variants of each part. A getter that throws is how browsers forbid it. */
 const table: Record<string, Record<string, PropertyDescriptor>> = {
   'BroadcastChannel missing': { BroadcastChannel: { value: undefined } },
   'BroadcastChannel forbidden, as in Firefox without cookies': { BroadcastChannel: { value: Forbidden } },

@@ -13,7 +13,7 @@ const recipe = /^if \(!Object\.hasOwn\(AbortSignal[\s\S]*?^}/m.exec(
   readFileSync(join(root, 'docs/client.md'), 'utf8'),
 )![0]
 
-/** What React Native lacks: no reason, no throwIfAborted. (Its other gaps do not show in Node.) */
+/** React Native lacks these: no reason, no throwIfAborted. (Its other gaps do not show in Node.) */
 const oldPlatform = `
   const { abort } = AbortController.prototype
   AbortController.prototype.abort = function () { abort.call(this) }

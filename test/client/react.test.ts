@@ -54,7 +54,7 @@ const script = `
   if (main.firstChild) hydrateRoot(main, app, { onRecoverableError })
   else createRoot(main).render(app)
 `
-/** What a server would have rendered of it. */
+/** The markup that a server would have rendered. */
 const rendered =
   '<main><p class="who">unknown </p><p class="who">unknown </p><p class="who">unknown </p><button id="toggle">toggle</button><button id="out">out</button></main>'
 

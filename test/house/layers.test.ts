@@ -7,7 +7,7 @@ import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
 
-/** What each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
+/** The layers that each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
 const layers: Record<string, string[]> = {
   'errors.ts': [],
   verify: ['errors.ts'],
