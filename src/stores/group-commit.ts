@@ -1,4 +1,6 @@
-// How do calls that are in flight together share one commit?
+// Group commit: calls that are in flight together share one commit.
+
+import { unavailable } from './store-error.ts'
 
 /** What became of one call of a batch. */
 export type Settled<Result> = { value: Result } | { error: unknown }
@@ -23,7 +25,7 @@ export function createGroupCommit<Call, Result>(
       try {
         const results = await commit(batch.map((entry) => entry.call))
         for (const [index, entry] of batch.entries()) {
-          const result = results[index]!
+          const result = results[index] ?? { error: unavailable('the batch has no result for this call') }
           if ('value' in result) entry.resolve(result.value)
           else entry.reject(result.error)
         }

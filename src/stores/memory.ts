@@ -63,11 +63,11 @@ export function createMemoryStore(): Store {
     },
     async advance(step) {
       const row = rows.get(step.id)
-      const session = row === undefined ? null : advance(row, step)
-      if (session === null) return null
+      const session = row && advance(row, step)
+      if (!session) return null
       rows.set(step.id, copy(session))
-      // Made of the row before, which nobody holds any more.
-      return { session, healed: row!.generation < step.generation }
+      // Made of the row before, which nothing else holds now.
+      return { session, healed: row.generation < step.generation }
     },
     async revoke(id, now, reason) {
       return revoke(id, now, reason)
@@ -80,7 +80,8 @@ export function createMemoryStore(): Store {
     },
     async list(subject, now, limit) {
       return idsOf(subject)
-        .map((id) => rows.get(id)!)
+        .map((id) => rows.get(id))
+        .filter((row) => row !== undefined)
         .filter((row) => row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now)
         .sort((a, b) => b.createdAt - a.createdAt)
         .slice(0, limit)

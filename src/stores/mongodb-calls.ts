@@ -2,26 +2,33 @@
 
 import { DaypassError } from '../errors.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
-import { checkSchema, checkVersion, nameTaken, readPrefix, type SchemaModule, schemaVersions } from './schema.ts'
-import { createErrorTranslator, unavailable } from './store-error.ts'
+import type { Row } from './row.ts'
+import {
+  checkSchema,
+  checkVersion,
+  nameTaken,
+  readPrefix,
+  readRecord,
+  type SchemaModule,
+  schemaVersions,
+} from './schema.ts'
+import { createErrorTranslator, fieldsOf, unavailable } from './store-error.ts'
 
 /** What is used of a `mongodb` Collection (driver 6 or newer). */
 export interface MongoCollection {
-  insertOne(row: any, options?: any): Promise<unknown>
-  findOne(filter: any, options?: any): Promise<any>
-  find(filter: any, options?: any): { toArray(): Promise<any[]> }
-  findOneAndUpdate(filter: any, update: any, options?: any): Promise<any>
-  updateOne(filter: any, update: any, options?: any): Promise<{ matchedCount: number }>
-  updateMany(filter: any, update: any, options?: any): Promise<{ matchedCount: number }>
-  deleteOne(filter: any, options?: any): Promise<unknown>
-  deleteMany(filter: any, options?: any): Promise<{ deletedCount: number }>
-  createIndexes(indexes: any[], options?: any): Promise<unknown>
+  findOne(filter: object, options?: object): Promise<Row | null>
+  find(filter: object, options?: object): { toArray(): Promise<Row[]> }
+  findOneAndUpdate(filter: object, update: object[], options: object): Promise<Row | null>
+  updateOne(filter: object, update: object, options?: object): Promise<{ matchedCount: number }>
+  updateMany(filter: object, update: object, options?: object): Promise<{ matchedCount: number }>
+  deleteMany(filter: object, options?: object): Promise<{ deletedCount: number }>
+  createIndexes(indexes: object[], options?: object): Promise<unknown>
 }
 
 /** What is used of a `mongodb` Db. */
 export interface MongoDb {
   collection(name: string): MongoCollection
-  command(command: any, options?: any): Promise<any>
+  command(command: object, options?: object): Promise<Row>
   readonly client?: { connect(): Promise<unknown>; readonly options?: object } | undefined
 }
 
@@ -100,6 +107,8 @@ const fixedOptions = {
   includeResultMetadata: false,
 }
 
+const isDb = (source: MongoDb | MongooseConnection): source is MongoDb => 'command' in source
+
 /**
  * @param indexes The indexes of each collection, named without its prefix.
  * @throws DaypassError `ERR_OPTION_INVALID`.
@@ -120,7 +129,7 @@ export function createMongo(
   let ahead = 0
 
   async function database(): Promise<MongoDb> {
-    if ('command' in source) return source as MongoDb
+    if (isDb(source)) return source
     // Mongoose's own collections write what they are given into a debug log; the driver's do not.
     if (source.db === undefined) await source.asPromise()
     if (source.db === undefined) throw unavailable('the Mongoose connection is not open')
@@ -138,6 +147,7 @@ export function createMongo(
 
     async function now(): Promise<number> {
       const { localTime } = await (await database()).command({ hello: 1 }, { ...fixedOptions, maxTimeMS: undefined })
+      if (!(localTime instanceof Date)) throw unavailable('the server does not tell its time')
       return localTime.getTime()
     }
 
@@ -150,7 +160,7 @@ export function createMongo(
           try {
             return await call(rows, io(), createZero(until + ahead))
           } catch (error) {
-            if ((error as { code?: unknown }).code !== conversionFailure) throw error
+            if (fieldsOf(error).code !== conversionFailure) throw error
             // Where there is time left by our clock, the engine's is further ahead than we knew.
             if (left() > 0) ahead = Math.max(ahead, (await now()) - Date.now())
           }
@@ -166,8 +176,9 @@ export function createMongo(
   async function findRecord(calls: MongoCalls, issuer: string | null) {
     const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: module }, io))
     if (record === null) return null
-    checkSchema(module, { version: record.version, usableFrom: record.usable_from, issuer: record.issuer }, issuer)
-    return record as { version: number }
+    const found = readRecord({ version: record.version, usableFrom: record.usable_from, issuer: record.issuer })
+    checkSchema(module, found, issuer)
+    return found
   }
 
   /**
@@ -229,15 +240,15 @@ export function createMongo(
   }
 
   async function connect(given: MongoDb | MongooseConnection): Promise<void> {
-    const db = 'command' in given ? (given as MongoDb) : given.db
-    if ((db?.client?.options as { autoEncryption?: unknown } | undefined)?.autoEncryption) {
+    const db = isDb(given) ? given : given.db
+    if (db?.client?.options && 'autoEncryption' in db.client.options && db.client.options.autoEncryption) {
       throw new DaypassError(
         'ERR_OPTION_INVALID',
         'A client with `autoEncryption` cannot send the updates that the store needs; give it a client of its own.',
       )
     }
     // A client whose first connection failed stays closed until it is told to connect. One that is connected stays so.
-    if ('command' in given) await within(async () => void (await (given as MongoDb).client?.connect()))
+    if (isDb(given)) await within(async () => void (await given.client?.connect()))
   }
 }
 
@@ -255,14 +266,14 @@ async function again<T>(call: () => Promise<T>): Promise<T> {
     try {
       return await call()
     } catch (error) {
-      const { code } = error as { code?: unknown }
+      const { code } = fieldsOf(error)
       if (tries === 5 || (code !== namespaceExists && !isDuplicateKey(error))) throw error
     }
   }
 }
 
 /** E11000: a document of this name is there already. To be asked inside `within`. */
-export const isDuplicateKey = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === 11000
+export const isDuplicateKey = (error: unknown): boolean => fieldsOf(error).code === 11000
 
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 const namespaceExists = 48
@@ -271,7 +282,7 @@ const conversionFailure = 241
 const outOfDiskSpace = 14_031
 
 const asMongoError = createErrorTranslator((error) => {
-  const { code, name, message } = (error ?? {}) as { code?: number; name?: string; message?: string }
+  const { code, name, message } = fieldsOf(error)
   // The driver's errors hold rows and filters. Their text names at most the value of a key.
   const text = String(message).replace(/ dup key:.*$/s, '')
   return {

@@ -156,8 +156,8 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       )
       if (before === null) return null
       // The row as it was tells whether it was behind; what it became is what the protocol makes of it.
-      const session = afterAdvance(readSession(before), own)
-      return { session, healed: before.generation < generation }
+      const row = readSession(before)
+      return { session: afterAdvance(row, own), healed: row.generation < generation }
     },
     async revoke(id, now, reason) {
       const _id = idBytes(id)

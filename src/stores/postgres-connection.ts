@@ -3,18 +3,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
-import { createSend, type PgPool, type PostgresJs, sqlState } from './postgres-driver.ts'
-import { createErrorTranslator } from './store-error.ts'
+import { createSend, type PgPool, type PostgresJs, sqlState, type Text } from './postgres-driver.ts'
+import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 export type { PgPool, PostgresJs } from './postgres-driver.ts'
 
 /**
- * Runs one statement. Its parameters are texts (`$1::text::int8`), its answer is one column of JSON text.
+ * Runs one statement that selects values of type `T`. Its parameters are texts (`$1::text::int8`), its answer is one column of JSON text.
  *
  * @param until When nobody waits any more, milliseconds since the epoch. Default: a whole time-out from now.
  * @throws DaypassError `ERR_STORE_…`; {@link refusalOf} tells what the server said.
  */
-export type Query = (text: string, values?: (string | null)[], until?: number) => Promise<any[]>
+export type Query = <T>(text: string, values?: (string | null)[], until?: number) => Promise<T[]>
 
 /**
  * Makes a {@link Query}. The deadline is kept here and not by `SET statement_timeout`, which PgBouncer in transaction
@@ -25,20 +25,20 @@ export type Query = (text: string, values?: (string | null)[], until?: number) =
 export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: () => number = Date.now): Query {
   const send = createSend(client)
 
-  async function once(text: string, values: (string | null)[], milliseconds: number): Promise<any[]> {
+  async function once<T>(text: string, values: (string | null)[], milliseconds: number): Promise<T[]> {
     const { texts, cancel } = send(text, values)
     try {
-      return (await withDeadline(texts, milliseconds)).map(parse)
+      return (await withDeadline(texts, milliseconds)).map((json) => parse(json))
     } catch (error) {
       if (isDaypassError(error, 'ERR_STORE_UNAVAILABLE')) cancel()
       throw error
     }
   }
 
-  return async (text, values = [], until = clock() + timeout) => {
+  return async <T>(text: string, values: (string | null)[] = [], until = clock() + timeout) => {
     for (let pause = 1; ; pause = Math.min(2 * pause, 100)) {
       try {
-        return await once(text, values, Math.max(until - clock(), 0))
+        return await once<T>(text, values, Math.max(until - clock(), 0))
       } catch (error) {
         if (!conflicts.has(sqlState(error)) || clock() + pause >= until) throw asPostgresError(error)
       }
@@ -54,13 +54,14 @@ export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: 
  */
 export async function checkTexts(query: Query): Promise<void> {
   const text = ' Ünïcode_and "quotes" '
-  const [answer] = await query('SELECT json_build_array($1::text, length($1::text))::text', [text])
+  const [answer] = await query<[string, number]>('SELECT json_build_array($1::text, length($1::text))::text', [text])
   if (answer?.[0] !== text || answer[1] !== text.length) throw wrongTexts()
 }
 
-function parse(json: string | null): unknown {
+/** Every statement builds its JSON itself, so what is parsed is a `T`. */
+function parse<T>(json: Text): T {
   try {
-    return JSON.parse(json!)
+    return JSON.parse(String(json))
   } catch {
     throw wrongTexts()
   }
@@ -83,13 +84,12 @@ const errorCodes: Record<string, ErrorCode> = {
 }
 
 /** The code of what the server said (SQLSTATE), or nothing. */
-export const refusalOf = (error: unknown) =>
-  /^[0-9A-Z]{5}(?=: )/.exec(String((error as DaypassError | undefined)?.cause))?.[0] ?? ''
+export const refusalOf = (error: unknown) => /^[0-9A-Z]{5}(?=: )/.exec(String(fieldsOf(error).cause))?.[0] ?? ''
 
 /** The translation of what a driver of PostgreSQL throws. */
 export const asPostgresError = createErrorTranslator((error) => {
   const state = sqlState(error)
-  const { message, code } = (error ?? {}) as { message?: string; code?: string }
+  const { message, code } = fieldsOf(error)
   // The server quotes a value that it refuses.
   const text = state.startsWith('22') ? 'a value that PostgreSQL cannot hold' : message || code
   return { code: errorCodes[state], cause: state ? `${state}: ${text}` : text }

@@ -3,33 +3,37 @@
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'
 import { DaypassError } from '../errors.ts'
+import { fieldsOf } from './store-error.ts'
 
 /** One statement for `pg`: rows come as lists, and each value as the text that the server sent. */
 export interface PgStatement {
   text: string
   values: (string | null)[]
   rowMode: 'array'
-  types: { getTypeParser(): (value: any) => any }
+  types: { getTypeParser(): (value: string) => unknown }
 }
 
 /** What is used of `pg`'s Pool or Client. */
 export interface PgPool {
-  query(statement: PgStatement): Promise<{ rows: any[] }>
+  query(statement: PgStatement): Promise<{ rows: unknown[] }>
 }
 
 /** What is used of the `postgres` package's `sql`. */
 export interface PostgresJs {
-  unsafe(text: string, values: any[], options: { prepare: boolean; onexecute(): boolean }): PostgresJsQuery
+  unsafe(text: string, values: (string | null)[], options: { prepare: boolean; onexecute(): boolean }): PostgresJsQuery
 }
 
 interface PostgresJsQuery {
-  raw(): PromiseLike<any[]> & { cancel(): unknown }
+  raw(): PromiseLike<unknown[]> & { cancel(): unknown }
 }
 
-/** One statement on its way. */
+/** A value of a result; undefined where the client returns no lists. */
+export type Text = string | null | undefined
+
+/** One statement that was sent. */
 interface Sent {
   /** The first column of each row. */
-  texts: Promise<(string | null)[]>
+  texts: Promise<Text[]>
   /** Nobody waits for it any more: it is not sent, or cancelled, where the driver can do so. */
   cancel(): void
 }
@@ -71,7 +75,13 @@ const toStatement = (text: string, values: (string | null)[]): PgStatement => ({
   types: { getTypeParser: () => (value) => value },
 })
 
-const firstColumn = ({ rows }: { rows: any[] }): (string | null)[] => rows.map((row) => row?.[0])
+const firstColumn = ({ rows }: { rows: unknown[] }): Text[] => rows.map(firstOf)
+
+const firstOf = (row: unknown): Text => {
+  if (!Array.isArray(row)) return undefined
+  const value: unknown = row[0]
+  return value === null || value === undefined ? value : String(value)
+}
 
 const postgresJsOptions = {
   // Where the owner lets the driver prepare; else it asks for the types first, a round trip more.
@@ -85,7 +95,7 @@ function sendPostgresJs(client: PostgresJs, text: string, values: (string | null
   const query = client.unsafe(text, values, postgresJsOptions).raw()
   return {
     // After a connection that broke between rows, the driver begins its next list with holes.
-    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map((row) => row[0] && String(row[0]))),
+    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(firstOf)),
     cancel() {
       Promise.resolve(query.cancel()).catch(() => {})
     },
@@ -125,30 +135,30 @@ function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
   let isCancelled = false
   const ignore = () => {}
 
-  function release(destroy: boolean): void {
-    client!.removeListener('error', ignore)
-    client!.release(destroy)
+  function release(lent: PoolClient, destroy: boolean): void {
     client = undefined
+    lent.removeListener('error', ignore)
+    lent.release(destroy)
   }
 
-  async function run(): Promise<(string | null)[]> {
+  async function run(): Promise<Text[]> {
     const lent = await pool.connect()
     if (isCancelled) {
       lent.release()
       return []
     }
     client = lent
-    // The statement itself tells that the connection broke.
+    // The statement itself fails where the connection breaks.
     lent.on('error', ignore)
     let isBroken = false
     try {
       return firstColumn(await lent.query(toStatement(text, values)))
     } catch (error) {
-      // An error that the server tells leaves the connection as good as it was.
+      // An error from the server leaves the connection as good as it was.
       isBroken = sqlState(error) === ''
       throw error
     } finally {
-      if (!isCancelled) release(isBroken)
+      if (!isCancelled) release(lent, isBroken)
     }
   }
 
@@ -156,8 +166,9 @@ function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
     texts: run(),
     cancel() {
       isCancelled = true
-      // The connection goes: a cancel that comes too late must not meet the next statement on it.
-      if (client !== undefined) requestCancel(client).then(() => release(true))
+      const lent = client
+      // The connection is closed: a cancel that comes too late must not reach the next statement on it.
+      if (lent !== undefined) requestCancel(lent).then(() => release(lent, true))
     },
   }
 }
@@ -195,6 +206,6 @@ function createClientSend(client: PgPool): Send {
 
 /** The code of an error that the server told, or nothing. */
 export function sqlState(error: unknown): string {
-  const { code } = (error ?? {}) as { code?: unknown }
+  const { code } = fieldsOf(error)
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : ''
 }

@@ -37,8 +37,9 @@ export async function openModule(
        VALUES ($1::text, 0, $2::text::int4, $3::text) ON CONFLICT DO NOTHING`,
       [module, version, issuer],
     )
-    found = (await readRecord(query, prefix, module))!
+    found = await readRecord(query, prefix, module)
   }
+  if (found === undefined) throw nameTaken(`${prefix}_schema`)
   checkSchema(module, found, issuer)
   if (found.version > 0) return
   for (const statement of statements) await define(query, statement)
@@ -54,7 +55,7 @@ const createSchemaTable = (prefix: string) => `
 
 async function readRecord(query: Query, prefix: string, module: string): Promise<SchemaRecord | undefined> {
   try {
-    const [record] = await query(
+    const [record] = await query<SchemaRecord>(
       `SELECT json_build_object('version', version, 'usableFrom', usable_from, 'issuer', issuer)::text
        FROM ${prefix}_schema WHERE module = $1::text`,
       [module],
@@ -69,7 +70,7 @@ async function readRecord(query: Query, prefix: string, module: string): Promise
 
 /** The first of these names that is in use, by a table, an index or a view, wherever the search path leads. */
 async function findTaken(query: Query, names: readonly string[]): Promise<string | undefined> {
-  const [taken] = await query(
+  const [taken] = await query<string>(
     `SELECT to_json(name)::text FROM json_array_elements_text($1::text::json) AS name
      WHERE to_regclass(name) IS NOT NULL LIMIT 1`,
     [JSON.stringify(names)],

@@ -18,7 +18,7 @@ import {
 } from './postgres-connection.ts'
 import { openModule } from './postgres-schema.ts'
 import { createSql } from './postgres-sql.ts'
-import { createRowMapping, jsonText } from './row.ts'
+import { createRowMapping, jsonText, type Row } from './row.ts'
 import { readPrefix } from './schema.ts'
 import { idBytes } from './session-id.ts'
 import { unavailable } from './store-error.ts'
@@ -39,6 +39,17 @@ export interface PostgresStoreOptions {
 interface Call {
   step: Advance
   until: number
+}
+
+/** One JSON of what a changing statement returns: first the engine's clock, then a row for each session. */
+interface Changed {
+  now?: number
+  /** How many rows `prune` deleted. */
+  gone?: number
+  row?: Row
+  healed?: boolean
+  /** The id of a row that another transaction has locked. */
+  busy?: string
 }
 
 /** What became of a call. `again`: another transaction holds the row, or the statement came too late. */
@@ -78,19 +89,19 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
    * version's, which this one may not change.
    */
   async function change(text: string, values: (string | null)[], until: number) {
-    const [first, ...rows] = await query(text, values, until)
-    if (first === undefined) throw new DaypassError('ERR_STORE_SCHEMA')
+    const [first, ...rows] = await query<Changed>(text, values, until)
+    if (first?.now === undefined) throw new DaypassError('ERR_STORE_SCHEMA')
     // The answer was on its way for a while, so the engine is further ahead than this, never less: a deadline made by it
     // is early rather than late.
     ahead = first.now - clock()
-    return { ...(first as { now: number; gone?: number }), rows }
+    return { now: first.now, gone: first.gone ?? 0, rows }
   }
 
   /** The instant of ours, by the engine's clock. */
   const toEngine = (instant: number) => Math.floor(instant + ahead)
 
   /** Runs a statement that refuses itself after its deadline: who asked was told 503, and asked again. */
-  async function changeInTime(text: string, values: (string | null)[], until: number): Promise<any[]> {
+  async function changeInTime(text: string, values: (string | null)[], until: number): Promise<Changed[]> {
     do {
       const deadline = toEngine(until)
       const { now, rows } = await change(text, [String(deadline), ...values], until)
@@ -123,13 +134,14 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
         }
       }
       const settled = await advanceAll([...first.values()].map(({ call }) => call))
-      waiting = waiting.filter(({ call, index }) => {
-        const result = settled.get(call.step.id)!
-        const isFirst = first.get(call.step.id)!.index === index
-        // Where the first matched nothing, the others are asked by themselves.
+      waiting = waiting.filter((entry) => {
+        const { id } = entry.call.step
+        const result = settled.get(id) ?? { error: unavailable('the batch has no result for this call') }
+        const isFirst = first.get(id) === entry
+        // Where the first matched nothing, the others are sent by themselves.
         if (!isFirst && ('error' in result || result.value === null)) return true
         const isPast = !isFirst && 'value' in result && result.value !== 'again'
-        results[index] = isPast ? { value: null } : result
+        results[entry.index] = isPast ? { value: null } : result
         return false
       })
     }
@@ -152,15 +164,16 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
 
   async function advanceTogether(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
     const settled = new Map<string, Settled<Outcome>>()
-    const steps = calls.map(({ step, until }) => toStep(step, toEngine(until)))
+    const steps = calls.map(({ step, until }) => ({ step, deadline: toEngine(until) }))
+    const records = steps.map(({ step, deadline }) => toStep(step, deadline))
     const last = Math.max(...calls.map(({ until }) => until))
-    const { now, rows } = await change(sql.advance, [JSON.stringify(steps)], last)
-    for (const [index, { step }] of calls.entries()) {
-      settled.set(step.id, { value: now > steps[index]!.deadline ? 'again' : null })
-    }
-    for (const { row, healed, busy } of rows) {
+    const { now, rows } = await change(sql.advance, [JSON.stringify(records)], last)
+    for (const { step, deadline } of steps) settled.set(step.id, { value: now > deadline ? 'again' : null })
+    for (const { row, healed = false, busy } of rows) {
       if (busy !== undefined) settled.set(fromUuid(busy), { value: 'again' })
-      else settled.set(fromUuid(row.id), { value: { session: toSession(row), healed } })
+      if (row === undefined) continue
+      const session = toSession(row)
+      settled.set(session.id, { value: { session, healed } })
     }
     return settled
   }
@@ -196,7 +209,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       }),
     find: (id) =>
       within(async (until) => {
-        const [row] = await query(sql.find, [toUuid(id)], until)
+        const [row] = await query<Row>(sql.find, [toUuid(id)], until)
         return row === undefined ? null : toSession(row)
       }),
     advance: (step) => within((until) => untilFree(until, () => advances.run({ step, until }))),
@@ -204,18 +217,20 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     revokeSubject: (subject, now, reason, exceptId) =>
       end(sql.revokeSubject, subject, now, reason, [exceptId === undefined ? null : toUuid(exceptId)]),
     list: (subject, now, limit) =>
-      within(async (until) => (await query(sql.list, [subject, String(now), String(limit)], until)).map(toSession)),
+      within(async (until) =>
+        (await query<Row>(sql.list, [subject, String(now), String(limit)], until)).map(toSession),
+      ),
     revokedSince: (since) =>
       within(async (until) => {
         // int8 knows no infinity.
         const instant = Math.min(Math.max(0, Math.ceil(since)), Number.MAX_SAFE_INTEGER)
-        const rows = await query(sql.revokedSince, [String(instant)], until)
+        const rows = await query<Row>(sql.revokedSince, [String(instant)], until)
         return rows.map(toRevoked)
       }),
     prune: (before, limit) =>
       within(async (until) => {
         const pruneBy = async (text: string, most: number) =>
-          (await change(text, [String(before), String(most)], until)).gone!
+          (await change(text, [String(before), String(most)], until)).gone
         const expired = await pruneBy(sql.pruneExpired, limit)
         return expired === limit ? limit : expired + (await pruneBy(sql.pruneRevoked, limit - expired))
       }),
@@ -225,7 +240,8 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       }),
     now: () =>
       within(async (until) => {
-        const [now] = await query(sql.now, [], until)
+        const [now] = await query<number>(sql.now, [], until)
+        if (now === undefined) throw unavailable('the server does not tell its time')
         ahead = now - clock()
         return now
       }),

@@ -4,14 +4,13 @@ import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
-import { createErrorTranslator } from './store-error.ts'
+import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 /** What is used of `ioredis` (`Redis` or `Cluster`). */
 export interface Ioredis {
-  createBuiltinCommand(name: string): { buffer: any }
-  // The library's own types of these have overloads in the hundreds.
-  pipeline(...args: any[]): any
-  nodes?(role?: any): any
+  createBuiltinCommand(name: string): { buffer: CallableFunction }
+  pipeline(commands: unknown[][]): { exec(): Promise<[error: Error | null, result: unknown][] | null> }
+  nodes?(role: 'master'): Ioredis[]
   readonly status: string
   readonly options: object
   on(event: string, listener: () => void): unknown
@@ -20,8 +19,9 @@ export interface Ioredis {
 
 /** What is used of `redis`: what `createClient`, `createClientPool`, `createCluster` or `createSentinel` gives. */
 export interface NodeRedis {
-  sendCommand(...args: any[]): Promise<unknown>
-  withCommandOptions(options: any): any
+  // The five kinds of clients take different arguments, and their types depend on the modules that were added.
+  sendCommand: CallableFunction
+  withCommandOptions: CallableFunction
 }
 
 /** A client of the app's, connected and closed by the app. */
@@ -57,18 +57,21 @@ export function defineScript(lua: string): RedisScript {
  * @throws DaypassError `ERR_OPTION_INVALID` where it is no such client.
  */
 export function connectRedis(client: RedisClient, timeout: number): Redis {
-  if (typeof (client as Ioredis)?.createBuiltinCommand === 'function') {
-    return createRedis(ioredis(client as Ioredis, timeout))
-  }
-  // The callbacks of `client.legacy()` are another interface, as are the clients of redis 4 and older.
-  if (typeof (client as NodeRedis)?.withCommandOptions !== 'function') {
-    throw new DaypassError(
-      'ERR_OPTION_INVALID',
-      'Give a client of `ioredis`, or of `redis` 5 or newer (createClient …, not its `legacy()`).',
-    )
-  }
-  return createRedis(nodeRedis(client as NodeRedis, timeout))
+  if (isIoredis(client)) return createRedis(ioredis(client, timeout))
+  if (isNodeRedis(client)) return createRedis(nodeRedis(client, timeout))
+  throw new DaypassError(
+    'ERR_OPTION_INVALID',
+    'Give a client of `ioredis`, or of `redis` 5 or newer (createClient …, not its `legacy()`).',
+  )
 }
+
+const hasMethod = (client: unknown, name: string) =>
+  typeof client === 'object' && client !== null && name in client && typeof Reflect.get(client, name) === 'function'
+
+const isIoredis = (client: RedisClient): client is Ioredis => hasMethod(client, 'createBuiltinCommand')
+
+// The callbacks of `client.legacy()` are another interface, as are the clients of redis 4 and older.
+const isNodeRedis = (client: RedisClient): client is NodeRedisClient => hasMethod(client, 'withCommandOptions')
 
 type Send = (...command: RedisArgument[]) => Promise<unknown>
 
@@ -100,7 +103,7 @@ function createRedis(driver: Driver): Redis {
         })
       } catch (error) {
         // Up to Redis 6, what a script met is in the middle of the text.
-        if (/\bWRONGTYPE\b/.test((error as Error)?.message)) throw keyTaken(key)
+        if (/\bWRONGTYPE\b/.test(String(fieldsOf(error).message))) throw keyTaken(key)
         throw error
       }
     },
@@ -154,10 +157,10 @@ function ioredis(client: Ioredis, timeout: number): Driver {
     return withDeadline(ready, timeout)
   }
 
-  async function send(command: any, ...args: (RedisArgument | number)[]): Promise<unknown> {
+  async function send(command: CallableFunction, ...args: (RedisArgument | number)[]): Promise<unknown> {
     const waiting = connected()
     if (waiting !== undefined) await waiting
-    return command.apply(client, args)
+    return Reflect.apply(command, client, args)
   }
 
   return {
@@ -169,26 +172,50 @@ function ioredis(client: Ioredis, timeout: number): Driver {
         ['eval', touch, 1, key],
         ['wait', atLeast, milliseconds],
       ]
-      for (const [error, count] of await client.pipeline(commands).exec()) {
+      for (const [error, count] of (await client.pipeline(commands).exec()) ?? []) {
         if (error) throw error
         if (count !== null) return count
       }
+      return 0
     },
     async masters() {
       const nodes: Ioredis[] = client.nodes?.('master') ?? [client]
       return nodes.map((node): Send => {
         const scan = node.createBuiltinCommand('scan').buffer
-        return (_name, ...args) => scan.apply(node, args)
+        return (_name, ...args) => Reflect.apply(scan, node, args)
       })
     },
   }
 }
 
-function nodeRedis(given: NodeRedis, timeout: number): Driver {
-  const client = given as NodeRedis & Record<string, any>
-  const isCluster = typeof client.nodeClient === 'function'
-  // A Sentinel's client is told whether a replica will do. None will: they are behind.
-  const isSentinel = typeof client.getMasterNode === 'function'
+/** A client of `redis`, of whichever kind. */
+interface NodeRedisClient extends NodeRedis, NodeRedisScripts {
+  withCommandOptions(options: object): NodeRedisScripts
+  readonly isReady?: boolean
+  multi(): NodeRedisMulti
+  /** A Cluster's. */
+  nodeClient?(master: unknown): NodeRedis | Promise<NodeRedis>
+  readonly masters?: readonly unknown[]
+  /** A Sentinel's. */
+  getMasterNode?(): unknown
+}
+
+interface NodeRedisScripts {
+  evalSha(sha: string, options: object): Promise<unknown>
+  eval(lua: string, options: object): Promise<unknown>
+}
+
+interface NodeRedisMulti {
+  eval(lua: string, options: object): NodeRedisMulti
+  wait(replicas: number, milliseconds: number): NodeRedisMulti
+  execAsPipeline(): Promise<unknown[]>
+}
+
+function nodeRedis(client: NodeRedisClient, timeout: number): Driver {
+  const { nodeClient } = client
+  const isCluster = nodeClient !== undefined
+  // A Sentinel's client is told whether a replica will do. None will, because replicas are behind.
+  const isSentinel = client.getMasterNode !== undefined
   // 36 is `$`, the type of texts in answers (RESP_TYPES.BLOB_STRING). It replaces all that the client maps.
   const options = { typeMapping: { 36: Buffer } }
   const plain = client.withCommandOptions(options)
@@ -197,7 +224,7 @@ function nodeRedis(given: NodeRedis, timeout: number): Driver {
   const bounded = client.withCommandOptions({ ...options, timeout })
   const current = () => (client.isReady === true && !isCluster ? plain : bounded)
   const send: Send = (...command) =>
-    isSentinel ? client.sendCommand(false, command, options) : client.sendCommand(command, options)
+    Reflect.apply(client.sendCommand, client, isSentinel ? [false, command, options] : [command, options])
   return {
     isCluster,
     // The library's own methods for scripts: they alone know of `keyPrefix`, and where in a Cluster a key lives.
@@ -212,12 +239,12 @@ function nodeRedis(given: NodeRedis, timeout: number): Driver {
       return replies[1]
     },
     async masters() {
-      if (!isCluster) return [send]
-      const nodes: NodeRedis[] = await Promise.all(client.masters.map((master: unknown) => client.nodeClient(master)))
+      if (nodeClient === undefined) return [send]
+      const nodes = await Promise.all((client.masters ?? []).map((master) => nodeClient.call(client, master)))
       return nodes.map(
         (node): Send =>
           (...command) =>
-            node.sendCommand(command, options),
+            Reflect.apply(node.sendCommand, node, [command, options]),
       )
     },
   }
@@ -247,9 +274,9 @@ export const asRedisError = createErrorTranslator((error) => {
 const nameOf = (error: unknown) => (error instanceof Error ? error.name : 'Error')
 
 function textOf(error: unknown): string {
-  const { message, errors } = error as Partial<AggregateError>
+  const { message, errors } = fieldsOf(error)
   // Several addresses were tried: only the errors inside say what happened.
   if (Array.isArray(errors)) return errors.map(textOf).join('; ')
   // A server that does not know a command repeats its arguments.
-  return (message ?? String(error)).replace(/, with args beginning with: [\s\S]*$/, '')
+  return String(message ?? error).replace(/, with args beginning with: [\s\S]*$/, '')
 }

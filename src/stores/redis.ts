@@ -201,7 +201,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   async function readEntries(subject: string, entries: Entry[], now: number): Promise<(Session | null)[]> {
     const rows = await Promise.all(entries.map(({ id }) => read(id)))
     const useless = entries.filter(({ at }, index) => {
-      const row = rows[index]!
+      const row = rows[index] ?? null
       // No row: a create that broke off or is under way, or a row that the engine has expired. Revoked: for a minute, a
       // failover may still lose it.
       if (row === null) return at < now - grace
@@ -245,9 +245,11 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     const ended: Session[] = []
     const over: Session[] = []
     const known: string[] = []
-    for (const [index, answer] of answers.entries()) {
-      // What did not answer may have ended all the same: its announcement stays, and whoever reads the feed looks.
-      if (answer.status === 'fulfilled' || isDaypassError(answer.reason, 'ERR_STORE_SCHEMA')) known.push(ids[index]!)
+    for (const [index, id] of ids.entries()) {
+      const answer = answers[index]
+      if (answer === undefined) continue
+      // A session that did not answer may have ended all the same. Its announcement stays, and readers of the feed look.
+      if (answer.status === 'fulfilled' || isDaypassError(answer.reason, 'ERR_STORE_SCHEMA')) known.push(id)
       if (answer.status === 'rejected' || answer.value === null) continue
       over.push(answer.value.row)
       if (answer.value.isEnded) ended.push(answer.value.row)
@@ -277,7 +279,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
    * completed late is news to the other instances.
    */
   async function announce(until: number, over: Session[], now: number, settled: string[] = []): Promise<void> {
-    const pairs = over.flatMap(({ id, revokedAt }) => [String(Math.max(revokedAt!, now)), id])
+    const pairs = over.flatMap(({ id, revokedAt }) => [String(Math.max(revokedAt ?? now, now)), id])
     if (pairs.length + settled.length === 0) return
     await inTime(until, announceScript, feedKey, [String(over.length), ...pairs, ...settled])
   }
@@ -396,7 +398,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         )
         for (const result of settled) {
           if (result.status === 'fulfilled' && result.value !== null) {
-            revoked.set(result.value.id, Math.max(result.value.revokedAt!, since))
+            revoked.set(result.value.id, Math.max(result.value.revokedAt ?? since, since))
           }
         }
         return Array.from(revoked, ([id, revokedAt]) => ({ id, revokedAt }))

@@ -18,6 +18,16 @@ export interface SchemaRecord {
 /** The version that this program knows and makes, for each module. */
 export const schemaVersions: Readonly<Record<SchemaModule, number>> = { session: 1, account: 1 }
 
+/** The record as an engine returns it. What cannot be read is no version, which {@link checkSchema} refuses. */
+export function readRecord({ version, usableFrom, issuer }: Record<keyof SchemaRecord, unknown>): SchemaRecord {
+  const toVersion = (value: unknown) => (typeof value === 'number' ? value : Number.NaN)
+  return {
+    version: toVersion(version),
+    usableFrom: toVersion(usableFrom),
+    issuer: typeof issuer === 'string' ? issuer : null,
+  }
+}
+
 /**
  * Called with what was found, before anything is written.
  *
@@ -42,8 +52,8 @@ export function checkVersion(module: SchemaModule, usableFrom: unknown): void {
 
 /** The names of the tables and indexes that statements make: `CREATE TABLE [IF NOT EXISTS] [main.]NAME`. */
 export function namesIn(statements: string): string[] {
-  return [...statements.matchAll(/CREATE (?:TABLE|INDEX) (?:IF NOT EXISTS )?(?:main\.)?(\w+)/g)].map(
-    ([, name]) => name!,
+  return [...statements.matchAll(/CREATE (?:TABLE|INDEX) (?:IF NOT EXISTS )?(?:main\.)?(\w+)/g)].flatMap(
+    ([, name]) => name ?? [],
   )
 }
 

@@ -12,10 +12,11 @@ import {
   namesIn,
   nameTaken,
   readPrefix,
+  readRecord,
   type SchemaModule,
-  type SchemaRecord,
   schemaVersions,
 } from './schema.ts'
+import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 /** How long a call waits for another process's lock, or for a transaction of the app's own, in milliseconds. */
 const patience = 1000
@@ -48,7 +49,7 @@ function createPrivately(path: string): void {
     // SQLite gives the files beside it (WAL, SHM, journal) the permissions that this one has.
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {
-    if ((error as { code?: string }).code !== 'EEXIST') throw error
+    if (fieldsOf(error).code !== 'EEXIST') throw error
   }
 }
 
@@ -111,7 +112,8 @@ export function createSqlite(
         `SELECT version AS version, usable_from AS "usableFrom", issuer AS issuer FROM ${record} WHERE module = ?`,
       ).get(module)
       if (found !== undefined) {
-        checkSchema(module, found as unknown as SchemaRecord, issuer)
+        const { version, usableFrom, issuer: owner } = found
+        checkSchema(module, readRecord({ version, usableFrom, issuer: owner }), issuer)
         return true
       }
     }
@@ -132,7 +134,7 @@ export function createSqlite(
   /** A newer program may have changed the tables while this one runs. */
   function checkUsable(): void {
     usableFrom ??= prepare(`SELECT usable_from AS "usableFrom" FROM ${record} WHERE module = ?`)
-    checkVersion(module, usableFrom.get(module)?.usableFrom as number)
+    checkVersion(module, usableFrom.get(module)?.usableFrom)
   }
 
   /** One transaction for all; an error of one call is that call's alone. */
@@ -146,7 +148,7 @@ export function createSqlite(
           } catch (error) {
             // Most errors undo their own statement alone. Those that undo all of it leave no transaction.
             if (!db.isTransaction) throw error
-            return { error: asStoreError(error) }
+            return { error: asSqliteError(error) }
           }
         })
       }),
@@ -234,7 +236,7 @@ async function whenFree<T>(db: DatabaseSync, body: () => T): Promise<T> {
       const cause = 'a transaction of the app’s own is open on this DatabaseSync; give Daypass a path instead'
       throw new DaypassError('ERR_STORE_LOCKED', undefined, { cause })
     } catch (error) {
-      const told = asStoreError(error)
+      const told = asSqliteError(error)
       if (isLate || told.code !== 'ERR_STORE_LOCKED') throw told
     }
   }
@@ -262,24 +264,29 @@ const errorCodes: Record<number, ErrorCode> = {
   13: 'ERR_STORE_FULL',
   26: 'ERR_STORE_CORRUPT',
 }
+/** Of the file system. */
+const fileCodes: Record<string, ErrorCode> = {
+  EACCES: 'ERR_STORE_READ_ONLY',
+  EROFS: 'ERR_STORE_READ_ONLY',
+  ENOSPC: 'ERR_STORE_FULL',
+}
 // Of the extended codes of SQLITE_IOERR: the file beside the WAL could not be made longer.
 const shmSize = 4874
 
-function asStoreError(cause: unknown, path?: string): DaypassError {
-  if (cause instanceof DaypassError) return cause
-  const { errcode, code } = cause as { errcode?: number; code?: string }
-  const known = errcode === shmSize ? 'ERR_STORE_FULL' : errorCodes[(errcode ?? 0) & 0xff]
-  if (known !== undefined) return new DaypassError(known, undefined, { cause })
-  if (code === 'EACCES' || code === 'EROFS') return new DaypassError('ERR_STORE_READ_ONLY', undefined, { cause })
-  if (code === 'ENOSPC') return new DaypassError('ERR_STORE_FULL', undefined, { cause })
-  const where = path === undefined ? undefined : `The database file cannot be opened: ${path}`
-  return new DaypassError('ERR_STORE_UNAVAILABLE', where, { cause })
-}
+const asSqliteError = createErrorTranslator((error) => {
+  const { errcode, code } = fieldsOf(error)
+  const primary = typeof errcode === 'number' ? errorCodes[errcode & 0xff] : undefined
+  const ofFile = typeof code === 'string' ? fileCodes[code] : undefined
+  return { code: errcode === shmSize ? 'ERR_STORE_FULL' : (primary ?? ofFile), cause: error }
+})
 
-function guard<T>(call: () => T, path?: string): T {
+/** Opens a file; an error that says nothing more names the path. */
+function guard<T>(call: () => T, path: string): T {
   try {
     return call()
-  } catch (error) {
-    throw asStoreError(error, path)
+  } catch (cause) {
+    const error = asSqliteError(cause)
+    if (error.code !== 'ERR_STORE_UNAVAILABLE') throw error
+    throw new DaypassError(error.code, `The database file cannot be opened: ${path}`, { cause })
   }
 }

@@ -27,3 +27,16 @@ export const unavailable = (cause: string): DaypassError =>
 
 /** What `create` throws where the id is taken. */
 export const idTaken = (): DaypassError => unavailable('a session with this id exists')
+
+/** What drivers and engines set on their errors. */
+interface ErrorFields {
+  code?: unknown
+  errcode?: unknown
+  name?: unknown
+  message?: unknown
+  cause?: unknown
+  errors?: unknown
+}
+
+/** The fields of what was thrown, which may be anything. */
+export const fieldsOf = (error: unknown): ErrorFields => (typeof error === 'object' && error !== null ? error : {})
