@@ -2,41 +2,29 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, describe, test } from 'node:test'
-import type { MongoClient } from 'mongodb'
+import { describe, test } from 'node:test'
 import { isDaypassError } from '../../src/errors.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
-import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+import { noMongo } from '../engines/mongodb.ts'
+import { useMongo } from './mongodb-setup.ts'
 
 const t0 = Date.now()
 const isRefused = (error: unknown) => isDaypassError(error, 'ERR_STORE_SCHEMA')
 
 describe('MongoDB shared by versions, modules and issuers', noMongo === undefined ? {} : { skip: noMongo }, () => {
-  let engine: MongoEngine
-  let client: MongoClient
-  before(
-    async () => {
-      engine = await startMongo()
-      client = newClient(engine.url)
-    },
-    { timeout: 60_000 },
-  )
-  after(async () => {
-    await client?.close()
-    await engine?.remove()
-  })
+  const mongo = useMongo()
 
   /** What a newer version does to the record. */
   async function migrate(database: string, usable_from: number, module: any = 'session') {
     const update = { $set: { version: 2, usable_from } }
-    await client.db(database).collection('daypass_schema').updateOne({ _id: module }, update)
+    await mongo.client.db(database).collection('daypass_schema').updateOne({ _id: module }, update)
   }
 
   test('a rolling deploy forward and back: a newer version only adds, and the older one goes on beside it', async () => {
-    const database = engine.database()
-    const db = client.db(database)
+    const database = mongo.engine.database()
+    const db = mongo.client.db(database)
     const running = createMongoStore(db)
     await running.open(issuer)
     const session = makeSession(t0)
@@ -63,8 +51,8 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
   })
 
   test('an older program that starts on a newer schema is refused before anything is written', async () => {
-    const database = engine.database()
-    const db = client.db(database)
+    const database = mongo.engine.database()
+    const db = mongo.client.db(database)
     await db.collection('daypass_schema').insertOne({ _id: 'session' as any, version: 2, usable_from: 2, issuer })
     const dump = async () =>
       JSON.stringify([await db.listCollections().toArray(), await db.collection('daypass_schema').find().toArray()])
@@ -75,8 +63,8 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
   })
 
   test('an older program that runs changes no row of a newer one, and takes none of them for gone', async () => {
-    const database = engine.database()
-    const db = client.db(database)
+    const database = mongo.engine.database()
+    const db = mongo.client.db(database)
     const older = createMongoStore(db)
     await older.open(issuer)
     const session = makeSession(t0)
@@ -105,7 +93,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
 
   test('of two issuers that open one empty database at once, one gets it, from many instances', async () => {
     for (let round = 0; round < 5; round++) {
-      const db = client.db(engine.database())
+      const db = mongo.client.db(mongo.engine.database())
       const stores = Array.from({ length: 6 }, () => createMongoStore(db))
       const issuers = ['https://one.example', 'https://two.example']
       const results = await Promise.allSettled(stores.map((store, n) => store.open(issuers[n % 2]!)))
@@ -118,7 +106,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
   })
 
   test('two apps with prefixes of their own share a database, and each has its own people', async () => {
-    const db = client.db(engine.database())
+    const db = mongo.client.db(mongo.engine.database())
     const one = createMongoStore(db, { prefix: 'one' })
     const two = createMongoStore(db, { prefix: 'two' })
     await Promise.all([one.open('https://one.example'), two.open('https://two.example')])
@@ -131,7 +119,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
   })
 
   test('what an error carries names no row and no filter', async () => {
-    const db = client.db(engine.database())
+    const db = mongo.client.db(mongo.engine.database())
     const store = createMongoStore(db)
     await store.open(issuer)
     const session = makeSession(t0)

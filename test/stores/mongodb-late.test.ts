@@ -1,30 +1,24 @@
 // MongoDB: what is carried out after its caller was answered 503? Nothing that changes anything.
 
 import assert from 'node:assert/strict'
-import { after, before, describe, type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Store } from '../../src/core/store.ts'
 import { isDaypassError } from '../../src/errors.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
-import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+import { newClient, noMongo } from '../engines/mongodb.ts'
+import { useMongo } from './mongodb-setup.ts'
 
 const isAway = (error: unknown) => isDaypassError(error, 'ERR_STORE_UNAVAILABLE')
 
 describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => {
-  let engine: MongoEngine
-  before(
-    async () => {
-      engine = await startMongo()
-    },
-    { timeout: 60_000 },
-  )
-  after(() => engine?.remove())
+  const mongo = useMongo()
 
   /** A store, and a way to wait until the engine has answered everything that it was sent. */
   async function open(t: TestContext, database: string, timeout = 1000) {
     let underWay = 0
-    const client = newClient(engine.url, { monitorCommands: true })
+    const client = newClient(mongo.engine.url, { monitorCommands: true })
     t.after(() => client.close())
     client.on('commandStarted', () => underWay++)
     client.on('commandSucceeded', () => underWay--)
@@ -42,7 +36,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
 
   /** Sends calls to an engine that stands still until all of them were given up on. */
   async function whileFrozen(calls: () => Promise<unknown>[]): Promise<void> {
-    engine.freeze()
+    mongo.engine.freeze()
     try {
       const results = await Promise.allSettled(calls())
       for (const result of results) {
@@ -51,13 +45,13 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
       }
       await delay(300)
     } finally {
-      engine.thaw()
+      mongo.engine.thaw()
     }
   }
 
   test('a step that the engine carries out late changes nothing, and asked again it is done and announced', async (t) => {
-    if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
-    const database = engine.database()
+    if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+    const database = mongo.engine.database()
     const { store, settled } = await open(t, database)
     const { store: other } = await open(t, database, 5000)
     const t0 = Date.now()
@@ -93,11 +87,11 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
 
   for (const [name, shift] of Object.entries({ 'a minute ahead': -60_000, 'a minute behind': 60_000 })) {
     test(`an engine whose clock is ${name} carries out what is in time, and refuses what is late`, async (t) => {
-      if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+      if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
       const real = Date.now
       // Our own clock is moved, which to us is an engine whose clock is wrong.
       const mock = t.mock.method(Date, 'now', () => real() + shift)
-      const { store, settled } = await open(t, engine.database())
+      const { store, settled } = await open(t, mongo.engine.database())
       const session = makeSession(Date.now())
       await store.create(session)
       const { session: row } = (await store.advance(makeStep(session, Date.now())))!
@@ -112,7 +106,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
 
   test('a clock that is set while the app runs is met at the next call', async (t) => {
     const real = Date.now
-    const { store } = await open(t, engine.database())
+    const { store } = await open(t, mongo.engine.database())
     const session = makeSession(real())
     await store.create(session)
     t.mock.method(Date, 'now', () => real() - 60_000)

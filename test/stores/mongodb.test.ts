@@ -2,60 +2,32 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, describe, type TestContext, test } from 'node:test'
-import type { MongoClient } from 'mongodb'
+import { describe, type TestContext, test } from 'node:test'
 import mongoose from 'mongoose'
 import { createDaypass } from '../../src/index.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { runConcurrencyKit, runCrashKit, startFaultyProxy, storeContract } from '../../src/testing/index.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
-import {
-  type MongoEngine,
-  type MongoSource,
-  mongoHarness,
-  newClient,
-  noMongo,
-  openMongoStore,
-  startMongo,
-} from '../engines/mongodb.ts'
+import { type MongoSource, mongoHarness, newClient, noMongo, openMongoStore } from '../engines/mongodb.ts'
+import { useMongo } from './mongodb-setup.ts'
 import { raceThrough } from './two-instances.ts'
 
 const options = noMongo === undefined ? {} : { skip: noMongo }
 
 describe('the MongoDB store', options, () => {
-  let engine: MongoEngine
-  /** One client for whoever only looks. */
-  let client: MongoClient
-  before(
-    async () => {
-      engine = await startMongo()
-      client = newClient(engine.url)
-    },
-    { timeout: 60_000 },
-  )
-  after(async () => {
-    await client?.close()
-    await engine?.remove()
-  })
-
-  /** A client of the test's own. */
-  function open(t: TestContext, options: object = {}): MongoClient {
-    const own = newClient(engine.url, options)
-    t.after(() => own.close())
-    return own
-  }
+  const mongo = useMongo()
 
   const sources: Record<string, MongoSource> = {
     'a mongodb Db': {
       open(database) {
-        const own = newClient(engine.url)
+        const own = newClient(mongo.engine.url)
         return { store: createMongoStore(own.db(database)), end: () => own.close() }
       },
     },
     // Not waited for: an app makes its store while Mongoose is still connecting.
     'a Mongoose connection': {
       open(database) {
-        const connection = mongoose.createConnection(engine.url, { dbName: database })
+        const connection = mongoose.createConnection(mongo.engine.url, { dbName: database })
         return { store: createMongoStore(connection), end: () => connection.close() }
       },
     },
@@ -66,13 +38,13 @@ describe('the MongoDB store', options, () => {
       let passed = 0
       for (const rule of storeContract) {
         test(rule.name, async (t) => {
-          await rule.run({ ...mongoHarness(engine, source), note: (line) => t.diagnostic(line) })
+          await rule.run({ ...mongoHarness(mongo.engine, source), note: (line) => t.diagnostic(line) })
           passed++
         })
       }
       test('the server is named at the end of the run', (t) => {
         assert.equal(passed, storeContract.length)
-        t.diagnostic(`engine: ${engine.name}, through ${name}: contract passed`)
+        t.diagnostic(`engine: ${mongo.engine.name}, through ${name}: contract passed`)
       })
     })
   }
@@ -80,12 +52,12 @@ describe('the MongoDB store', options, () => {
   /** A Daypass on a client whose commands are counted. */
   function counted(t: TestContext) {
     const commands: string[] = []
-    const own = open(t, { monitorCommands: true })
+    const own = mongo.open(t, { monitorCommands: true })
     own.on('commandStarted', ({ commandName }) => commands.push(commandName))
     const auth = createDaypass({
       secret: randomBytes(32),
       issuer: 'test',
-      store: createMongoStore(own.db(engine.database())),
+      store: createMongoStore(own.db(mongo.engine.database())),
     })
     return { auth, commands }
   }
@@ -102,17 +74,17 @@ describe('the MongoDB store', options, () => {
   })
 
   test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async (t) => {
-    const database = engine.database()
-    const openStore = () => createMongoStore(open(t).db(database))
+    const database = mongo.engine.database()
+    const openStore = () => createMongoStore(mongo.open(t).db(database))
     await raceThrough([openStore(), openStore()])
-    assert.equal(await client.db(database).collection('daypass_session').countDocuments(), 1)
+    assert.equal(await mongo.client.db(database).collection('daypass_session').countDocuments(), 1)
   })
 
   test('3 server processes, 15 of them killed −9, and nobody is signed out', { timeout: 60_000 }, async (t) => {
     const store = {
       module: import.meta.resolve('../engines/mongodb.ts'),
       export: 'openMongoStore',
-      args: [engine.url, engine.database()],
+      args: [mongo.engine.url, mongo.engine.database()],
     }
     const report = await runCrashKit({ store, kills: Number(process.env.DAYPASS_TEST_KILLS ?? 15) })
     t.diagnostic(JSON.stringify(report))
@@ -121,20 +93,20 @@ describe('the MongoDB store', options, () => {
   })
 
   test('2 instances, a tenth of requests and answers lost, and nobody is signed out', async (t) => {
-    const database = engine.database()
-    const stores = [openMongoStore(engine.url, database), openMongoStore(engine.url, database)]
+    const database = mongo.engine.database()
+    const stores = [openMongoStore(mongo.engine.url, database), openMongoStore(mongo.engine.url, database)]
     const report = await runConcurrencyKit({ stores, requests: 1200 })
     t.diagnostic(JSON.stringify(report))
     for (const store of stores) await store.close()
   })
 
   test('connections cut and delayed in the middle of calls: nobody is signed out', { timeout: 60_000 }, async (t) => {
-    const address = new URL(engine.url)
+    const address = new URL(mongo.engine.url)
     const proxy = await startFaultyProxy({ host: address.hostname, port: Number(address.port || 27017) })
     address.host = `${proxy.host}:${proxy.port}`
     address.searchParams.set('directConnection', 'true')
-    const database = engine.database()
-    const stores = [openMongoStore(engine.url, database), openMongoStore(address.href, database)]
+    const database = mongo.engine.database()
+    const stores = [openMongoStore(mongo.engine.url, database), openMongoStore(address.href, database)]
     try {
       const report = await runConcurrencyKit({
         stores,
@@ -150,8 +122,9 @@ describe('the MongoDB store', options, () => {
   })
 
   test('list, revoke and prune use their indexes', async (t) => {
-    if (engine.own) return t.skip('not run: the planner of the tests’ own server is not MongoDB’s (set MONGODB_URL)')
-    const db = open(t).db(engine.database())
+    if (mongo.engine.own)
+      return t.skip('not run: the planner of the tests’ own server is not MongoDB’s (set MONGODB_URL)')
+    const db = mongo.open(t).db(mongo.engine.database())
     const store = createMongoStore(db)
     await store.open(issuer)
     const rows = db.collection('daypass_session')
@@ -179,10 +152,10 @@ describe('the MongoDB store', options, () => {
   })
 
   test('eight instances that start at once on an empty database make the indexes once', async (t) => {
-    const database = engine.database()
-    const clients = Array.from({ length: 8 }, () => open(t))
+    const database = mongo.engine.database()
+    const clients = Array.from({ length: 8 }, () => mongo.open(t))
     await Promise.all(clients.map((own) => createMongoStore(own.db(database)).open(issuer)))
-    const made = await client.db(database).collection('daypass_session').indexes()
+    const made = await mongo.client.db(database).collection('daypass_session').indexes()
     const byName = new Map(made.map((index) => [index.name, index]))
     assert.deepEqual([...byName.keys()].sort(), ['_id_', 'daypass_expire', 'daypass_revoked', 'daypass_subject'])
     assert.equal(byName.get('daypass_expire')!.expireAfterSeconds, 86_400)
@@ -191,9 +164,9 @@ describe('the MongoDB store', options, () => {
 
   test('every call of one session names it by _id, as a sharded collection needs', async (t) => {
     const seen: Record<string, any>[] = []
-    const own = open(t, { monitorCommands: true })
+    const own = mongo.open(t, { monitorCommands: true })
     own.on('commandStarted', ({ command }) => seen.push(command))
-    const store = createMongoStore(own.db(engine.database()))
+    const store = createMongoStore(own.db(mongo.engine.database()))
     const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
     const first = await auth.issue('ada')
     seen.length = 0
@@ -216,19 +189,19 @@ describe('the MongoDB store', options, () => {
   test('while the server is away each call fails in bounded time as unavailable; when it is back, everyone goes on', {
     timeout: 60_000,
   }, async (t) => {
-    if (!engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to stop')
+    if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to stop')
     const apps = await Promise.all(
       Object.values(sources).map(async (source) => {
-        const { store, end } = source.open(engine.database())
+        const { store, end } = source.open(mongo.engine.database())
         t.after(end)
         const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
         return { auth, first: await auth.issue('ada'), idempotencyKey: key() }
       }),
     )
-    await engine.stop()
-    const impatient = newClient(engine.url, { serverSelectionTimeoutMS: 300 })
+    await mongo.engine.stop()
+    const impatient = newClient(mongo.engine.url, { serverSelectionTimeoutMS: 300 })
     t.after(() => impatient.close())
-    const late = createMongoStore(impatient.db(engine.database()), { timeout: 1000 })
+    const late = createMongoStore(impatient.db(mongo.engine.database()), { timeout: 1000 })
     const began = performance.now()
     const asked = apps.flatMap(({ auth, first, idempotencyKey }) => [
       auth.refresh(first.refreshToken, { idempotencyKey }),
@@ -243,7 +216,7 @@ describe('the MongoDB store', options, () => {
       assert.equal(answer.reason.retryAfter, 1)
     }
     assert.ok(performance.now() - began < 6000)
-    await engine.start()
+    await mongo.engine.start()
     for (const { auth, first, idempotencyKey } of apps) {
       const second = await auth.refresh(first.refreshToken, { idempotencyKey })
       assert.equal(second.session.id, first.session.id)
@@ -254,8 +227,8 @@ describe('the MongoDB store', options, () => {
   })
 
   test('a server that hangs is given up on after the time-out', async (t) => {
-    const own = open(t)
-    const db = own.db(engine.database())
+    const own = mongo.open(t)
+    const db = own.db(mongo.engine.database())
     const hanging = {
       command: db.command.bind(db),
       collection: (name: string) => Object.assign(db.collection(name), { findOne: () => new Promise(() => {}) }),

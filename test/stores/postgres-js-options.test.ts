@@ -1,20 +1,22 @@
 // Does the PostgreSQL store keep the whole contract, however the owner of a `postgres` client has set it up?
 
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import postgres from 'postgres'
-import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
-import { contract, type Driver, fastDatabase, isRefused, spoiled, throughPostgresJs } from './postgres-setup.ts'
+import {
+  contract,
+  type Driver,
+  fastDatabase,
+  isRefused,
+  spoiled,
+  throughPostgresJs,
+  usePostgres,
+} from './postgres-setup.ts'
 
-let engine: PostgresEngine
-let url: string
-before(
-  async () => {
-    engine = await startPostgres()
-    url = await fastDatabase(engine)
-  },
-  { timeout: 120_000 },
-)
-after(() => engine.remove())
+const server = usePostgres()
+let url = ''
+before(async () => {
+  url = await fastDatabase(server.engine)
+})
 
 // Without any option: postgres.test.ts. Options that do not touch one another share a row.
 const postgresJsOptions: Record<string, postgres.Options<any>> = {
@@ -82,6 +84,6 @@ const refused: Record<string, [option: string, driver: Driver]> = {
 
 for (const [name, [option, driver]] of Object.entries(refused)) {
   test(`what changes texts is refused at the first call, by its name, and nothing is written: ${name}`, async () => {
-    await isRefused(await engine.database(), driver, option)
+    await isRefused(await server.engine.database(), driver, option)
   })
 }

@@ -2,12 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { createDaypass, type Store } from '../../src/index.ts'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { findRow, issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
-import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
-import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import {
   type Connected,
   countActive,
@@ -17,22 +15,11 @@ import {
   throughPool,
   throughPostgresJs,
   until,
+  usePostgres,
   withoutCancel,
 } from './postgres-setup.ts'
 
-let engine: PostgresEngine
-let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
-before(
-  async () => {
-    engine = await startPostgres()
-    if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
-  },
-  { timeout: 120_000 },
-)
-after(async () => {
-  await bouncer?.remove()
-  await engine.remove()
-})
+const server = usePostgres()
 
 const hour = 3_600_000
 /** What CREATE INDEX and ALTER TABLE take: reads go on. */
@@ -48,7 +35,7 @@ const clocks: Record<string, () => number> = {
 
 for (const [name, clock] of Object.entries(clocks)) {
   test(`by a clock ${name}: what comes too late changes nothing, whichever call it was`, async () => {
-    const url = await engine.database()
+    const url = await server.engine.database()
     const pool = newPool(url)
     const store = createPostgresStore(withoutCancel(pool), { timeout: 2000, clock })
     await store.open(issuer)
@@ -81,7 +68,7 @@ for (const [name, clock] of Object.entries(clocks)) {
 }
 
 test('after a 503 a second key is no theft, a retry without a key is none, and a sign-out is heard everywhere', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   let ahead = 0
   const clock = () => Date.now() + ahead
@@ -114,7 +101,7 @@ test('after a 503 a second key is no theft, a retry without a key is none, and a
 })
 
 test('a sign-out that is asked for again is announced again: its first answer may have come very late', async () => {
-  const pool = newPool(await engine.database())
+  const pool = newPool(await server.engine.database())
   const store = createPostgresStore(pool)
   await store.open(issuer)
   const now = Date.now()
@@ -137,20 +124,18 @@ const drivers: Record<string, (url: string) => Connected> = {
   'postgres.js': (url) => throughPostgresJs(url, { max: 2 }),
 }
 const behindPgBouncer: Record<string, (url: string) => Connected> = {
-  pg: (url) => throughPool(bouncer!.through(url), { max: 2 }),
-  'postgres.js': (url) => throughPostgresJs(bouncer!.through(url), { max: 2, prepare: false }),
+  pg: (url) => throughPool(server.through(url), { max: 2 }),
+  'postgres.js': (url) => throughPostgresJs(server.through(url), { max: 2, prepare: false }),
 }
 
 for (const [name, driver] of Object.entries(drivers)) describe(`through ${name}`, () => cancels(driver))
 for (const [name, driver] of Object.entries(behindPgBouncer)) {
-  describe(`through ${name} and PgBouncer`, { skip: 'missing' in pgbouncer && pgbouncer.missing }, () =>
-    cancels(driver),
-  )
+  describe(`through ${name} and PgBouncer`, { skip: server.noPgBouncer }, () => cancels(driver))
 }
 
 function cancels(driver: (url: string) => Connected): void {
   test('a statement that nobody waits for is cancelled: it waits no more, and its connection is free', async () => {
-    const url = await engine.database()
+    const url = await server.engine.database()
     const { client, end } = driver(url)
     const store = createPostgresStore(client, { timeout: 2000 })
     await store.open(issuer)

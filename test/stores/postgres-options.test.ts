@@ -5,19 +5,23 @@ import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
-import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
-import { contract, type Driver, fastDatabase, newPool, spoiled, throughPool, until } from './postgres-setup.ts'
+import { once } from '../engines/postgres.ts'
+import {
+  contract,
+  type Driver,
+  fastDatabase,
+  newPool,
+  spoiled,
+  throughPool,
+  until,
+  usePostgres,
+} from './postgres-setup.ts'
 
-let engine: PostgresEngine
-let url: string
-before(
-  async () => {
-    engine = await startPostgres()
-    url = await fastDatabase(engine)
-  },
-  { timeout: 120_000 },
-)
-after(() => engine.remove())
+const server = usePostgres()
+let url = ''
+before(async () => {
+  url = await fastDatabase(server.engine)
+})
 
 /** Settings of a session of the server that change how values are written or what a transaction sees. */
 const serverOptions = [
@@ -77,7 +81,7 @@ describe('pg', () => {
 })
 
 test('a pool whose idle connections break goes on, though nobody listens to its errors', async () => {
-  const own = await engine.database()
+  const own = await server.engine.database()
   const pool = new pg.Pool({ connectionString: own, max: 2 })
   const store = createPostgresStore(pool)
   await store.open(issuer)

@@ -1,27 +1,14 @@
 // Who makes the tables in a PostgreSQL, who may use them, and what does an older version meet?
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import pg from 'pg'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
-import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
-import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
-import { type Connected, newPool, throughPool, throughPostgresJs } from './postgres-setup.ts'
+import { once } from '../engines/postgres.ts'
+import { drivers, newPool, usePostgres } from './postgres-setup.ts'
 
-let engine: PostgresEngine
-let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
-before(
-  async () => {
-    engine = await startPostgres()
-    if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
-  },
-  { timeout: 120_000 },
-)
-after(async () => {
-  await bouncer?.remove()
-  await engine.remove()
-})
+const server = usePostgres()
 
 const schema = (url: string) =>
   once(url, 'SELECT module, version, usable_from, issuer FROM daypass_schema ORDER BY module')
@@ -30,22 +17,17 @@ const tables = async (url: string) =>
     (row) => row.tablename,
   )
 
-const drivers: Record<string, (url: string) => Connected> = {
-  pg: (url) => throughPool(url),
-  'postgres.js': (url) => throughPostgresJs(url),
-}
-const behindPgBouncer: Record<string, (url: string) => Connected> = {
-  'pg and PgBouncer': (url) => throughPool(bouncer!.through(url)),
-  'postgres.js and PgBouncer': (url) => throughPostgresJs(bouncer!.through(url), { prepare: false }),
-}
-const noPgBouncer = 'missing' in pgbouncer && pgbouncer.missing
+const { noPgBouncer } = server
+const behindPgBouncer = Object.fromEntries(
+  Object.entries(server.behindPgBouncer).map(([name, driver]) => [`${name} and PgBouncer`, driver]),
+)
 
 for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behindPgBouncer)]) {
   test(`eight instances at once on one empty database through ${name}`, {
     skip: name in behindPgBouncer && noPgBouncer,
   }, async () => {
-    const url = await engine.database()
-    const { client, end } = driver(url)
+    const url = await server.engine.database()
+    const { client, end } = await driver(url)
     const stores = Array.from({ length: 8 }, () => createPostgresStore(client))
     await Promise.all(stores.map((store) => store.open(issuer)))
     const row = makeSession(Date.now())
@@ -57,7 +39,7 @@ for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behi
 }
 
 test('two prefixes are two sets of tables, for two issuers', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const shop = createPostgresStore(pool, { prefix: 'shop' })
   const blog = createPostgresStore(pool, { prefix: 'blog_2' })
@@ -74,7 +56,7 @@ test('two prefixes are two sets of tables, for two issuers', async () => {
 })
 
 test('two issuers that come at once to an empty database: one has it, and the other is told', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const results = await Promise.allSettled(
     ['https://a.example', 'https://b.example'].map((each) => createPostgresStore(pool).open(each)),
@@ -86,7 +68,7 @@ test('two issuers that come at once to an empty database: one has it, and the ot
 })
 
 test('a newer version that only adds is no obstacle to an older one, running or starting', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const running = createPostgresStore(pool)
   await running.open(issuer)
@@ -110,7 +92,7 @@ test('a newer version that only adds is no obstacle to an older one, running or 
 })
 
 test('a newer version that an older one cannot use: it is told so, and writes nothing, running or starting', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const running = createPostgresStore(pool)
   await running.open(issuer)
@@ -138,7 +120,7 @@ test('a newer version that an older one cannot use: it is told so, and writes no
 })
 
 test('an app whose role may make no tables uses those that are there', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const owner = newPool(url)
   await createPostgresStore(owner).open(issuer)
   const role = `app_${process.pid}`
@@ -157,7 +139,7 @@ test('an app whose role may make no tables uses those that are there', async () 
 })
 
 test('check writes, waits for no lock, and tells that the engine only reads', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool)
   await store.open(issuer)

@@ -1,7 +1,7 @@
-// What do the tests of the PostgreSQL store share?
+// The set-up that the tests of the PostgreSQL store share.
 
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import postgres from 'postgres'
@@ -13,7 +13,8 @@ import {
 } from '../../src/stores/postgres.ts'
 import { type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
-import { once, type PostgresEngine } from '../engines/postgres.ts'
+import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
+import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 
 export interface Connected {
   client: PgPool | PostgresJs
@@ -37,6 +38,48 @@ export function throughPool(url: string, options: pg.PoolConfig = {}): Connected
 export function throughPostgresJs(url: string, options: postgres.Options<any> = {}): Connected {
   const sql = postgres(url, { max: 5, onnotice: () => {}, ...options })
   return { client: sql, end: () => sql.end({ timeout: 1 }) }
+}
+
+/** Both drivers. */
+export const drivers: Record<string, Driver> = {
+  pg: (url) => throughPool(url),
+  'postgres.js': (url) => throughPostgresJs(url),
+}
+
+/** A PostgreSQL for one test file, and a PgBouncer in front of it where one is installed. */
+export function usePostgres() {
+  let engine: PostgresEngine | undefined
+  let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
+  before(
+    async () => {
+      engine = await startPostgres()
+      if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
+    },
+    { timeout: 120_000 },
+  )
+  after(async () => {
+    await bouncer?.remove()
+    await engine?.remove()
+  })
+  const through = (url: string) => {
+    assert.ok(bouncer, 'PgBouncer runs')
+    return bouncer.through(url)
+  }
+  return {
+    get engine(): PostgresEngine {
+      assert.ok(engine, 'PostgreSQL runs')
+      return engine
+    },
+    /** The address of a database, through PgBouncer. */
+    through,
+    /** Both drivers through PgBouncer. A statement that is prepared on one connection is not known on the next. */
+    behindPgBouncer: {
+      pg: (url) => throughPool(through(url)),
+      'postgres.js': (url) => throughPostgresJs(through(url), { prepare: false }),
+    } satisfies Record<string, Driver>,
+    /** Why tests with PgBouncer are skipped, or false. */
+    noPgBouncer: 'missing' in pgbouncer ? pgbouncer.missing : false,
+  }
 }
 
 /** Sends as the pool does, and cancels nothing: what a network does that loses the cancel. */
@@ -125,11 +168,13 @@ export const spoiled = [16, 17, 20, 21, 23, 25, 114, 701, 1043, 1700, 1184, 2950
 
 /** The whole contract through a client that is set up so. */
 export function contract(option: string, url: () => string, driver: Driver): void {
-  describe(option, () => {
-    for (const rule of storeContract) {
-      test(rule.name, (t) => rule.run({ ...prefixHarness(url(), driver), note: (line) => t.diagnostic(line) }))
-    }
-  })
+  describe(option, () => runContract(url, driver))
+}
+
+export function runContract(url: () => string, driver: Driver): void {
+  for (const rule of storeContract) {
+    test(rule.name, (t) => rule.run({ ...prefixHarness(url(), driver), note: (line) => t.diagnostic(line) }))
+  }
 }
 
 /** A database for thousands of calls: what a disk costs is not what they ask. */

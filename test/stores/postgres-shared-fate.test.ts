@@ -2,29 +2,22 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { createDaypass } from '../../src/index.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
 import type { Store } from '../../src/testing/index.ts'
 import { findRow, issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
-import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
-import { countWaiting, holdLock, newPool, throughPostgresJs, until } from './postgres-setup.ts'
+import { once } from '../engines/postgres.ts'
+import { countWaiting, holdLock, newPool, throughPostgresJs, until, usePostgres } from './postgres-setup.ts'
 
-let engine: PostgresEngine
-before(
-  async () => {
-    engine = await startPostgres()
-  },
-  { timeout: 120_000 },
-)
-after(() => engine.remove())
+const server = usePostgres()
 
 const key = () => randomBytes(16).toString('base64url')
 const is503 = { status: 503, code: 'ERR_STORE_UNAVAILABLE' }
 const lockSubject = (subject: string) => `SELECT 1 FROM daypass_session WHERE subject = '${subject}' FOR UPDATE`
 
 test('one row is locked: 32 others refresh beside it, no statement waits, and no connection is held', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url, { max: 2 })
   const store = createPostgresStore(pool, { timeout: 10_000 })
   const auth = createDaypass({ secret: randomBytes(32), issuer, store })
@@ -53,7 +46,7 @@ test('one row is locked: 32 others refresh beside it, no statement waits, and no
 })
 
 test('a row that stays locked is 503 for its own caller, whatever the call; asked again, it goes on', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url, { max: 1 })
   const store = createPostgresStore(pool, { timeout: 2000 })
   await store.open(issuer)
@@ -83,7 +76,7 @@ const uuidOf = (id: string) => Buffer.from(id, 'base64url').toString('hex')
 
 /** Stores whose statements are held back, so that each meets the other's in the middle. */
 test('refreshes and sign-outs of one person at once, from two instances: nothing waits in a circle', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pools = [newPool(url), newPool(url)] as const
   const [a, b] = pools.map((pool) => createPostgresStore(pool)) as [Store, Store]
   await a.open(issuer)
@@ -106,7 +99,7 @@ test('refreshes and sign-outs of one person at once, from two instances: nothing
 })
 
 test('a database whose transactions are serializable: conflicts are asked again, and nobody hears of them', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   await once(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_isolation = 'serializable'`)
   const pool = newPool(url)
   const { client, end } = throughPostgresJs(url)
@@ -128,7 +121,7 @@ test('a database whose transactions are serializable: conflicts are asked again,
 
 for (const state of ['40001', '40P01']) {
   test(`a statement that the engine gave up for others (${state}) is sent again`, async () => {
-    const url = await engine.database()
+    const url = await server.engine.database()
     const pool = newPool(url)
     let failures = 3
     const failing: PgPool = {
@@ -153,7 +146,7 @@ for (const state of ['40001', '40P01']) {
 }
 
 test('a value that PostgreSQL cannot hold fails alone in its batch; a large one is kept', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool)
   await store.open(issuer)
@@ -190,7 +183,7 @@ test('a value that PostgreSQL cannot hold fails alone in its batch; a large one 
 })
 
 test('a list that the driver begins with holes, as postgres.js does after a broken connection, loses no row', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore({
     unsafe(text: string, values: string[]) {
@@ -215,7 +208,7 @@ test('a list that the driver begins with holes, as postgres.js does after a brok
 })
 
 test('what an error tells is the engine’s text, and none of the values', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const { client, end } = throughPostgresJs(url, { debug: true })
   for (const each of [pool, client]) {

@@ -2,108 +2,40 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import pg from 'pg'
 import postgres from 'postgres'
 import { createDaypass } from '../../src/index.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
-import {
-  runConcurrencyKit,
-  runCrashKit,
-  type Store,
-  type StoreHarness,
-  startFaultyProxy,
-  storeContract,
-} from '../../src/testing/index.ts'
+import { runConcurrencyKit, runCrashKit, startFaultyProxy } from '../../src/testing/index.ts'
 import { makeSession, makeStep } from '../../src/testing/store-harness.ts'
-import { pgbouncer, startPgBouncer } from '../engines/pgbouncer.ts'
-import { once, openPostgresStore, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
+import { pgbouncer } from '../engines/pgbouncer.ts'
+import { once, openPostgresStore } from '../engines/postgres.ts'
+import { drivers, newPool, runContract, usePostgres } from './postgres-setup.ts'
 import { raceThrough } from './two-instances.ts'
 
-let engine: PostgresEngine
-let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
-before(
-  async () => {
-    engine = await startPostgres()
-    if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
-  },
-  { timeout: 60_000 },
-)
-after(async () => {
-  await bouncer?.remove()
-  await engine.remove()
+const server = usePostgres()
+let database = ''
+before(async () => {
+  database = await server.engine.database()
 })
-
-type Driver = (url: string) => { client: Parameters<typeof createPostgresStore>[0]; end(): Promise<void> }
-const drivers: Record<string, Driver> = {
-  pg(url) {
-    const pool = newPool(url)
-    return { client: pool, end: () => pool.end() }
-  },
-  'postgres.js'(url) {
-    const sql = postgres(url, { max: 5, onnotice: () => {} })
-    return { client: sql, end: () => sql.end() }
-  },
-}
-const throughPgBouncer: Record<string, Driver> = {
-  pg: (url) => drivers.pg!(bouncer!.through(url)),
-  'postgres.js'(url) {
-    // What the driver prepares on one connection is not there on the next.
-    const sql = postgres(bouncer!.through(url), { max: 5, onnotice: () => {}, prepare: false })
-    return { client: sql, end: () => sql.end() }
-  },
-}
-
-function newPool(url: string, max = 5) {
-  const pool = new pg.Pool({ connectionString: url, max })
-  pool.on('error', () => {})
-  return pool
-}
-
-function harness(driver: Driver): StoreHarness {
-  const opened = new Map<Store, { url: string; end(): Promise<void> }>()
-  return {
-    async open() {
-      const url = await engine.database()
-      const { client, end } = driver(url)
-      const store = createPostgresStore(client)
-      opened.set(store, { url, end })
-      return store
-    },
-    async rawRows(store) {
-      const rows = await once(opened.get(store)!.url, 'SELECT * FROM daypass_session')
-      return rows.flatMap((row) => Object.values(row)).map((value) => (Buffer.isBuffer(value) ? value : String(value)))
-    },
-    async cleanup() {
-      for (const [store, { url, end }] of opened) {
-        opened.delete(store)
-        await end()
-        await once(engine.url, `DROP DATABASE ${new URL(url).pathname.slice(1)} WITH (FORCE)`)
-      }
-    },
-  }
-}
 
 for (const [name, driver] of Object.entries(drivers)) {
   describe(`through ${name}`, () => {
-    for (const rule of storeContract) {
-      test(rule.name, (t) => rule.run({ ...harness(driver), note: (line) => t.diagnostic(line) }))
-    }
+    runContract(() => database, driver)
     test('its version is named at the end of the run', (t) => {
-      t.diagnostic(`engine: PostgreSQL ${engine.version} (${name})`)
+      t.diagnostic(`engine: PostgreSQL ${server.engine.version} (${name})`)
     })
   })
 }
 
-const noPgBouncer = 'missing' in pgbouncer ? pgbouncer.missing : false
-for (const [name, driver] of Object.entries(throughPgBouncer)) {
+const { noPgBouncer, behindPgBouncer } = server
+for (const [name, driver] of Object.entries(behindPgBouncer)) {
   describe(`through ${name} and a PgBouncer in transaction mode`, { skip: noPgBouncer }, () => {
-    for (const rule of storeContract) {
-      test(rule.name, (t) => rule.run({ ...harness(driver), note: (line) => t.diagnostic(line) }))
-    }
+    runContract(() => database, driver)
     test('its version is named at the end of the run', (t) => {
       if ('version' in pgbouncer)
-        t.diagnostic(`engine: PostgreSQL ${engine.version} behind PgBouncer ${pgbouncer.version} (${name})`)
+        t.diagnostic(`engine: PostgreSQL ${server.engine.version} behind PgBouncer ${pgbouncer.version} (${name})`)
     })
   })
 }
@@ -126,7 +58,7 @@ async function counted(url: string) {
 const key = () => randomBytes(16).toString('base64url')
 
 test('a refresh is one statement, and what is in flight together is one too', async () => {
-  const { auth, statements, pool } = await counted(await engine.database())
+  const { auth, statements, pool } = await counted(await server.engine.database())
   const tokens = await Promise.all(Array.from({ length: 32 }, (_, index) => auth.issue(`subject-${index}`)))
   statements.length = 0
   await auth.refresh(tokens[0]!.refreshToken, { idempotencyKey: key() })
@@ -138,7 +70,7 @@ test('a refresh is one statement, and what is in flight together is one too', as
 })
 
 test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pools = [newPool(url), newPool(url)] as const
   await raceThrough([createPostgresStore(pools[0]), createPostgresStore(pools[1])])
   assert.equal((await once(url, 'SELECT count(*)::int AS rows FROM daypass_session'))[0]!.rows, 1)
@@ -146,8 +78,8 @@ test('a hundred refreshes of one token in flight through two instances: one line
 })
 
 test('eight instances that start at once on an empty database make its tables once', async () => {
-  const url = await engine.database()
-  const pools = Array.from({ length: 8 }, () => newPool(url, 1))
+  const url = await server.engine.database()
+  const pools = Array.from({ length: 8 }, () => newPool(url, { max: 1 }))
   await Promise.all(pools.map((pool) => createPostgresStore(pool).open('test')))
   await Promise.all(pools.map((pool) => pool.end()))
 })
@@ -155,7 +87,7 @@ test('eight instances that start at once on an empty database make its tables on
 test('list, revoke and prune use their indexes at 200,000 sessions, and refreshes stay HOT', {
   timeout: 60_000,
 }, async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool)
   await store.open('test')
@@ -210,7 +142,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
 })
 
 test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and sign-outs go on beside it', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool, { timeout: 5000 })
   await store.open('test')
@@ -242,11 +174,11 @@ test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and 
 
 test('while the engine is away each call fails in bounded time as unavailable; when it is back, everyone goes on', async () => {
   if (process.env.POSTGRES_URL) return
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: createPostgresStore(pool) })
   const first = await auth.issue('ada')
-  await engine.stop()
+  await server.engine.stop()
   const idempotencyKey = key()
   const began = performance.now()
   await assert.rejects(auth.refresh(first.refreshToken, { idempotencyKey }), {
@@ -254,14 +186,14 @@ test('while the engine is away each call fails in bounded time as unavailable; w
     code: 'ERR_STORE_UNAVAILABLE',
   })
   assert.ok(performance.now() - began < 6000)
-  await engine.start()
+  await server.engine.start()
   const second = await auth.refresh(first.refreshToken, { idempotencyKey })
   assert.equal(second.outcome, 'rotated')
   await pool.end()
 })
 
 test('a statement that hangs is given up on after the time-out', async () => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool, { timeout: 300 })
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
@@ -281,7 +213,7 @@ test('3 server processes, 40 of them killed −9, and nobody is signed out; a th
   timeout: 60_000,
 }, async (t) => {
   const module = import.meta.resolve('../engines/postgres.ts')
-  const store = { module, export: 'openPostgresStore', args: [await engine.database()] }
+  const store = { module, export: 'openPostgresStore', args: [await server.engine.database()] }
   const report = await runCrashKit({ store, kills: 40 })
   t.diagnostic(JSON.stringify(report))
   assert.equal(report.caught, 2)
@@ -291,7 +223,7 @@ test('3 server processes, 40 of them killed −9, and nobody is signed out; a th
 test('24 tabs on three instances, answers lost on the way, and nobody is signed out', {
   timeout: 60_000,
 }, async (t) => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const stores = Array.from({ length: 3 }, () => openPostgresStore(url))
   t.diagnostic(JSON.stringify(await runConcurrencyKit({ stores })))
   await Promise.all(stores.map((store) => store.close()))
@@ -300,7 +232,7 @@ test('24 tabs on three instances, answers lost on the way, and nobody is signed 
 test('connections cut and delayed in the middle of calls, the engine stopped and started: nobody is signed out', {
   timeout: 60_000,
 }, async (t) => {
-  const url = await engine.database()
+  const url = await server.engine.database()
   const address = new URL(url)
   const proxy = await startFaultyProxy({ port: Number(address.port), host: address.hostname, cut: 0.02 })
   address.host = `${proxy.host}:${proxy.port}`
@@ -309,9 +241,9 @@ test('connections cut and delayed in the middle of calls, the engine stopped and
   const stores = [openPostgresStore(url), openPostgresStore(address.href), createPostgresStore(sql, { timeout: 2000 })]
   async function meanwhile() {
     await new Promise((resolve) => setTimeout(resolve, 500))
-    await engine.stop()
+    await server.engine.stop()
     await new Promise((resolve) => setTimeout(resolve, 500))
-    await engine.start()
+    await server.engine.start()
     await proxy.untilCut(20)
   }
   const report = await runConcurrencyKit({ stores, requests: 1500, meanwhile })

@@ -1,0 +1,40 @@
+// The set-up that the tests of the MongoDB store share.
+
+import assert from 'node:assert/strict'
+import { after, before, type TestContext } from 'node:test'
+import type { MongoClient } from 'mongodb'
+import { type MongoEngine, newClient, startMongo } from '../engines/mongodb.ts'
+
+/** A MongoDB for the tests of one suite, with a client that only reads and prepares. */
+export function useMongo() {
+  let started: { engine: MongoEngine; client: MongoClient } | undefined
+  before(
+    async () => {
+      const engine = await startMongo()
+      started = { engine, client: newClient(engine.url) }
+    },
+    { timeout: 60_000 },
+  )
+  after(async () => {
+    await started?.client.close()
+    await started?.engine.remove()
+  })
+  const running = () => {
+    assert.ok(started, 'MongoDB runs')
+    return started
+  }
+  return {
+    get engine(): MongoEngine {
+      return running().engine
+    },
+    get client(): MongoClient {
+      return running().client
+    },
+    /** A client of the test's own. */
+    open(t: TestContext, options: object = {}): MongoClient {
+      const own = newClient(running().engine.url, options)
+      t.after(() => own.close())
+      return own
+    },
+  }
+}
