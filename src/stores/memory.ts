@@ -1,4 +1,4 @@
-// Sessions in this process's memory: for tests, demos and single processes that may forget.
+// Memory store: sessions in this process, for tests, demos and single processes that may forget.
 
 import { advance } from '../core/rotation.ts'
 import type { Claims, RevokedReason, Session } from '../core/session.ts'

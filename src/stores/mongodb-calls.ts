@@ -1,4 +1,4 @@
-// How is a MongoDB asked, whichever way the app has it open?
+// Calls to MongoDB through a `mongodb` Db or a Mongoose connection: time limits, errors, indexes and the schema record.
 
 import { DaypassError } from '../errors.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'

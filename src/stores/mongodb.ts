@@ -1,4 +1,4 @@
-// Sessions in MongoDB, through the app's own `mongodb` client or its Mongoose connection.
+// MongoDB store: sessions through the app's own `mongodb` client or Mongoose connection.
 
 import { randomBytes } from 'node:crypto'
 import { afterAdvance } from '../core/rotation.ts'

@@ -1,4 +1,4 @@
-// How is one statement sent to PostgreSQL in bounded time, and what is said of its failure?
+// Runs one PostgreSQL statement: time limit, retry after a conflict, error codes.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'

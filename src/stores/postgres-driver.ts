@@ -1,4 +1,4 @@
-// How does each driver of PostgreSQL send one statement, and take it back when nobody waits for it any more?
+// Sends and cancels one statement with each PostgreSQL driver.
 
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'

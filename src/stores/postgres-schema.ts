@@ -1,4 +1,4 @@
-// How are the tables of a module made in a PostgreSQL, once, and claimed for an issuer?
+// Makes the tables of a module in PostgreSQL and claims them for an issuer.
 
 import type { Query } from './postgres-connection.ts'
 import { refusalOf } from './postgres-connection.ts'

@@ -1,4 +1,4 @@
-// Sessions in PostgreSQL, through the app's own `pg` Pool or `postgres` client.
+// PostgreSQL store: sessions through the app's own `pg` Pool or `postgres` client.
 
 import { Buffer } from 'node:buffer'
 import { setTimeout as delay } from 'node:timers/promises'

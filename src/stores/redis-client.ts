@@ -1,4 +1,4 @@
-// How are two client libraries, and a server alone, behind Sentinels or in a Cluster, all one to us?
+// Commands through both Redis client libraries, to one server, Sentinels or a Cluster.
 
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'

@@ -7,12 +7,12 @@ import { Buffer } from 'node:buffer'
 import { bufferOf } from '../core/bytes.ts'
 import type { Session } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
-import { columns, createRowMapping, type Row } from './row.ts'
+import { assembleSession, columns, createRowMapping } from './row.ts'
 
 const rowVersion = 1
 
 /** The id is the key of the row, not a part of it. */
-const stored = columns.filter(({ kind }) => kind !== 'id')
+const stored = columns.map((column, index) => ({ ...column, index })).filter(({ kind }) => kind !== 'id')
 const numbers = stored.filter(({ kind }) => kind === 'integer' || kind === 'instant')
 const changingTexts = ['ip', 'revoked_reason']
 const pieces = stored.filter(({ name, kind }) => kind === 'bytes' || changingTexts.includes(name))
@@ -34,16 +34,13 @@ export const packRow = `row = struct.pack('${layout}', version, ${numberNames}, 
   .map((name) => `#${name}, ${name}`)
   .join(', ')}) .. string.sub(row, rest)`
 
-const { toRow, toSession } = createRowMapping<unknown>({})
+const { toRow } = createRowMapping<unknown>({})
 
 /** Bytes, or a text no longer than a piece can be; empty for null. */
 export function encodePiece(value: unknown): Buffer {
   if (value instanceof Uint8Array) return bufferOf(value)
   return Buffer.from(typeof value === 'string' ? value : '').subarray(0, 255)
 }
-
-/** To be copied: filling members that are there is faster than adding them. */
-const blank: Row = Object.fromEntries(columns.map(({ name }) => [name, null]))
 
 export function encodeRow(session: Session): Buffer {
   const row = toRow(session)
@@ -63,23 +60,23 @@ export function encodeRow(session: Session): Buffer {
 
 export function decodeRow(id: string, bytes: Buffer): Session {
   if (bytes[0] !== rowVersion) throw new DaypassError('ERR_STORE_SCHEMA')
-  const row: Row = { ...blank, id }
+  const values: unknown[] = columns.map(({ kind }) => (kind === 'id' ? id : null))
   let at = 1
-  for (const { name, kind, isNullable } of numbers) {
+  for (const { index, kind, isNullable } of numbers) {
     const value = kind === 'integer' ? bytes.readIntBE(at, 6) : bytes.readUIntBE(at, 6)
-    row[name] = isNullable && value === 0 ? null : value
+    values[index] = isNullable && value === 0 ? null : value
     at += 6
   }
-  for (const { name, kind, isNullable } of pieces) {
-    const end = at + 1 + bytes.readUInt8(at)
-    const piece = bytes.subarray(at + 1, end)
+  for (const { index, kind, isNullable } of pieces) {
+    const begin = at + 1
+    at = begin + bytes.readUInt8(at)
+    if (isNullable && at === begin) continue
     // A copy of bytes: the reply may be part of a much larger buffer, which would be kept with it.
-    if (!isNullable || piece.length > 0) row[name] = kind === 'bytes' ? new Uint8Array(piece) : String(piece)
-    at = end
+    values[index] = kind === 'bytes' ? new Uint8Array(bytes.subarray(begin, at)) : bytes.toString('utf8', begin, at)
   }
-  const values: unknown[] = JSON.parse(bytes.toString('utf8', at))
-  texts.forEach(({ name }, index) => {
-    row[name] = values[index]
+  const parsed: unknown[] = JSON.parse(bytes.toString('utf8', at))
+  texts.forEach(({ index }, position) => {
+    values[index] = parsed[position]
   })
-  return toSession(row)
+  return assembleSession(values)
 }

@@ -1,4 +1,4 @@
-// May this program use what is under a prefix? One key a module says so.
+// The schema record of Redis: which version and which issuer the keys under a prefix belong to.
 //
 // `prefix:schema:MODULE`  a hash: `version`, `usable_from` (the oldest version that may still use it), `issuer`
 

@@ -1,4 +1,4 @@
-// Sessions in Redis, through the app's own client: one server, behind Sentinels, or a Cluster.
+// Redis store: sessions through the app's own client, on one server, behind Sentinels, or in a Cluster.
 //
 // `prefix:session:{id}`       the row of a session: one string (redis-row.ts), expired by the engine
 // `prefix:subject:{subject}`  a sorted set: `id:createdAt` by when it is over at the latest

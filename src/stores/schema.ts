@@ -1,4 +1,4 @@
-// May this program use the tables that are there?
+// The schema record of every engine: which version made the tables, and which issuer they belong to.
 
 import { DaypassError } from '../errors.ts'
 

@@ -1,4 +1,4 @@
-// How is a SQLite database opened, read and written, and what do its errors mean?
+// Opens, reads and writes a SQLite database, and translates its errors.
 
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'

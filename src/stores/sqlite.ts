@@ -1,4 +1,4 @@
-// Sessions in a SQLite file, through Node's own node:sqlite: one machine, no server, nothing to install.
+// SQLite store: sessions in a file, through Node's own node:sqlite. One machine, no server, nothing to install.
 
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Advanced, Store } from '../core/store.ts'

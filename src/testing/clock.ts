@@ -1,4 +1,4 @@
-// How does a test decide what time it is?
+// A clock that tests set.
 
 /** A clock that stands still until it is told to move. */
 export interface FakeClock {

@@ -1,4 +1,4 @@
-// The crash kit's little sister, in one process: many clients at once, answers and requests that get lost on the way.
+// In-process version of the crash kit: many clients at once, with requests and responses that get lost.
 
 import { randomBytes } from 'node:crypto'
 import { createDaypass } from '../core/daypass.ts'

@@ -1,4 +1,4 @@
-// Does a store keep everyone signed in while its servers are killed in the middle of whatever they do?
+// The crash kit: kills server processes at random and counts lost sessions.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

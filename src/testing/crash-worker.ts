@@ -1,4 +1,4 @@
-// One server process of the crash kit: it refreshes what it is sent, until it is killed.
+// One server process of the crash kit. It refreshes the tokens it is sent until it is killed.
 
 import { flushCompileCache } from 'node:module'
 import type { Daypass } from '../core/api.ts'

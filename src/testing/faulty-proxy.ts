@@ -1,4 +1,4 @@
-// What does a bad network do to a connection? It is slow, and it ends in the middle of whatever it carries.
+// A TCP proxy that delays and cuts connections.
 
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'

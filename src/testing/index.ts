@@ -1,4 +1,4 @@
-// What does a store's author, or whoever simulates time and chance, get? Exports only.
+// Exports of `daypass/testing`.
 
 export type { Session } from '../core/session.ts'
 export type { Advance, Advanced, Store } from '../core/store.ts'

@@ -1,5 +1,4 @@
-// What do clients that never give up, and a thief, see of servers that fail all the time? The part of the kit that does
-// not care how a request gets to a server.
+// Clients that never give up, and a thief, for the crash and concurrency kits. Independent of how requests reach a server.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-// How does a test repeat its chances?
+// Random numbers that a seed repeats.
 
 /** Chance that repeats itself: the same seed, the same numbers. For tests only; anyone can foretell it. */
 export interface SeededRandom {

@@ -1,4 +1,4 @@
-// What must every store do? The rules in one list, for any test runner.
+// The store contract: the rules that every store must keep, for any test runner.
 
 import type { StoreRule } from './store-harness.ts'
 import { advanceRules } from './store-rules-advance.ts'

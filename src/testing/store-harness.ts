@@ -1,4 +1,4 @@
-// What does a store's author hand to the contract, and what do the contract's rules share?
+// The interface between a store's author and the contract, and helpers for its rules.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// The contract, second part: does a store's compare-and-set do exactly what the protocol's does?
+// Rules of the store contract for `advance`, compared with the protocol's own function.
 
 import assert from 'node:assert/strict'
 import { advance as pureAdvance } from '../core/rotation.ts'

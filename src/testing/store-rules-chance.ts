@@ -1,4 +1,4 @@
-// The contract, fourth part: does a store agree with the protocol's own function, whatever comes in whatever order?
+// Rules of the store contract for random sequences of calls, compared with the protocol's own function.
 
 import assert from 'node:assert/strict'
 import { isExpired, advance as pureAdvance } from '../core/rotation.ts'

@@ -1,4 +1,4 @@
-// The contract, third part: what holds when many callers come at once?
+// Rules of the store contract for concurrent callers.
 
 import assert from 'node:assert/strict'
 import { advance as pureAdvance } from '../core/rotation.ts'

@@ -1,4 +1,4 @@
-// The contract, first part: does a store keep, find, end and forget rows as it should?
+// Rules of the store contract for creating, finding, ending and pruning sessions.
 
 import assert from 'node:assert/strict'
 import type { Session } from '../core/session.ts'

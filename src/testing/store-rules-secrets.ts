@@ -155,7 +155,7 @@ export const secretRules: readonly StoreRule[] = [
       assert.deepEqual(await auth.sessions(nobody), [])
       assert.equal(await auth.revokeSubject(nobody), 0)
     }
-    for (const id of ['\u0000', '\ud800', one!.id + '\u0000']) assert.equal(await auth.revoke(id), false)
+    for (const id of ['\u0000', '\ud800', `${one!.id}\u0000`]) assert.equal(await auth.revoke(id), false)
     for (const token of ['dpr_\u0000', `${first.refreshToken}\u0000`, '\ud800'.repeat(64)]) {
       await refused(auth, token)
       assert.equal(await auth.revokeToken(token), false)

@@ -1,4 +1,4 @@
-// How does another process open the same store?
+// How another process opens the same store.
 
 import type { Store } from '../core/store.ts'
 

@@ -1,4 +1,4 @@
-// What does a client hear over HTTP while the engine is away? Later, in bounded time, from every engine that can be.
+// While an engine is away, HTTP clients get a temporary error within a bounded time.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

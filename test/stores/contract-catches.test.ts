@@ -1,4 +1,4 @@
-// Does the contract notice a store that is wrong? Each of these breaks one promise of a good store.
+// The contract notices broken stores: each of these breaks one promise.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

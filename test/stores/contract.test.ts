@@ -1,4 +1,4 @@
-// Does every store keep the whole contract? On the real engines, nothing skipped.
+// The whole contract on the memory and SQLite stores.
 
 import { describe, test } from 'node:test'
 import { type StoreHarness, storeContract } from '../../src/testing/index.ts'

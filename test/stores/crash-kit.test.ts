@@ -1,4 +1,4 @@
-// Does everyone stay signed in while servers are killed, and is a thief caught all the same?
+// The crash kit on SQLite: killed servers sign nobody out, and a thief is still caught.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'

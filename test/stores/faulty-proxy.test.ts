@@ -1,4 +1,4 @@
-// Is the bad network of the kit one that could be? What it does wrong, a store would be blamed for.
+// The faulty proxy does only what a real network can do.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-// The engines that every machine has, as the store contract sees them.
+// Contract harnesses for the memory and SQLite stores.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

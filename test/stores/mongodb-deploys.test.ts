@@ -1,4 +1,4 @@
-// MongoDB and two versions of Daypass at once, two modules, two issuers: who may write, and who must leave it alone?
+// MongoDB shared by two versions of Daypass, two modules or two issuers.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// MongoDB: what is carried out after its caller was answered 503? Nothing that changes anything.
+// MongoDB: commands that arrive after their deadline change nothing.
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'

@@ -1,4 +1,4 @@
-// Does the MongoDB store keep the contract, on a server over a socket, and use it as it promises?
+// The MongoDB store on a real server: the contract, and what the store promises of its own.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// Does the PostgreSQL store keep the whole contract, however the owner of a `postgres` client has set it up?
+// The whole contract through a `postgres` client, with each option that its owner can set.
 
 import { before, test } from 'node:test'
 import postgres from 'postgres'

@@ -1,4 +1,4 @@
-// What becomes of a statement that PostgreSQL carries out after its caller was told 503?
+// PostgreSQL: statements that run after their deadline change nothing.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

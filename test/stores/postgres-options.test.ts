@@ -1,4 +1,4 @@
-// Does the PostgreSQL store keep the whole contract, however the owner of a `pg` client has set it up?
+// The whole contract through a `pg` client, with each option that its owner can set.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-// Who makes the tables in a PostgreSQL, who may use them, and what does an older version meet?
+// PostgreSQL: who makes the tables, who may use them, and what an older version may do.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

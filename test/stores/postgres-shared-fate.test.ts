@@ -1,4 +1,4 @@
-// Does anybody's refresh suffer from a row that somebody else has locked, or from somebody else's bad value?
+// PostgreSQL: a locked row or a bad value of one session does not affect other refreshes.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// Does the PostgreSQL store keep the contract, on a real PostgreSQL, and use it as it promises?
+// The PostgreSQL store on a real server: the contract, and what the store promises of its own.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// What happens where a prefix leads to tables of the app's own, or to a schema of ours that is half made?
+// Prefixes that lead to tables of the app, or to a schema of ours that is half made.
 
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'

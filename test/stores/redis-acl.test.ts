@@ -1,4 +1,4 @@
-// Is the Redis user of docs/redis.md allowed all that Daypass does, and nothing that it does not need?
+// The Redis user of docs/redis.md is allowed what Daypass does, and nothing more.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

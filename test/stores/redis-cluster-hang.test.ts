@@ -1,4 +1,4 @@
-// What becomes of the others while one master of a Redis Cluster hangs, and nobody takes its place?
+// While one master of a Redis Cluster hangs, the sessions on the others go on.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

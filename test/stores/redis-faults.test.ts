@@ -1,4 +1,4 @@
-// Does a session survive what happens to a Redis: cuts, freezes, restarts, failovers, full memory, half-done writes?
+// Sessions survive faults of Redis: cuts, freezes, restarts, failovers, full memory, interrupted writes.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

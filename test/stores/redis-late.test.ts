@@ -1,4 +1,4 @@
-// Is what Redis carries out late refused?
+// Redis: commands that arrive after their deadline change nothing.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// What does a Redis store refuse before it writes: another version's keys and rows, another issuer's, another's names?
+// What a Redis store refuses before it writes: keys of another version, another issuer or the app.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

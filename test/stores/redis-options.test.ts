@@ -1,4 +1,4 @@
-// Does a client keep the whole contract however its owner set it up, or is it refused by name?
+// The whole contract through Redis clients, with each option that their owner can set.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

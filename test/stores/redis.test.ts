@@ -1,4 +1,4 @@
-// Does the Redis store keep the contract on real servers, alone and in a Cluster, through both client libraries?
+// The whole contract on real Redis servers, alone and in a Cluster, through both client libraries.
 
 import { after, describe, test } from 'node:test'
 import { storeContract } from '../../src/testing/index.ts'

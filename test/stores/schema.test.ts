@@ -1,4 +1,4 @@
-// Who may use the tables that are there, and what may a prefix be?
+// The schema record and the prefix.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

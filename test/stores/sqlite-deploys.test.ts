@@ -1,4 +1,4 @@
-// SQLite and two versions of Daypass at once: who may write, and who must leave everything as it is?
+// SQLite shared by two versions of Daypass.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

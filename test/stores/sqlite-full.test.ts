@@ -1,4 +1,4 @@
-// SQLite on a disk that is full: it is told, nothing is lost, and it works again when there is room.
+// SQLite on a full disk: an error says so, nothing is lost, and it works again when there is room.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

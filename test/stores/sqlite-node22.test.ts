@@ -1,4 +1,4 @@
-// The oldest Node that package.json names: does node:sqlite there do all that the store asks of it?
+// node:sqlite of the oldest Node that package.json names does all that the store needs.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'

@@ -1,4 +1,4 @@
-// A DatabaseSync that its owner set up: each option with the whole contract, or a refusal that names it.
+// The whole contract on a DatabaseSync, with each option that its owner can set.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// SQLite shared with others: the app's own transactions, other processes' locks, a call that fails beside others.
+// SQLite shared with others: the app's transactions, other processes' locks, calls that fail beside others.
 
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'

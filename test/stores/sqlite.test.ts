@@ -1,4 +1,4 @@
-// What is particular to SQLite: files, disks, locks, transactions and query plans.
+// What only the SQLite store does: files, disks, locks, transactions and query plans.
 
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'

@@ -1,4 +1,4 @@
-// What happens to a hundred refreshes of one token, in flight at once through two instances on one database?
+// A hundred concurrent refreshes of one token, through two instances on one database.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
