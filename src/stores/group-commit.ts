@@ -33,7 +33,7 @@ export function createGroupCommit<Call, Result>(
         for (const entry of batch) entry.reject(error)
       }
     }
-    // In the same turn as the look above: a call that comes now finds nobody running and begins anew.
+    // In the same turn as the loop's last check, so a call that comes now starts a new flush.
     running = undefined
   }
 

@@ -108,7 +108,7 @@ export function createMemoryStore(): Store {
   }
 }
 
-/** What goes in and what comes out is nobody else's: an app that writes into a session's claims changes no row. */
+/** Rows are copied on the way in and out, so an app that changes a session's claims changes no row. */
 function copy(row: Session): Session {
   return {
     ...row,

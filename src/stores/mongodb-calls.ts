@@ -54,7 +54,7 @@ export interface MongoCalls {
   /** Calls a collection, named without its prefix. */
   run<T>(collection: string, call: Call<T>): Promise<T>
   /**
-   * A call that changes something, and that is void when it comes late: whoever asked was answered 503 and asked again.
+   * Runs a command that changes rows. It is rejected after its deadline: the caller already got 503 and retried.
    *
    * @param call Is given an expression that is 0 in time, and fails the whole update when it is late.
    */
@@ -139,7 +139,7 @@ export function createMongo(
   function createCalls(until: number): MongoCalls {
     const left = () => Math.ceil(until - Date.now())
     const io = () => {
-      // What nobody waits for any more, the engine ends.
+      // The engine ends commands whose caller has gone.
       const maxTimeMS = Math.min(Math.max(left(), 1), timeout)
       return { ...fixedOptions, maxTimeMS, writeConcern: { w: 'majority', wtimeoutMS: maxTimeMS } }
     }
@@ -182,7 +182,7 @@ export function createMongo(
   }
 
   /**
-   * The record is written before any row: rows without a record belong to somebody else. An empty collection is free,
+   * The record is written before any row, so rows without a record are not ours. An empty collection is free,
    * for it may have been made to be sharded.
    */
   async function checkFree(calls: MongoCalls, issuer: string | null): Promise<void> {
@@ -247,7 +247,7 @@ export function createMongo(
         'A client with `autoEncryption` cannot send the updates that the store needs; give it a client of its own.',
       )
     }
-    // A client whose first connection failed stays closed until it is told to connect. One that is connected stays so.
+    // A client whose first connection failed stays closed until `connect` is called. A connected client ignores the call.
     if (isDb(given)) await within(async () => void (await given.client?.connect()))
   }
 }

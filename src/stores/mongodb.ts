@@ -41,7 +41,8 @@ const hour = 3_600_000
 const indexes = {
   session: [
     { name: 'daypass_subject', key: { subject: 1 } },
-    // For rows that nobody prunes. A day: longer than an access token may outlive its session.
+    // TTL index: MongoDB deletes old rows even if `prune` never runs. A day is longer than an access token may outlive
+    // its session.
     { name: 'daypass_expire', key: { expire_at: 1 }, expireAfterSeconds: 86_400 },
     {
       name: 'daypass_revoked',

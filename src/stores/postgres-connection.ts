@@ -9,9 +9,10 @@ import { createErrorTranslator, fieldsOf } from './store-error.ts'
 export type { PgPool, PostgresJs } from './postgres-driver.ts'
 
 /**
- * Runs one statement that selects values of type `T`. Its parameters are texts (`$1::text::int8`), its answer is one column of JSON text.
+ * Runs one statement that selects values of type `T`. Its parameters are texts (`$1::text::int8`). Its result is one
+ * column of JSON text.
  *
- * @param until When nobody waits any more, milliseconds since the epoch. Default: a whole time-out from now.
+ * @param until When the caller stops waiting, in milliseconds since the epoch. Default: a whole time-out from now.
  * @throws DaypassError `ERR_STORE_…`; {@link refusalOf} tells what the server said.
  */
 export type Query = <T>(text: string, values?: (string | null)[], until?: number) => Promise<T[]>

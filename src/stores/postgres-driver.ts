@@ -34,7 +34,7 @@ export type Text = string | null | undefined
 interface Sent {
   /** The first column of each row. */
   texts: Promise<Text[]>
-  /** Nobody waits for it any more: it is not sent, or cancelled, where the driver can do so. */
+  /** Called when the caller has stopped waiting. Drops or cancels the statement, where the driver can. */
   cancel(): void
 }
 
@@ -62,7 +62,7 @@ export function createSend(client: PgPool | PostgresJs): Send {
     keepProcess(client)
     return (text, values) => sendPool(client, text, values)
   }
-  // A pool that somebody has wrapped sends by itself.
+  // A wrapped pool chooses the connection itself.
   return 'escapeIdentifier' in client
     ? createClientSend(client)
     : (text, values) => ({ texts: client.query(toStatement(text, values)).then(firstColumn), cancel() {} })
@@ -86,8 +86,8 @@ const firstOf = (row: unknown): Text => {
 const postgresJsOptions = {
   // Where the owner lets the driver prepare; else it asks for the types first, a round trip more.
   prepare: true,
-  // Send nothing behind this statement until it is done: whoever is behind would wait with it, and be cancelled with it,
-  // and a PgBouncer older than 1.21 loses an answer.
+  // Send nothing on this connection until the statement is done. What is queued behind it would wait with it and be
+  // cancelled with it, and a PgBouncer older than 1.21 loses a result.
   onexecute: () => false,
 }
 
@@ -122,7 +122,7 @@ const isPool = (client: PgPool): client is Pool => 'totalCount' in client && 'co
 
 const keptPools = new WeakSet<PgPool>()
 
-/** The pool replaces a connection that breaks while nobody uses it. Without a listener, Node would end the process. */
+/** The pool replaces an idle connection that breaks. Without a listener for its error, Node would end the process. */
 function keepProcess(pool: Pool): void {
   if (keptPools.has(pool)) return
   keptPools.add(pool)
@@ -204,7 +204,7 @@ function createClientSend(client: PgPool): Send {
   }
 }
 
-/** The code of an error that the server told, or nothing. */
+/** The SQLSTATE of an error from the server; empty for any other error. */
 export function sqlState(error: unknown): string {
   const { code } = fieldsOf(error)
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : ''

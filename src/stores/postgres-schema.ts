@@ -5,10 +5,10 @@ import { refusalOf } from './postgres-connection.ts'
 import { checkSchema, namesIn, nameTaken, type SchemaModule, type SchemaRecord, schemaVersions } from './schema.ts'
 
 /**
- * Opens a module's tables. One read tells where all is there: DDL asks for locks that somebody else's long transaction
+ * Opens a module's tables. One read checks whether they exist: DDL needs locks that another long transaction
  * would hold up, and for rights that an app's role may lack.
  *
- * The record is written before the tables: a table without a record belongs to somebody else. Its version is 0 until
+ * The record is written before the tables: a table without a record is not ours. Its version is 0 until
  * the last table is made, so that a half-made schema is made to its end.
  *
  * @param statements What makes the tables and indexes. Each may run twice and by several instances at once, and none

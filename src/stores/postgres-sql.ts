@@ -42,7 +42,7 @@ const engineNow = '(extract(epoch FROM clock_timestamp()) * 1000)::int8'
 /** The statements on the tables of one prefix. */
 export function createSql(prefix: string) {
   const session = `${prefix}_session`
-  /** The clock is told after every wait for the table. No row: the tables are a newer version's. */
+  /** The engine's clock, read after any wait for the table. No row means that a newer version owns the tables. */
   const gate = `gate AS MATERIALIZED (
     SELECT ${engineNow} AS now FROM ${prefix}_schema
     WHERE module = 'session' AND usable_from <= ${schemaVersions.session})`
@@ -72,7 +72,7 @@ export function createSql(prefix: string) {
       UNION ALL SELECT json_build_object('busy', id)::text FROM due WHERE id NOT IN (SELECT id FROM ended)`
   }
 
-  /** `$1` the instant, `$2` how many at most. Rows that somebody else has locked are passed over. */
+  /** `$1` the instant, `$2` how many at most. Rows that another transaction has locked are skipped. */
   const prune = (condition: string) => `
     WITH ${gate}, gone AS (
       DELETE FROM ${session} WHERE id IN (

@@ -57,8 +57,8 @@ type Outcome = Advanced | null | 'again'
 
 /**
  * A store in PostgreSQL (`daypass/postgres`). The tables are made by themselves at the first call. One round trip a
- * refresh; refreshes in flight together go in one statement, and none waits for a row that somebody else has locked. What
- * a client may be set up with is in docs/postgres.md.
+ * refresh. Refreshes in flight together go in one statement, and none waits for a row that another transaction has
+ * locked. docs/postgres.md lists the client's options.
  *
  * @param client A `pg` Pool (or Client), or what `postgres()` gives; the app closes it. Behind PgBouncer in transaction
  *   mode give `postgres()` `prepare: false`.
@@ -81,7 +81,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
   const sql = createSql(prefix)
   const query = createQuery(client, timeout, clock)
   const { within, drain } = createBoundedCalls(timeout, asPostgresError, clock)
-  /** How far the engine's clock was seen to be ahead of ours, in milliseconds; negative where it is behind. */
+  /** How far the engine's clock is ahead of this machine's, in milliseconds; negative where it is behind. */
   let ahead = 0
 
   /**
@@ -97,10 +97,10 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     return { now: first.now, gone: first.gone ?? 0, rows }
   }
 
-  /** The instant of ours, by the engine's clock. */
+  /** Converts an instant of this machine's clock to the engine's. */
   const toEngine = (instant: number) => Math.floor(instant + ahead)
 
-  /** Runs a statement that refuses itself after its deadline: who asked was told 503, and asked again. */
+  /** Runs a statement that does nothing after its deadline: the caller already got 503 and retried. */
   async function changeInTime(text: string, values: (string | null)[], until: number): Promise<Changed[]> {
     do {
       const deadline = toEngine(until)

@@ -136,8 +136,8 @@ function ioredis(client: Ioredis, timeout: number): Driver {
   let ready: Promise<void> | undefined
 
   /**
-   * Waits for the connection here, as long as somebody waits for the answer. The library would keep the command as long
-   * as Redis is away, unless its owner told it to give up soon.
+   * Waits for the connection here, as long as the caller waits. The library would keep the command as long as Redis is
+   * away, unless its owner set it to give up soon.
    */
   function connected(): Promise<void> | undefined {
     const { enableOfflineQueue, maxRetriesPerRequest } = options
@@ -214,13 +214,13 @@ interface NodeRedisMulti {
 function nodeRedis(client: NodeRedisClient, timeout: number): Driver {
   const { nodeClient } = client
   const isCluster = nodeClient !== undefined
-  // A Sentinel's client is told whether a replica will do. None will, because replicas are behind.
+  // The first argument of a Sentinel's client says whether a replica may answer. None may: replicas are behind.
   const isSentinel = client.getMasterNode !== undefined
   // 36 is `$`, the type of texts in answers (RESP_TYPES.BLOB_STRING). It replaces all that the client maps.
   const options = { typeMapping: { 36: Buffer } }
   const plain = client.withCommandOptions(options)
-  // What waits for a connection is dropped when nobody waits for it any more. The library's timer for that costs more
-  // than the rest of the call, so what is sent at once goes without.
+  // Commands that wait for a connection are dropped when their caller has gone. The library's timer for that costs more
+  // than the rest of the call, so commands that are sent at once have none.
   const bounded = client.withCommandOptions({ ...options, timeout })
   const current = () => (client.isReady === true && !isCluster ? plain : bounded)
   const send: Send = (...command) =>

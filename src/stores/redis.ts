@@ -6,9 +6,9 @@
 // `prefix:schema:session`     a hash: the version of all this, and the issuer it belongs to (redis-schema.ts)
 //
 // What varies stands in braces and a prefix has none, so no two keys are alike whatever a subject or another prefix is.
-// In a Cluster these live on different servers, so nothing spans two of them. What is about a session stands before it
-// in the index, and a revoke is announced before it is done: whatever a crash leaves half done, the next reader sees and
-// completes (docs/redis.md).
+// In a Cluster these live on different servers, so nothing spans two of them. A session is in the index before its
+// row is written, and a revoke is announced before it is done, so the next reader sees and completes what a crash left
+// half done (docs/redis.md).
 
 import { Buffer } from 'node:buffer'
 import type { RevokedReason, Session } from '../core/session.ts'
@@ -35,17 +35,17 @@ export interface RedisStoreOptions {
   timeout?: number
   /**
    * A sign-in and a revoke are answered only when so many replicas have them, else `ERR_STORE_UNAVAILABLE`. Refreshes
-   * never wait: a lost rotation mends itself. Milliseconds. Default: no waiting.
+   * never wait: a lost rotation heals. Milliseconds. Default: no waiting.
    */
   wait?: { replicas: number; timeout: number }
   /** Milliseconds since the epoch; give the same as to `createDaypass`. Default `Date.now`. */
   clock?: () => number
 }
 
-/** How long the engine keeps a row that is over, so that it can still be told what became of it. */
+/** How long the engine keeps an ended row, so that its tokens are still answered as ended. */
 const retention = 3_600_000
 
-/** What was begun longer ago than this is done, failed, or broke off. */
+/** Calls that began longer ago than this have finished, failed, or been interrupted. */
 const grace = 60_000
 
 /** Milliseconds that a look at the row of one announced revoke may take. The other rows of the feed are not held up. */
@@ -67,7 +67,7 @@ const clockScript = defineScript(`${readClock} return clock`)
 /** The key as the engine knows it: the client may put a prefix of its own before ours. */
 const keyScript = defineScript('return KEYS[1]')
 
-/** A step that comes late (a queue, a network that was cut) is not taken: its caller got 503 and asked again. */
+/** Rejects commands that arrive after their deadline: the caller already got 503 and retried. */
 const refuseLate = `${readClock}
 if clock > tonumber(ARGV[1]) then return {'late', clock} end`
 
@@ -141,7 +141,7 @@ return {'done'}`)
 
 /**
  * A store in Redis 6 or newer (`daypass/redis`): one round trip a refresh, rows that the engine expires by itself. How
- * Redis must be set up so that it forgets nobody, and what a failover may lose, is in docs/redis.md.
+ * Redis must be set up so that it loses no session, and what a failover may lose, is in docs/redis.md.
  *
  * @param client A client of `redis` (`createClient`, `createClientPool`, `createCluster`, `createSentinel`) or of
  *   `ioredis` (`Redis`, `Cluster`). The app listens to its "error" event, connects it and closes it.
@@ -167,7 +167,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   const indexKey = (subject: string) => `${prefix}:subject:{${subject}}`
   const feedKey = `${prefix}:revoked`
   const { within, drain } = createBoundedCalls(timeout, asRedisError)
-  /** How far the engine's clock was seen to be ahead of ours, in milliseconds. */
+  /** How far the engine's clock is ahead of this machine's, in milliseconds. */
   let ahead = 0
 
   const call = (key: string, ...command: RedisArgument[]) => redis.run(callScript, key, command)
@@ -197,7 +197,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     return members.map((member) => readEntry(String(member))).sort((a, b) => b.at - a.at)
   }
 
-  /** The rows of entries, null where there is none. Entries that are of no use any more go, and nobody waits for it. */
+  /** The rows of entries, null where there is none. Useless entries are deleted in the background. */
   async function readEntries(subject: string, entries: Entry[], now: number): Promise<(Session | null)[]> {
     const rows = await Promise.all(entries.map(({ id }) => read(id)))
     const useless = entries.filter(({ at }, index) => {
@@ -224,7 +224,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     }
   }
 
-  /** Tidying that nobody waits for but `close`, and that happens another time where it fails. */
+  /** Runs clean-up that only `close` waits for. Where it fails, a later call does it. */
   function inBackground(body: (until: number) => Promise<unknown>): void {
     within(body).catch(() => {})
   }
@@ -343,7 +343,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         const { outcome, value } = await inTime(until, advanceScript, rowKey(step.id), toArguments(step))
         if (value === undefined) return null
         const session = decodeRow(step.id, value as Buffer)
-        // Once in a session's life, and nobody waits for it: a failover at the sign-in may have lost the entry alone.
+        // Once in a session's life, in the background: a failover at the sign-in may have lost the entry alone.
         if (session.generation === 1) inBackground((begin) => addToIndex(begin, session))
         return { session, healed: outcome === 'healed' }
       }),

@@ -30,7 +30,7 @@ const opened = new WeakSet<DatabaseSync>()
  * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_STORE_…`.
  */
 export function openSqlite(path: string): DatabaseSync {
-  // SQLite itself takes an address, where nobody can see which file it names.
+  // SQLite also accepts URIs, which hide what file they name.
   if (path === '' || /^file:/i.test(path)) {
     throw new DaypassError('ERR_OPTION_INVALID', 'Give the path of the database file, or a DatabaseSync.')
   }
@@ -99,7 +99,7 @@ export function createSqlite(
 
   /**
    * Whether the tables are there, and may be used by this program and for this issuer. They are made in one transaction
-   * with their record: a table without a record belongs to somebody else.
+   * with their record, so a table without a record is not ours.
    */
   function isReady(issuer: string | null): boolean {
     const find = prepare('SELECT name AS name FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE')
@@ -236,8 +236,8 @@ async function whenFree<T>(db: DatabaseSync, body: () => T): Promise<T> {
       const cause = 'a transaction of the app’s own is open on this DatabaseSync; give Daypass a path instead'
       throw new DaypassError('ERR_STORE_LOCKED', undefined, { cause })
     } catch (error) {
-      const told = asSqliteError(error)
-      if (isLate || told.code !== 'ERR_STORE_LOCKED') throw told
+      const failure = asSqliteError(error)
+      if (isLate || failure.code !== 'ERR_STORE_LOCKED') throw failure
     }
   }
 }

@@ -1,6 +1,6 @@
 // A clock that tests set.
 
-/** A clock that stands still until it is told to move. */
+/** A clock that moves only when a test moves it. */
 export interface FakeClock {
   /** Milliseconds since the epoch. */
   now(): number

@@ -54,7 +54,7 @@ export async function runCrashKit(options: CrashKitOptions): Promise<KitReport> 
         const victim = workers[index]!
         if (!victim.isReady) continue
         if (clients.chance.below(2) === 0) victim.kill()
-        // Nobody asks it while it waits for its last request? Then it just goes.
+        // It has no request to wait for, so it is killed at once.
         else await Promise.race([victim.dieAtNextAnswer(), delay(200).then(victim.kill)])
         await victim.gone
         kills++
@@ -107,7 +107,7 @@ function createWorker(source: StoreSource, secret: string) {
   let state: 'starting' | 'ready' | 'gone' = 'starting'
   let mustDie = false
   const ready = Promise.withResolvers<void>()
-  // Whoever waits for it hears of it; whoever does not is not brought down.
+  // Callers that wait for it get the error. Without a caller, it must not be an unhandled rejection.
   ready.promise.catch(() => {})
 
   const gone = new Promise<void>((resolve) => {

@@ -38,7 +38,7 @@ process.on('message', async (message: ToWorker) => {
   if (message.dieBeforeAnswer) process.kill(process.pid, 'SIGKILL')
   send({ kind: 'answer', id: message.id, answer })
 })
-// Whoever is not killed ends with its parent.
+// A worker that is not killed ends with its parent.
 process.on('disconnect', () => process.exit())
 
 async function refresh({ refreshToken, idempotencyKey }: KitRequest): Promise<KitAnswer> {

@@ -14,7 +14,7 @@ export interface FaultyProxyOptions {
   cut?: number
   /** A piece is held back for up to so many milliseconds. Default 3. */
   delay?: number
-  /** A number from 0 up to 1. Default: seeded by `DAYPASS_TEST_SEED`, or by nobody. */
+  /** A number from 0 up to 1. Default: seeded by `DAYPASS_TEST_SEED`, or at random. */
   chance?: () => number
 }
 

@@ -44,7 +44,7 @@ export function createSeededRandom(seed: number): SeededRandom {
   }
 }
 
-/** A seed nobody chose, or the one in `DAYPASS_TEST_SEED`, so that a failed run can be repeated. */
+/** A random seed, or the one in `DAYPASS_TEST_SEED`, so that a failed run can be repeated. */
 export function freshSeed(): number {
   const given = Number(process.env.DAYPASS_TEST_SEED)
   return Number.isInteger(given) && given > 0 ? given : Math.floor(Math.random() * 0x7fff_ffff) + 1

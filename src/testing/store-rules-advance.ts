@@ -57,7 +57,7 @@ export const advanceRules: readonly StoreRule[] = [
     }
   }),
 
-  rule('advance of a generation that the row has not reached mends the row', async (bench) => {
+  rule('advance of a generation that the row has not reached heals the row', async (bench) => {
     for (const [at, generation] of [
       [3, 4],
       [0, 9],

@@ -103,12 +103,12 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       )
     } else if (call === 17) {
       const since = now - chance.pick([0, second, minute, hour])
-      const told = new Map((await store.revokedSince(since)).map((each) => [each.id, each.revokedAt]))
+      const announced = new Map((await store.revokedSince(since)).map((each) => [each.id, each.revokedAt]))
       for (const { id, revokedAt } of model.rows.values()) {
-        if (revokedAt !== null && revokedAt >= since) assert.equal(told.get(id), revokedAt, what)
+        if (revokedAt !== null && revokedAt >= since) assert.equal(announced.get(id), revokedAt, what)
       }
-      // What was ended before may be told again.
-      for (const [id, revokedAt] of told) assert.equal(revokedAt, model.rows.get(id)?.revokedAt, what)
+      // A session that was ended before may be announced again.
+      for (const [id, revokedAt] of announced) assert.equal(revokedAt, model.rows.get(id)?.revokedAt, what)
     } else if (call === 18 && chance.below(10) === 0) {
       const before = now - chance.pick([0, minute, hour])
       const over = [...model.rows.values()].filter((each) => isOver(each, before))

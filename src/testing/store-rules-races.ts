@@ -42,7 +42,7 @@ export const raceRules: readonly StoreRule[] = [
     'several generations of one session in flight at once never skip, repeat or mix one up',
     async ({ store, create, step }) => {
       const session = await create()
-      // In order, in one breath: each may find the one before it done, or behind (and mends), but none may win twice.
+      // In order and at once: each may find the one before it done, or a row that is behind, which it heals. None may win twice.
       const steps = times(20, (generation) => step(session, { generation, key: bytes(16) }))
       const answers = await Promise.all(steps.map((each) => store.advance(each)))
       const row = await findRow(store, session.id)

@@ -236,7 +236,7 @@ const ending: StoreRule[] = [
     sameRow(await store.find(session.id), answers.find((answer) => answer !== null)!)
   }),
 
-  rule('revokeSubject ends all sessions of one subject, once, and of nobody else', async ({ store, create, t0 }) => {
+  rule('revokeSubject ends all sessions of one subject, once, and no others', async ({ store, create, t0 }) => {
     const mine = [await create(), await create(), await create()]
     const before = await create({ revokedAt: t0 - 1, revokedReason: 'reuse' })
     const other = await create({ subject: 'subject-2' })
@@ -348,7 +348,7 @@ const forgetting: StoreRule[] = [
     }
     assert.deepEqual(steps, [10, 10, 5])
     sameRow(await store.find(live.id), live)
-    assert.deepEqual(await store.revokedSince(0), [], 'what is gone is not told of any more')
+    assert.deepEqual(await store.revokedSince(0), [], 'deleted sessions are not announced')
   }),
 
   rule('a pruned session cannot be advanced, revoked or listed', async ({ store, create, step, t0 }) => {

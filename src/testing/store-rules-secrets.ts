@@ -1,5 +1,4 @@
-// The contract, fifth part: what does a thief of the database hold? A whole Daypass runs over the store, and its rows
-// are searched for anything that could be used.
+// Rules of the store contract for secrets: a Daypass runs over the store, and its rows hold nothing that a thief could use.
 
 import assert from 'node:assert/strict'
 import { createSecretKey, randomBytes } from 'node:crypto'
@@ -42,7 +41,7 @@ export const secretRules: readonly StoreRule[] = [
   ),
 
   rule(
-    'whoever has the rows, but not the server secret, forges no token, and the attempt ends no session',
+    'a thief of the rows without the server secret forges no token, and the attempt ends no session',
     async (bench) => {
       const { store } = bench
       const { auth, live } = await liveALittle(store)
@@ -67,7 +66,7 @@ export const secretRules: readonly StoreRule[] = [
     },
   ),
 
-  rule('whoever has the server secret, but not the rows, forges no token either', async (bench) => {
+  rule('a thief of the server secret without the rows forges no token', async (bench) => {
     const { store } = bench
     const { auth, live, proofKey } = await liveALittle(store)
     const { id } = (await auth.sessions('subject-1'))[0]!
@@ -128,7 +127,7 @@ export const secretRules: readonly StoreRule[] = [
     const [two] = await auth.sessions('subject-2')
     assert.deepEqual(two!.device, { userAgent: cut, ip: 'x'.repeat(60), label: cut })
 
-    // Beside the refresh of somebody else, which may be carried out with it.
+    // Beside another person's refresh, which may be in the same batch.
     const request = { idempotencyKey: newKey(), ip: odd, userAgent: odd }
     const refreshed = await Promise.all([
       auth.refresh(first.refreshToken, request),

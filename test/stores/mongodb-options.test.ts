@@ -1,5 +1,5 @@
-// A MongoDB client that its owner set up: each option with the whole contract, or a refusal that names it. Options that
-// can be set together are, because one contract takes this engine long.
+// The whole contract through MongoDB clients, with each option that their owner can set. Options that can be set
+// together are, because the contract takes long on this engine.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
