@@ -1,6 +1,6 @@
 // The whole contract through a `postgres` client, with each option that its owner can set.
 
-import { before, test } from 'node:test'
+import { test } from 'node:test'
 import postgres from 'postgres'
 import {
   contract,
@@ -12,10 +12,9 @@ import {
   usePostgres,
 } from './postgres-setup.ts'
 
-const server = usePostgres()
 let url = ''
-before(async () => {
-  url = await fastDatabase(server.engine)
+const server = usePostgres(async (engine) => {
+  url = await fastDatabase(engine)
 })
 
 // Without any option: postgres.test.ts. Options that do not touch one another share a row.

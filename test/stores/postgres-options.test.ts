@@ -1,7 +1,7 @@
 // The whole contract through a `pg` client, with each option that its owner can set.
 
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import pg from 'pg'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
@@ -17,10 +17,9 @@ import {
   usePostgres,
 } from './postgres-setup.ts'
 
-const server = usePostgres()
 let url = ''
-before(async () => {
-  url = await fastDatabase(server.engine)
+const server = usePostgres(async (engine) => {
+  url = await fastDatabase(engine)
 })
 
 /** Settings of a session of the server that change how values are written or what a transaction sees. */

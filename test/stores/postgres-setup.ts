@@ -46,14 +46,19 @@ export const drivers: Record<string, Driver> = {
   'postgres.js': (url) => throughPostgresJs(url),
 }
 
-/** A PostgreSQL for one test file, and a PgBouncer in front of it where one is installed. */
-export function usePostgres() {
+/**
+ * A PostgreSQL for one test file, and a PgBouncer in front of it where one is installed.
+ *
+ * @param prepare Runs before the tests. Another `before` of the file would not wait for the engine.
+ */
+export function usePostgres(prepare = async (_engine: PostgresEngine) => {}) {
   let engine: PostgresEngine | undefined
   let bouncer: Awaited<ReturnType<typeof startPgBouncer>> | undefined
   before(
     async () => {
       engine = await startPostgres()
       if ('version' in pgbouncer) bouncer = await startPgBouncer(engine.url)
+      await prepare(engine)
     },
     { timeout: 120_000 },
   )

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import pg from 'pg'
 import postgres from 'postgres'
 import { createDaypass } from '../../src/index.ts'
@@ -14,10 +14,9 @@ import { once, openPostgresStore } from '../engines/postgres.ts'
 import { drivers, newPool, runContract, usePostgres } from './postgres-setup.ts'
 import { raceThrough } from './two-instances.ts'
 
-const server = usePostgres()
 let database = ''
-before(async () => {
-  database = await server.engine.database()
+const server = usePostgres(async (engine) => {
+  database = await engine.database()
 })
 
 for (const [name, driver] of Object.entries(drivers)) {
