@@ -1,7 +1,7 @@
 // The whole contract through a `pg` client, with each option that its owner can set.
 
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { issuer } from '../../src/testing/store-harness.ts'
