@@ -78,8 +78,8 @@ const toStatement = (text: string, values: (string | null)[]): PgStatement => ({
 const firstColumn = ({ rows }: { rows: unknown[] }): Text[] => rows.map(firstOf)
 
 const firstOf = (row: unknown): Text => {
-  if (!Array.isArray(row)) return undefined
-  const value: unknown = row[0]
+  // With `transform.row` of `postgres`, a list may have become another object with the same members.
+  const value: unknown = typeof row === 'object' && row !== null ? Reflect.get(row, 0) : undefined
   return value === null || value === undefined ? value : String(value)
 }
 
