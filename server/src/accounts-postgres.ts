@@ -3,7 +3,10 @@
 import { type Account, type AccountStore, checkSchema, nameTaken, schemaVersion } from './account-store.ts'
 
 /** Runs one statement within its deadline. Throws what the driver throws. */
-export type Query = (text: string, values?: unknown[]) => Promise<Record<string, any>[]>
+export type Query = (text: string, values?: unknown[]) => Promise<Row[]>
+
+// biome-ignore lint/suspicious/noExplicitAny: each statement has columns of its own, which no driver types.
+type Row = Record<string, any>
 
 // Each may run twice and by several instances at once, and none needs a database session of its own, so that PgBouncer
 // in transaction mode may be in between.
@@ -20,7 +23,7 @@ const tables = [
 /** Accounts beside the sessions of the same database. */
 export function createPostgresAccounts(query: Query): AccountStore {
   /** Runs a statement that the tables' version lets through, and returns its row. Named `done`, after WITH. */
-  async function run(statement: string, values: unknown[]): Promise<Record<string, any> | undefined> {
+  async function run(statement: string, values: unknown[]): Promise<Row | undefined> {
     const [found] = await query(
       `WITH usable AS (SELECT usable_from FROM daypass_account_schema WHERE usable_from <= ${schemaVersion}),
          done AS (${statement})
@@ -29,7 +32,7 @@ export function createPostgresAccounts(query: Query): AccountStore {
       values,
     )
     checkSchema(found?.usable_from)
-    return found!.row ?? undefined
+    return found?.row ?? undefined
   }
 
   async function findOne(column: 'id' | 'email', value: string): Promise<Account | null> {
@@ -54,7 +57,7 @@ export function createPostgresAccounts(query: Query): AccountStore {
         record = await readRecord(query)
       }
       checkSchema(record?.usable_from)
-      if (record!.version > 0) return
+      if (record !== undefined && record.version > 0) return
       for (const table of tables) await define(query, table)
       await query(`UPDATE daypass_account_schema SET version = ${schemaVersion} WHERE version = 0`)
     },
@@ -78,7 +81,7 @@ export function createPostgresAccounts(query: Query): AccountStore {
   }
 }
 
-async function readRecord(query: Query): Promise<Record<string, any> | undefined> {
+async function readRecord(query: Query): Promise<Row | undefined> {
   try {
     const [record] = await query('SELECT version, usable_from FROM daypass_account_schema')
     return record

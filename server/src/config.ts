@@ -12,8 +12,8 @@ export interface Config {
   host: string
   /** A URL: `sqlite:./data/daypass.db`, `memory:`, `postgres://…`. */
   store: string
-  secret: string[]
-  /** Where a new secret was written, where one was made just now. */
+  secret: [string, ...string[]]
+  /** The file of a secret that was made at this start. */
   newSecretPath: string | undefined
   issuer: string
   algorithm: 'EdDSA' | 'HS256'
@@ -100,14 +100,17 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   }
 }
 
-/** The folder of the database, where the secret is kept too if nobody gives one. */
+/** The folder of the database. A secret that the server made itself is kept there too. */
 function dataFolder(store: string): string {
   return store.startsWith('sqlite:') ? dirname(resolve(store.slice('sqlite:'.length))) : resolve('data')
 }
 
 function readSecret(given: string | undefined, store: string): Pick<Config, 'secret' | 'newSecretPath'> {
-  if (given) return { secret: given.split(',').map((part) => part.trim()), newSecretPath: undefined }
-  // A secret that each machine makes for itself would sign out whoever comes to another one, and at every deploy.
+  if (given) {
+    const [newest = '', ...older] = given.split(',').map((part) => part.trim())
+    return { secret: [newest, ...older], newSecretPath: undefined }
+  }
+  // A secret that each machine makes for itself would sign people out at another machine, and at each deploy.
   if (/^(postgres(ql)?|rediss?(\+cluster)?|mongodb(\+srv)?):/.test(store)) {
     throw wrong(
       'DAYPASS_SECRET',

@@ -13,8 +13,10 @@ export interface Devices {
 }
 
 /** @param secrets The server's secrets. The first one signs. */
-export function createDevices(secrets: readonly string[]): Devices {
-  const keys = secrets.map((secret) => Buffer.from(hkdfSync('sha256', secret, '', 'daypass-server device', 32)))
+export function createDevices(secrets: readonly [string, ...string[]]): Devices {
+  const derive = (secret: string) => Buffer.from(hkdfSync('sha256', secret, '', 'daypass-server device', 32))
+  const newest = derive(secrets[0])
+  const keys = secrets.map(derive)
   const sign = (key: Buffer, email: string, id: string) => createHmac('sha256', key).update(`${id} ${email}`).digest()
 
   function find(cookies: string | undefined, email: string): string | undefined {
@@ -28,7 +30,7 @@ export function createDevices(secrets: readonly string[]): Devices {
     find,
     remember(cookies, email, secure) {
       const id = find(cookies, email) ?? randomBytes(16).toString('base64url')
-      const value = `${id}.${sign(keys[0]!, email, id).toString('base64url')}`
+      const value = `${id}.${sign(newest, email, id).toString('base64url')}`
       return `${name}=${value}; Path=/auth; Max-Age=31536000; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`
     },
   }

@@ -41,7 +41,8 @@ export function createErrorLog(log: Log, clock: () => number = Date.now): LogErr
     }
     seen.delete(ofStore)
     // Few errors are different. Forget the oldest where some driver counts in its messages.
-    if (seen.size >= 100) seen.delete(seen.keys().next().value!)
+    const [oldest] = seen.keys()
+    if (seen.size >= 100 && oldest !== undefined) seen.delete(oldest)
     seen.set(ofStore, { at: clock(), repeated: 0 })
     log.error({ ...errorFields(error), ...(last !== undefined && { repeated: last.repeated }) }, message)
   }

@@ -9,7 +9,7 @@ import type { Stores } from './stores.ts'
 
 /** Opens sessions, accounts and limits in one database. Throws `ERR_OPTION_INVALID` where the driver is missing. */
 export async function openMongo(url: string): Promise<Stores> {
-  const mongodb = await importPeer('mongodb')
+  const mongodb = await importPeer<typeof import('mongodb')>('mongodb')
   if (mongodb === undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE names MongoDB; install its driver: npm install mongodb')
   }

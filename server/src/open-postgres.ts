@@ -42,7 +42,7 @@ interface Opened {
 }
 
 async function openPg(url: string, onDriverError: OnDriverError): Promise<Opened | undefined> {
-  const pg = (await importPeer('pg'))?.default
+  const pg = (await importPeer<typeof import('pg')>('pg'))?.default
   if (pg === undefined) return undefined
   const options = { max: 10, connectionTimeoutMillis: 3000, query_timeout: patience, keepAlive: true }
   const pool = new pg.Pool({ connectionString: url, ...options })
@@ -56,15 +56,16 @@ async function openPg(url: string, onDriverError: OnDriverError): Promise<Opened
 }
 
 async function openPostgresJs(url: string): Promise<Opened | undefined> {
-  const postgres = (await importPeer('postgres'))?.default
+  const postgres = (await importPeer<{ default: typeof import('postgres') }>('postgres'))?.default
   if (postgres === undefined) return undefined
-  // Named statements live in a server session, which PgBouncer's transaction mode does not keep. The driver's own look at
-  // the types fails uncaught where the engine is starting up.
+  // Named statements live in a server session, which PgBouncer's transaction mode does not keep. The driver's own query for
+  // types fails uncaught while the engine is starting up.
   const options = { max: 10, connect_timeout: 3, prepare: false, fetch_types: false, onnotice: () => {} }
   const sql = postgres(url, options)
   return {
     client: sql,
-    query: (text, values = []) => withinPatience(async () => [...(await sql.unsafe(text, values))]),
+    query: (text, values = []) =>
+      withinPatience(async () => [...(await sql.unsafe(text, values as (string | number)[]))]),
     close: () => sql.end({ timeout: 5 }),
   }
 }

@@ -10,7 +10,7 @@ import { importPeer } from './peer.ts'
 import type { OnDriverError, Stores } from './stores.ts'
 
 interface Opened {
-  client: any
+  client: Parameters<typeof createRedisStore>[0]
   runScript: RunScript
   close(): Promise<void>
 }
@@ -98,7 +98,7 @@ function readNode(text: string): Node {
 const silence = 6000
 
 async function openIoredis(address: Address, onDriverError: OnDriverError): Promise<Opened | undefined> {
-  const ioredis = await importPeer('ioredis')
+  const ioredis = await importPeer<typeof import('ioredis')>('ioredis')
   if (ioredis === undefined) return undefined
   const { isCluster, nodes, isEncrypted, database, credentials } = address
   const options = {
@@ -121,42 +121,51 @@ async function openIoredis(address: Address, onDriverError: OnDriverError): Prom
 }
 
 async function openNodeRedis(address: Address, onDriverError: OnDriverError): Promise<Opened | undefined> {
-  const redis = await importPeer('redis')
+  const redis = await importPeer<typeof import('redis')>('redis')
   if (redis === undefined) return undefined
   const { isCluster, nodes, isEncrypted, database, credentials } = address
   const socket = {
     connectTimeout: 3000,
     reconnectStrategy: (tries: number) => Math.min(50 * 2 ** tries, 1000),
-    ...(isEncrypted && { tls: true }),
+    ...(isEncrypted && { tls: true as const }),
   }
-  const client = isCluster
-    ? redis.createCluster({
-        rootNodes: nodes.map((node) => ({ socket: { ...socket, ...node } })),
-        defaults: { socket, ...credentials },
-        topologyRefreshOnReconnectionAttemptStrategy: 1000,
-        // One server that hangs does not keep the others from being reached.
-        minimizeConnections: true,
-      })
-    : redis.createClient({ socket: { ...socket, ...nodes[0] }, ...credentials, database })
+  if (!isCluster) {
+    const client = redis.createClient({ socket: { ...socket, ...nodes[0] }, ...credentials, database })
+    client.on('error', onDriverError)
+    return {
+      client,
+      runScript: (lua, key, args) => client.sendCommand(['EVAL', lua, '1', key, ...args]),
+      close: await keepConnected(client, () => client.ping()),
+    }
+  }
+  const client = redis.createCluster({
+    rootNodes: nodes.map((node) => ({ socket: { ...socket, ...node } })),
+    defaults: { socket, ...credentials },
+    topologyRefreshOnReconnectionAttemptStrategy: 1000,
+    // One server that hangs does not keep the others from being reached.
+    minimizeConnections: true,
+  })
   client.on('error', onDriverError)
-  const ping = async () => {
-    const nodes = isCluster
-      ? await Promise.all(client.masters.map((node: unknown) => client.nodeClient(node)))
-      : [client]
-    await Promise.all(nodes.map((node) => node.sendCommand(['PING'])))
-  }
+  const ping = () => Promise.all(client.masters.map(async (node) => (await client.nodeClient(node)).ping()))
   return {
     client,
-    runScript(lua, key, args) {
-      const command = ['EVAL', lua, '1', key, ...args]
-      return isCluster ? client.sendCommand(key, false, command) : client.sendCommand(command)
-    },
+    runScript: (lua, key, args) => client.sendCommand(key, false, ['EVAL', lua, '1', key, ...args]),
     close: await keepConnected(client, ping),
   }
 }
 
-/** Connects, and connects anew where the servers are silent: this driver alone would not notice. Returns what ends it. */
-async function keepConnected(client: any, ping: () => Promise<void>): Promise<() => Promise<void>> {
+/** What node-redis's clients for one server and for a Cluster have in common. */
+interface NodeRedis {
+  readonly isOpen: boolean
+  connect(): Promise<unknown>
+  destroy(): void
+}
+
+/**
+ * Connects, and connects again when the servers are silent, which this driver alone would not notice. Returns a function
+ * that ends it.
+ */
+async function keepConnected(client: NodeRedis, ping: () => Promise<unknown>): Promise<() => Promise<void>> {
   const closing = new AbortController()
   const pause = (milliseconds: number) =>
     delay(milliseconds, undefined, { signal: closing.signal, ref: false }).catch(() => {})

@@ -1,10 +1,10 @@
 // Imports drivers that only some need.
 
 /**
- * An optional peer's module, or undefined where it is not installed. The name is no literal where it is imported, so that
- * nothing that bundles us looks for it.
+ * Imports an optional peer, or returns undefined where it is not installed. The name is a variable, so that bundlers do not
+ * look for the module.
  */
-export async function importPeer(name: string): Promise<any> {
+export async function importPeer<Module>(name: string): Promise<Module | undefined> {
   try {
     return await import(name)
   } catch (error) {

@@ -69,7 +69,8 @@ function openSqlite(sessions: Store, path: string): Stores {
     createLimiter(options) {
       const limiter = new RateLimiterMemory(options)
       limiters[options.keyPrefix] = limiter
-      limiter.restore(kept[options.keyPrefix])
+      const dump = kept[options.keyPrefix]
+      if (dump !== undefined) limiter.restore(dump)
       return limiter
     },
     async close() {
@@ -89,7 +90,7 @@ function keep(path: string, limiters: Record<string, RateLimiterMemory>): void {
 }
 
 /** Reads what the last process left, once. */
-function takeKept(path: string): Record<string, any> {
+function takeKept(path: string): Record<string, ReturnType<RateLimiterMemory['dump']>> {
   try {
     const kept = JSON.parse(readFileSync(path, 'utf8'))
     rmSync(path)

@@ -1,4 +1,4 @@
-// What does an app notice of all this? Calls to an API, with a log of how each went.
+// Calls to an API, with a log of how each went.
 
 import { isOffline, isSignedOut } from 'daypass/client'
 import { make, makeButton, say } from './dom.ts'

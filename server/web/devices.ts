@@ -1,4 +1,4 @@
-// Where is this person signed in, and how do they end that?
+// The list of a person's sessions, each with a button that ends it.
 
 import type { ClientSession } from 'daypass/client'
 import { make, makeButton, say } from './dom.ts'

@@ -1,4 +1,4 @@
-// How are elements made without a framework?
+// DOM helpers: elements made without a framework.
 
 type Child = Node | string
 type Attributes = Record<string, string | number | boolean | undefined>
@@ -33,7 +33,14 @@ export function makeButton(attributes: Attributes, text: string, act: () => unkn
   return button
 }
 
-/** Sets a text where it differs, so that a screen is not painted for nothing. */
+/** Finds an element of index.html. Throws where there is none with that id. */
+export function find(id: string): HTMLElement {
+  const element = document.getElementById(id)
+  if (element === null) throw new TypeError(`index.html has no element with the id ${id}.`)
+  return element
+}
+
+/** Sets a text where it differs, so that nothing is painted twice. */
 export function say(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text
 }

@@ -1,10 +1,10 @@
-// What is a form field here? A label, an input, and room for the one thing that is wrong with it.
+// A form field: a label, an input, and room for one error.
 
 import { make, say } from './dom.ts'
 
 /** One input with what belongs to it. */
 export interface Field {
-  /** What goes into the form. */
+  /** The field's name in the form. */
   element: HTMLElement
   input: HTMLInputElement
   /** Says what is wrong; empty for nothing. */
@@ -36,7 +36,7 @@ export function checkFields(checks: [Field, string][]): boolean {
   return wrong === undefined
 }
 
-/** What is wrong with a new password. */
+/** The error of a new password, if there is one. */
 export function checkNewPassword(password: string): string {
   if (password.length === 0) return 'Choose a password.'
   return password.length < 8 ? 'Make it 8 characters or longer.' : ''

@@ -1,19 +1,19 @@
-// What does the page show now: the card to sign in, or what a person who is signed in sees?
+// The console page: the card to sign in, or the page of a person who is signed in.
 
 import { makeCalls } from './calls.ts'
 import { makeDevices } from './devices.ts'
-import { make, say } from './dom.ts'
+import { find, make, say } from './dom.ts'
 import { client } from './pass.ts'
 import { makePassword } from './password.ts'
 import { makeSignIn } from './sign-in.ts'
 import { showStatus } from './status.ts'
 import { makeTicket } from './ticket.ts'
 
-const main = document.getElementById('main')!
-const notice = document.getElementById('notice')!
-const signOut = document.getElementById('sign-out')!
+const main = find('main')
+const notice = find('notice')
+const signOut = find('sign-out')
 
-/** What is shown: a session's id, or its absence in a word. */
+/** The session's id that is shown, or `signed-out` or `waiting`. */
 let shown = ''
 let leave = new AbortController()
 
@@ -30,7 +30,7 @@ function render(): void {
   if (session !== undefined) main.replaceChildren(...makeSignedIn(leave.signal))
   else if (next === 'signed-out') main.replaceChildren(makeSignIn())
   else main.replaceChildren()
-  // Whoever came here by keyboard or ear begins at the new page's beginning, not in a field that is gone.
+  // Move the focus to the new heading, for keyboards and screen readers: the field that had it is gone.
   if (wasThere) main.querySelector<HTMLElement>('h1')?.focus()
 }
 
@@ -44,9 +44,12 @@ signOut.addEventListener('click', async () => {
   try {
     await client.signOut()
   } catch {
-    say(notice, 'You are signed out here, but the server could not be told: there the session lives until it ends.')
+    say(
+      notice,
+      'You are signed out here. The server could not be reached, so the session there lives until it expires.',
+    )
   }
 })
-showStatus(document.querySelector<HTMLElement>('.status')!, document.getElementById('announcement')!)
+showStatus(find('status'), find('announcement'))
 client.subscribe(render)
 render()

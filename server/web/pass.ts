@@ -1,4 +1,4 @@
-// What does the page know of its session, and how often was it renewed?
+// The page's client, and how often its session was renewed.
 
 import { createClient } from 'daypass/client'
 

@@ -1,11 +1,11 @@
-// How is a password changed? With the old one; the person's other sessions end.
+// The form that changes a password. The person's other sessions end.
 
 import { make, say } from './dom.ts'
 import { checkFields, checkNewPassword, makeField } from './field.ts'
 import { client } from './pass.ts'
 import { readFailure, sayFailure } from './words.ts'
 
-/** Makes the form; `done` is told that other sessions were ended. */
+/** Makes the form. Calls `done` when other sessions were ended. */
 export function makePassword(done: () => void): HTMLElement {
   const current = makeField('Current password', 'current', { type: 'password', autocomplete: 'current-password' })
   const next = makeField('New password', 'next', { type: 'password', autocomplete: 'new-password', maxlength: '256' })
@@ -41,7 +41,7 @@ export function makePassword(done: () => void): HTMLElement {
   )
 }
 
-/** What went wrong; undefined for nothing. */
+/** The error in words; undefined where there is none. */
 async function change(values: { current: string; next: string }): Promise<string | undefined> {
   try {
     const headers = { 'content-type': 'application/json' }

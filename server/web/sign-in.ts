@@ -1,4 +1,4 @@
-// Who are you? One card to sign up or to sign in.
+// The card to sign up or to sign in.
 
 import { make, say } from './dom.ts'
 import { checkFields, checkNewPassword, makeField } from './field.ts'

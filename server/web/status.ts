@@ -1,4 +1,4 @@
-// In which state is the session, in two words at the top of the page?
+// The state of the session, in two words at the top of the page.
 
 import { say } from './dom.ts'
 import { client } from './pass.ts'
@@ -11,14 +11,14 @@ const words = {
   'signed-out': 'Signed out',
 } as const
 
-/** Keeps the line up to date. Ears get the changes that matter, not every renewal. */
-export function showStatus(line: HTMLElement, forEars: HTMLElement): void {
+/** Keeps the line up to date. A screen reader announces the changes that matter, not every renewal. */
+export function showStatus(line: HTMLElement, announcement: HTMLElement): void {
   function render(): void {
     const { status } = client.getSession()
     line.dataset.status = status
     say(line, words[status])
-    if (status === 'offline') say(forEars, 'Offline: the server does not answer. Your session is kept.')
-    else if (status === 'signed-in' || status === 'signed-out') say(forEars, words[status])
+    if (status === 'offline') say(announcement, 'Offline: the server does not respond. Your session is kept.')
+    else if (status === 'signed-in' || status === 'signed-out') say(announcement, words[status])
   }
   client.subscribe(render)
   render()

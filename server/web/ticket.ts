@@ -1,4 +1,4 @@
-// How much of the day pass is left? A ticket that burns down, and is whole again at each renewal.
+// The day pass: a ticket that burns down and is whole again at each renewal.
 
 import { make, say } from './dom.ts'
 import { client, countRenewals } from './pass.ts'

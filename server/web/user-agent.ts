@@ -1,4 +1,4 @@
-// Which browser and system does a User-Agent header mean, in words?
+// Names the browser and the system of a User-Agent header.
 
 /** The first that matches: most browsers also carry the names of those they descend from. */
 const browsers: [RegExp, string][] = [
@@ -24,7 +24,7 @@ const systems: [RegExp, string][] = [
   [/\bLinux\b/, 'Linux'],
 ]
 
-/** "Chrome on macOS"; what cannot be told is left out. */
+/** "Chrome on macOS". An unknown part is left out. */
 export function sayUserAgent(userAgent: string | undefined): string {
   const find = (table: [RegExp, string][]) => table.find(([pattern]) => pattern.test(userAgent ?? ''))?.[1]
   const browser = find(browsers)

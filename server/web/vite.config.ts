@@ -1,4 +1,4 @@
-// How is the console built? Small files of plain TypeScript, into the folder that the server serves.
+// Builds the console: small files of plain TypeScript, into the folder that the server serves.
 
 import { defineConfig } from 'vite'
 

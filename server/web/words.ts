@@ -1,17 +1,13 @@
-// How are instants, durations and failures said to a person?
+// The words for instants, durations and failures.
 
 import { isOffline, isSignedOut } from 'daypass/client'
 
-const units = [
-  ['day', 86_400],
-  ['hour', 3600],
-  ['minute', 60],
-  ['second', 1],
-] as const
+const second = ['second', 1] as const
+const units = [['day', 86_400], ['hour', 3600], ['minute', 60], second] as const
 
 /** Seconds in the largest unit that fits: "15 minutes". */
 export function sayDuration(seconds: number): string {
-  const [unit, size] = units.find(([, size]) => seconds >= size) ?? units.at(-1)!
+  const [unit, size] = units.find(([, size]) => seconds >= size) ?? second
   const amount = Math.round((seconds / size) * 10) / 10
   return new Intl.NumberFormat('en', { style: 'unit', unit, unitDisplay: 'long' }).format(amount)
 }
@@ -38,11 +34,11 @@ export const sayTime = (instant: number) => timeOnly.format(instant)
 export function sayAgo(instant: number, now: number): string {
   const seconds = Math.floor((now - instant) / 1000)
   if (seconds < 60) return 'just now'
-  const [unit, size] = units.find(([, size]) => seconds >= size)!
+  const [unit, size] = units.find(([, size]) => seconds >= size) ?? second
   return new Intl.RelativeTimeFormat('en').format(-Math.floor(seconds / size), unit)
 }
 
-/** What is left of an access token: "1.4 s", "14:59". */
+/** The time that an access token has left: "1.4 s", "14:59". */
 export function sayLeft(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000
   if (seconds < 60) return `${(Math.floor(seconds * 10) / 10).toFixed(1)} s`
@@ -51,25 +47,25 @@ export function sayLeft(milliseconds: number): string {
   return seconds < 3600 ? minutes : `${Math.floor(seconds / 3600)}:${minutes}`
 }
 
-/** A failure that the page can say: the server's answer, as far as there is one. */
+/** A failed request: the server's response, as far as there is one. */
 interface Failure {
   status?: number | undefined
   retryAfter?: number | undefined
   body?: { code?: unknown; message?: unknown } | undefined
 }
 
-/** What went wrong, and what to do about it. */
+/** A failure in words, with what to do about it. */
 export function sayFailure(failure: unknown): string {
   if (isSignedOut(failure)) return 'You are signed out. Sign in and try again.'
   const { status = 0, retryAfter, body } = (failure ?? {}) as Failure
   const wait = retryAfter === undefined ? 'a moment' : sayDuration(Math.ceil(retryAfter))
   if (status === 429) return `Too many tries. Wait ${wait}, then try again.`
-  if (status >= 500) return `The server is in trouble just now. Wait ${wait}, then try again.`
-  if (isOffline(failure) || status === 0) return 'The server does not answer. Check that it is running and try again.'
+  if (status >= 500) return `The server has a problem. Wait ${wait}, then try again.`
+  if (isOffline(failure) || status === 0) return 'The server does not respond. Check that it is running and try again.'
   return typeof body?.message === 'string' ? body.message : `The server refused this (HTTP ${status}). Try again.`
 }
 
-/** A refused answer as a failure. */
+/** Reads a response that is an error. */
 export async function readFailure(response: Response): Promise<Failure> {
   const retryAfter = Number(response.headers.get('retry-after')) || undefined
   return { status: response.status, retryAfter, body: Object(await response.json().catch(() => ({}))) }

@@ -23,6 +23,7 @@ const checked = [
   'examples',
   'scripts',
   'proof',
+  'server/web',
 ]
 
 const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))

@@ -66,6 +66,7 @@ for (const [library, hidden] of [
     const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: stores.sessions })
     const { refreshToken } = await auth.issue('ada')
     const account = { id: 'ada', email: 'a@b.c', passwordHash: 'hash', createdAt: 1 }
+    await stores.accounts.open()
     assert.equal(await stores.accounts.create(account), true)
     await engine.servers[0]!.kill()
     await engine.servers[0]!.start()
