@@ -1,4 +1,4 @@
-// Does a secret of anybody's get anywhere it should not? Every success and every failure, with a canary in each secret.
+// No secret leaks: each secret contains a canary, and no log, error, event or file contains a canary after any request.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -15,12 +15,12 @@ import { spyOn } from '../core/setup.ts'
 import { type Answer, bearer, call, ownPage, type Sent } from '../http/server.ts'
 import { startServerProcess } from '../server/process.ts'
 
-/** The secrets so far, and the places where none of them may be. */
+/** The secrets so far, and the places that must contain none of them. */
 function createAviary() {
   const secrets = new Map<string, string>()
   const places: [name: string, text: string][] = []
   return {
-    /** A part of a token is a secret too: its end is what proves it. */
+    /** A part of a token is a secret too: its end authenticates it. */
     secret(name: string, text: unknown) {
       if (typeof text !== 'string' || text.length < 20) return
       const label = `${name} ${secrets.size}`
@@ -30,7 +30,7 @@ function createAviary() {
       secrets.set(`the middle of ${label}`, text.slice(-60, -30))
     },
     say: (name: string, text: string) => void places.push([name, text]),
-    /** An error as anyone may look at it. */
+    /** All texts of an error. */
     tell(name: string, error: unknown) {
       places.push([name, inspect(error, { depth: Infinity, showHidden: true })])
       for (let each = error as any; each instanceof Error; each = each.cause) {
@@ -42,7 +42,7 @@ function createAviary() {
       assert.deepEqual(
         expected.filter((name) => !heard.has(name)),
         [],
-        'nothing was heard from there',
+        'the place has no text',
       )
       assert.ok(secrets.size >= atLeast, `only ${secrets.size} secrets`)
       for (const [name, secret] of secrets) {
@@ -55,7 +55,7 @@ function createAviary() {
 
 const canary = (what: string) => `canary-${what}-${randomBytes(16).toString('base64url')}`
 
-test('the server application: no secret of anybody’s is in its log, refusals, metrics, addresses or files', async (t) => {
+test('the server application: no secret is in its log, error responses, metrics, URLs or files', async (t) => {
   const { secret, say, check } = createAviary()
   const keep = (name: string, text: string) => {
     secret(name, text)
@@ -74,22 +74,25 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
 
   const statuses: number[] = []
   async function send(line: string, sent: Sent = {}): Promise<Answer> {
-    const answer = await call(server.url, line, sent)
-    statuses.push(answer.status)
-    for (const name of ['refreshToken', 'accessToken']) secret(name, answer.json?.[name])
-    for (const cookie of answer.headers['set-cookie'] ?? []) secret('a cookie', cookie.split(/[=;]/)[1])
-    // What is sent back beside tokens, and what a refusal says.
-    const { refreshToken: _r, accessToken: _a, ...rest } = answer.json ?? {}
-    const { 'set-cookie': _c, ...headers } = answer.headers
-    say(answer.status < 300 ? 'an answer' : 'a refusal', JSON.stringify([headers, answer.json ? rest : answer.text]))
-    return answer
+    const response = await call(server.url, line, sent)
+    statuses.push(response.status)
+    for (const name of ['refreshToken', 'accessToken']) secret(name, response.json?.[name])
+    for (const cookie of response.headers['set-cookie'] ?? []) secret('a cookie', cookie.split(/[=;]/)[1])
+    // The response without its tokens, and the whole of an error response.
+    const { refreshToken: _r, accessToken: _a, ...rest } = response.json ?? {}
+    const { 'set-cookie': _c, ...headers } = response.headers
+    say(
+      response.status < 300 ? 'a response' : 'an error response',
+      JSON.stringify([headers, response.json ? rest : response.text]),
+    )
+    return response
   }
   const newKey = () => keep('an Idempotency-Key', canary('key'))
   const refresh = (refreshToken: unknown, key = newKey()) =>
     send('POST /auth/refresh', { json: { refreshToken }, headers: { 'idempotency-key': `"${key}"` } })
   const body = { email: 'ada@example.com', password, transport: 'body' }
 
-  // What goes well.
+  // Requests that succeed.
   const ada = await send('POST /auth/register', { json: body })
   const { cookie } = await send('POST /auth/login', { json: { ...body, transport: 'cookie' }, headers: ownPage })
   const key = newKey()
@@ -100,9 +103,9 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
   await send('POST /admin/sessions', { json: { subject: 'bob' }, headers: bearer(apiKey) })
   assert.deepEqual(statuses.splice(0), Array(7).fill(200))
 
-  // What does not: wrong, foreign, garbled, stolen.
+  // Requests that fail: wrong, foreign, garbled and stolen credentials.
   const wrong = keep('a wrong password', canary('wrong'))
-  // First, while the access token is good on a slow machine too.
+  // This one is first, so that the access token is still valid on a slow machine.
   await send('POST /auth/password', {
     json: { current: wrong, next: keep('a next password', canary('next')) },
     headers: bearer(next.json.accessToken),
@@ -123,7 +126,7 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
   await send('GET /auth/me', { headers: bearer(next.json.refreshToken) })
   await send('GET /auth/me', { headers: bearer(`${next.json.accessToken.slice(0, -8)}AAAAAAAA`) })
   assert.deepEqual(statuses.splice(0), [400, 401, 401, 400, 400, 415, 400, 401, 401, 401, 400, 400, 403, 400, 401, 401])
-  // A secret in the address is the caller's own fault, and still is not written down.
+  // A secret in the URL is the caller's own fault, and still is not logged.
   assert.equal((await send(`GET /auth/me?access_token=${next.json.accessToken}`)).status, 401)
   assert.equal((await send(`POST /auth/${next.json.refreshToken}`)).status, 404)
   await delay(2500)
@@ -135,7 +138,7 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
   assert.equal((await refresh(next.json.refreshToken)).json.code, 'ERR_SESSION_REVOKED')
   const last = await send('POST /auth/login', { json: body })
 
-  // The database held by somebody else: what the engine says is logged.
+  // Another process locks the database: the engine's error is logged.
   const other = new DatabaseSync(join(server.folder, 'daypass.db'))
   for (const { hash } of other.prepare('SELECT password_hash AS hash FROM daypass_account').all())
     secret('a password’s hash', hash)
@@ -157,9 +160,9 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
       `${message} is not in the log`,
     )
   }
-  check(['an answer', 'a refusal', 'the metrics', 'the log'], 60)
+  check(['a response', 'an error response', 'the metrics', 'the log'], 60)
 
-  // The files hold the hash, as they must, and nothing else.
+  // The files contain the hash, as they must, and no other secret.
   const files = createAviary()
   for (const token of [ada, next, last]) files.secret('a refresh token', token.json.refreshToken)
   for (const token of [ada, next, last]) files.secret('an access token', token.json.accessToken)
@@ -169,7 +172,7 @@ test('the server application: no secret of anybody’s is in its log, refusals, 
   files.check(['a file'], 10)
 })
 
-test('the library: no secret is in any error, however it is looked at, nor in any event', async () => {
+test('the library: no secret is in any text of an error, nor in any event', async () => {
   const { secret, say, tell, check } = createAviary()
   const serverSecret = canary('secret')
   secret('the server’s secret', serverSecret)
@@ -180,7 +183,7 @@ test('the library: no secret is in any error, however it is looked at, nor in an
   }
   const time = createFakeClock()
   const { store, before } = spyOn(createMemoryStore())
-  // An engine whose errors quote the command that failed, arguments and all, as some drivers' do.
+  // An engine whose errors quote the failed command with its arguments, as some drivers' errors do.
   const quoting = Object.fromEntries(
     Object.entries(store).map(([name, run]) => [
       name,

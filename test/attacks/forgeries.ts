@@ -1,15 +1,15 @@
-// What does somebody send who wants in without a key? The attack table's access tokens, made for any server.
+// Forged access tokens: those of the attack table in docs/security.md, made for any server.
 
 import { createHmac, createPublicKey, generateKeyPairSync, type JsonWebKey, sign as signWith } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import type { Jwk } from '../../src/verify/index.ts'
 import { encode } from '../verify/tokens.ts'
 
-/** A server under attack, and what its attacker has: a good token, the published key, and a copy of the signer to misuse. */
+/** A server under attack, with a valid token, the published key, and the signer for tokens with other faults. */
 export interface Target {
   genuine: string
   key: Jwk
-  /** Signs as the server does, for tokens that are wrong in another way than their signature. */
+  /** Signs as the server does, for tokens whose fault is not the signature. */
   sign(input: string): Uint8Array
 }
 
@@ -22,14 +22,14 @@ const headerOf = (target: Target) => read(parts(target)[0])
 const payloadOf = (target: Target) => read(parts(target)[1])
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')
 
-/** A token signed with the server's own key, over whatever header members and payload. */
+/** A token with any header members and payload, signed with the server's own key. */
 function signed(target: Target, header: Record<string, unknown> | string, payload: unknown): string {
   const head = typeof header === 'string' ? header : { ...headerOf(target), ...header }
   const input = `${encode(head)}.${encode(payload)}`
   return `${input}.${text(target.sign(input))}`
 }
 
-/** A token with another header and the good payload, signed by HMAC with a secret that anyone can know. */
+/** A token with another header and the valid payload, signed by HMAC with a secret that is public. */
 function hmac(target: Target, secret: string | Uint8Array, header: Record<string, unknown> = {}): string {
   const input = `${encode({ ...headerOf(target), alg: 'HS256', ...header })}.${parts(target)[1]}`
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
@@ -110,7 +110,7 @@ export const forgeries: Record<string, Forge> = {
     ['../../../../dev/null', "' UNION SELECT 'x'--", '| id', '', ' ', '__proto__', `${headerOf(target).kid} `].flatMap(
       (kid) => [signed(target, { kid }, payloadOf(target)), hmac(target, '', { kid })],
     ),
-  'another algorithm’s name over a good signature': (target) => {
+  'another algorithm’s name with a valid signature': (target) => {
     const [, payload, signature] = parts(target)
     const { alg } = headerOf(target)
     const names = ['RS256', 'PS256', 'RS512', 'ES256', 'ES256K', 'ES384', 'EdDSA', 'HS256', 'HS512', 'constructor']
@@ -129,7 +129,7 @@ export const forgeries: Record<string, Forge> = {
     const head = encode({ ...headerOf(target), alg: 'ES256' })
     return [...pairs, der].flatMap((end) => [`${header}.${payload}.${text(end)}`, `${head}.${payload}.${text(end)}`])
   },
-  'JWE, a compressed payload, p2c of a thousand million': (target) => {
+  'JWE, a compressed payload, a p2c of a thousand million': (target) => {
     const zip = deflateRawSync(Buffer.from(JSON.stringify({ ...payloadOf(target), bomb: 'x'.repeat(100_000) })))
     const input = `${encode({ ...headerOf(target), zip: 'DEF' })}.${zip.toString('base64url')}`
     return [
@@ -166,13 +166,13 @@ export const forgeries: Record<string, Forge> = {
     { typ: 'dpop+jwt' },
     { typ: 'at' },
   ),
-  'another issuer, or a list with the right one': claimed(
+  'another issuer, or a list that contains the right one': claimed(
     { iss: 'https://evil.example' },
     { iss: undefined },
     { iss: ['https://id.example', 'https://evil.example'] },
     { iss: '' },
   ),
-  'no audience, another, or the beginning of ours': claimed(
+  'no audience, another one, or a prefix of the right one': claimed(
     { aud: undefined },
     { aud: '' },
     { aud: [] },
@@ -180,14 +180,14 @@ export const forgeries: Record<string, Forge> = {
     { aud: ['https://api.example.evil.example'] },
     { aud: '*' },
   ),
-  'an exp that is no number, or never': (target) => {
+  'an exp that is missing, not a number, or never reached': (target) => {
     const { exp: _, ...payload } = payloadOf(target)
     const json = JSON.stringify(payload).slice(0, -1)
     return ['', ',"exp":"9e99"', ',"exp":null', ',"exp":9e99', ',"exp":1e400', ',"exp":-1', ',"exp":{}'].map((exp) =>
       signed(target, {}, `${json}${exp}}`),
     )
   },
-  'a payload that is an array, has a member twice or __proto__': (target) => {
+  'a payload that is an array, or has a duplicate member or __proto__': (target) => {
     const json = JSON.stringify(payloadOf(target))
     const more = (member: string) => signed(target, {}, `${json.slice(0, -1)},${member}}`)
     return [
@@ -197,7 +197,7 @@ export const forgeries: Record<string, Forge> = {
       signed(target, {}, 'null'),
     ]
   },
-  'a token bound to a key, sent by a bearer': claimed(
+  'a token bound to a key, sent as a bearer token': claimed(
     { cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } },
     { cnf: null },
   ),

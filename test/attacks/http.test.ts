@@ -1,4 +1,4 @@
-// What does the HTTP surface let through that it should not? Caches, half-built endpoints, other schemes, odd preflights.
+// Attacks on the HTTP routes: caches, endpoints that are not built yet, other schemes, unusual cookies and preflights.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -6,9 +6,9 @@ import { adapters } from '../adapters/apps.ts'
 import { bearer, call, makeDaypass, ownPage, password, serve, signInBody, signInCookie } from '../http/server.ts'
 import { post, type ServerProcess, startServerProcess } from '../server/process.ts'
 
-describe('a CDN in front that keeps what it may', () => {
+describe('a CDN that caches every response it may', () => {
   for (const [name, start] of Object.entries(adapters)) {
-    test(`${name}: every answer with a token or a cookie says no-store, and none says anything else`, async (t) => {
+    test(`${name}: every response with a token or a cookie has no-store and no other directive`, async (t) => {
       const { auth } = makeDaypass()
       const authenticate = () => ({ subject: 'ada', claims: { role: 'member' } })
       const server = await start(auth, { authenticate })
@@ -23,9 +23,9 @@ describe('a CDN in front that keeps what it may', () => {
         await send('POST /auth/refresh', { headers: { ...headers, cookie: cookie! } }),
         await send('POST /auth/logout', { headers: { ...headers, cookie: cookie! } }),
       ]
-      for (const answer of withCookies) {
-        assert.ok(answer.setCookie, answer.text)
-        assert.equal(answer.headers['cache-control'], 'no-store')
+      for (const response of withCookies) {
+        assert.ok(response.setCookie, response.text)
+        assert.equal(response.headers['cache-control'], 'no-store')
       }
       const { json } = await send('POST /auth/login', { json: { password, transport: 'body' } })
       const others = [
@@ -50,7 +50,7 @@ describe('a CDN in front that keeps what it may', () => {
   }
 })
 
-describe('what is not built is not there, on the library’s server and on the standalone one', () => {
+describe('endpoints that are not built yet respond 404, in the library and in the server application', () => {
   let standalone: ServerProcess
   before(async () => {
     standalone = await startServerProcess({ DAYPASS_STORE: 'memory:' })
@@ -61,7 +61,7 @@ describe('what is not built is not there, on the library’s server and on the s
     ['POST /oauth/revoke', 'revocation'],
     ['POST /oauth/introspect', 'introspection'],
     ['GET /.well-known/oauth-authorization-server', 'metadata'],
-    ['GET /.well-known/openid-configuration', 'OpenID Connect, which is no aim'],
+    ['GET /.well-known/openid-configuration', 'OpenID Connect, which is not planned'],
     ['GET /auth/revocations', 'the feed of revocations'],
   ] as const
   for (const [line, comesWith] of missing) {
@@ -71,15 +71,15 @@ describe('what is not built is not there, on the library’s server and on the s
       const body = `grant_type=refresh_token&refresh_token=${json.refreshToken}&token=${json.refreshToken}`
       const headers = { 'content-type': 'application/x-www-form-urlencoded', ...bearer(json.accessToken) }
       for (const server of [origin, standalone.url]) {
-        const answer = await call(server, line, line.startsWith('POST') ? { body, headers } : { headers })
-        assert.equal(answer.status, 404, answer.text)
-        assert.equal(answer.setCookie, undefined)
+        const response = await call(server, line, line.startsWith('POST') ? { body, headers } : { headers })
+        assert.equal(response.status, 404, response.text)
+        assert.equal(response.setCookie, undefined)
       }
       assert.equal((await call(origin, 'POST /auth/refresh', { json })).status, 200, 'and the session lives')
     })
   }
 
-  test('DPoP: the scheme lets nobody in, a proof changes nothing, and no answer promises it', async (t) => {
+  test('DPoP: the scheme is rejected, a proof changes nothing, and no response advertises it', async (t) => {
     const { origin } = await serve(t)
     const { json } = await signInBody(origin)
     const dpop = 'eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2In0.e30.AA'
@@ -94,8 +94,8 @@ describe('what is not built is not there, on the library’s server and on the s
   })
 })
 
-describe('one credential a request', () => {
-  test('the server application: a token in the query, the form or a foreign header is none; two are refused', async (t) => {
+describe('one credential for each request', () => {
+  test('the server application: a token in the query, the form or another header is ignored; two tokens are rejected', async (t) => {
     const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
     t.after(() => server.remove())
     const { body } = await post(`${server.url}/auth/register`, { email: 'a@example.com', password, transport: 'body' })
@@ -112,7 +112,7 @@ describe('one credential a request', () => {
   })
 })
 
-test('a cookie whose name is ours but for blanks that a browser keeps is none: a sibling host could have set it', async (t) => {
+test('a cookie whose name differs from ours by blanks is ignored: a sibling host could have set it', async (t) => {
   const { origin } = await serve(t, {}, { trustedProxies: ['127.0.0.1'] })
   const headers = { ...ownPage, 'x-forwarded-proto': 'https', 'x-forwarded-host': 'id.example' }
   const thief = (await signInCookie(origin, 'mallory', headers)).cookie!
@@ -122,15 +122,15 @@ test('a cookie whose name is ours but for blanks that a browser keeps is none: a
     for (const cookie of [`${blank}${thief}`, `a=b; ${blank}${thief}`, thief.replace('=', `${blank}=`)]) {
       assert.equal((await refresh(cookie)).json.code, 'ERR_REFRESH_TOKEN_MISSING', JSON.stringify(cookie))
     }
-    // Beside the owner's own it is a stranger's, and does not make two of it.
+    // Beside the owner's own cookie it is another cookie, not a second one of the same name.
     const { cookie: own } = await signInCookie(origin, 'ada', headers)
-    const answer = await refresh(`${blank}${thief}; ${own}`)
-    assert.equal(answer.json.session?.subject, 'ada', answer.text)
+    const response = await refresh(`${blank}${thief}; ${own}`)
+    assert.equal(response.json.session?.subject, 'ada', response.text)
   }
   for (const other of [thief.replace('-', '- '), thief.replace('=', ' ='), thief.slice(1)]) {
     assert.equal((await refresh(other)).json.code, 'ERR_REFRESH_TOKEN_MISSING', other)
   }
-  // Without `oldName` no other cookie is read, whatever JavaScript would call that name.
+  // Without `oldName` no other cookie is read, also none that is named "undefined".
   assert.equal((await refresh(thief.replace('__Host-daypass', 'undefined'))).json.code, 'ERR_REFRESH_TOKEN_MISSING')
   assert.equal((await refresh(`a=b; \t${thief}`)).status, 200, 'blanks and tabs are nothing')
 })
@@ -139,7 +139,7 @@ describe('preflights and CORS', () => {
   const app = 'https://app.example.com'
   const asked = { origin: app, 'access-control-request-method': 'POST' }
 
-  test('a preflight is OPTIONS with the method it asks for: nothing else is answered as one', async (t) => {
+  test('only OPTIONS with Access-Control-Request-Method is a preflight', async (t) => {
     const { origin } = await serve(t, {}, { origins: [app] })
     const { json } = await signInBody(origin)
     assert.equal((await call(origin, 'OPTIONS /auth/sessions', { headers: asked })).status, 204)
@@ -152,15 +152,15 @@ describe('preflights and CORS', () => {
     assert.equal((await call(origin, 'POST /auth/refresh', { headers: asked, json: {} })).status, 401)
   })
 
-  test('a page that says null, nothing, two origins or a list is no page of ours', async (t) => {
+  test('an Origin that is null, empty, doubled or a list is rejected', async (t) => {
     const { origin } = await serve(t, {}, { origins: [app] })
     const { cookie } = await signInCookie(origin, 'ada', { origin: app })
     for (const sent of ['null', '', `${app}, ${app}`, `${app} https://evil.example`, `${app}.`, 'undefined']) {
-      const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: sent } })
-      assert.equal(answer.status, sent.includes(', ') ? 400 : 403, sent)
-      assert.equal(answer.headers['access-control-allow-origin'], undefined)
+      const response = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: sent } })
+      assert.equal(response.status, sent.includes(', ') ? 400 : 403, sent)
+      assert.equal(response.headers['access-control-allow-origin'], undefined)
     }
-    const answer = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: app } })
-    assert.equal(answer.status, 200, 'and the session lives')
+    const response = await call(origin, 'POST /auth/refresh', { headers: { cookie: cookie!, origin: app } })
+    assert.equal(response.status, 200, 'and the session lives')
   })
 })

@@ -1,4 +1,4 @@
-// Does anyone get in with an access token that was not given to them? The attack table, at every door there is.
+// The attack table against every entry point: the verifier, the library, node:http and the server application.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -22,14 +22,14 @@ const signingKeys: Record<string, SigningKey> = {
 for (const [alg, signingKey] of Object.entries(signingKeys)) {
   const key = jwks.keys.find((jwk) => jwk.alg === alg)!
   const target: Target = { genuine: makeToken(undefined, {}, alg), key, sign: signers[alg]! }
-  // The other keys are good keys as well, as they are while keys rotate.
+  // The other keys are valid as well, as during a rotation of keys.
   const others = Object.values(signingKeys).filter((each) => each !== signingKey)
 
   describe(`a server that signs with ${alg}`, () => {
     const { store, calls } = spyOn(createMemoryStore())
     const options = { issuer, audience, store, clock: () => now, signingKeys: [signingKey, ...others] }
     const auth = createDaypass({ secret: 'another secret of thirty-two bytes and more', ...options })
-    const never = () => assert.fail('nobody is asked')
+    const never = () => assert.fail('no I/O')
     const verifier = createVerifier({
       issuer,
       audience,
@@ -45,7 +45,7 @@ for (const [alg, signingKey] of Object.entries(signingKeys)) {
       assert.equal((await call(origin, 'GET /me', { headers: bearer(target.genuine) })).status, 200)
     })
     after(async () => {
-      // None of it did any harm: the good token is good still.
+      // No attack had an effect: the valid token is still accepted.
       await verifier.verify(target.genuine)
       await auth.verify(target.genuine)
       assert.equal((await call(origin, 'GET /me', { headers: bearer(target.genuine) })).status, 200)
@@ -53,17 +53,17 @@ for (const [alg, signingKey] of Object.entries(signingKeys)) {
     })
 
     for (const [attack, forge] of Object.entries(forgeries)) {
-      test(`${attack}: refused by the verifier, the library and both doors, at once and without I/O`, async (t) => {
+      test(`${attack}: rejected by the verifier, the library and both routes, at once and without I/O`, async (t) => {
         t.mock.method(globalThis, 'fetch', never)
         const before = calls.length
         for (const token of forge(target)) {
           const began = performance.now()
           for (const verify of [verifier.verify, auth.verify]) await assert.rejects(verify(token), refusal)
           await assert.rejects(auth.refresh(token), { code: 'ERR_REFRESH_TOKEN_INVALID' })
-          // What is longer than a request's head may be is refused by Node itself.
+          // Node itself rejects a request whose headers are too long.
           const api = await call(origin, 'GET /me', { headers: bearer(token) }).catch(() => ({ status: 431, json: {} }))
           assert.ok([401, 431].includes(api.status), `${api.status}: ${token.slice(0, 200)}`)
-          assert.ok(performance.now() - began < 2000, 'refused at once')
+          assert.ok(performance.now() - began < 2000, 'rejected at once')
         }
         assert.equal(calls.length, before, 'the store was asked')
         assert.equal(({} as Record<string, unknown>).polluted, undefined)
@@ -102,7 +102,7 @@ describe('the server application as it is installed', () => {
   })
 
   for (const [attack, forge] of Object.entries(forgeries)) {
-    test(`${attack}: 401, and nothing is logged as its fault`, async () => {
+    test(`${attack}: 401, and no error is logged`, async () => {
       for (const token of forge(target)) {
         const headers = bearer(token)
         const api = await call(server.url, 'GET /auth/me', { headers }).catch(() => ({ status: 431 }))

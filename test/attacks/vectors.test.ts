@@ -1,7 +1,7 @@
-// Does the verifier agree with the vectors of others? Wycheproof (C2SP), the JOSE cookbook (RFC 7520, RFC 8037), RFC 7515.
+// The verifier agrees with published vectors: Wycheproof (C2SP), the JOSE cookbook (RFC 7520, RFC 8037), RFC 7515.
 //
-// The vectors are read from DAYPASS_TEST_VECTORS and never copied in here. What is run is the verifier's own way to a
-// payload: header, key, signature. As access tokens all of them must fail, for none of them is one.
+// The vectors are read from DAYPASS_TEST_VECTORS and are not part of the repository. The tests run the verifier's own code
+// for header, key and signature. As access tokens all vectors must fail, because none of them is one.
 
 import assert from 'node:assert/strict'
 import { createPrivateKey, createPublicKey, type JsonWebKey, sign as signWith, type webcrypto } from 'node:crypto'
@@ -18,7 +18,7 @@ const folder = process.env.DAYPASS_TEST_VECTORS
 const howToGet =
   'vectors: not run: DAYPASS_TEST_VECTORS names no folder (wycheproof/: github.com/C2SP/wycheproof testvectors_v1; jose-cookbook/: github.com/ietf-jose/cookbook)'
 const isThere = folder !== undefined && existsSync(join(folder, 'wycheproof'))
-// Where a folder is named, its absence is a failure and no reason.
+// If a folder is named and missing, the tests fail instead of being skipped.
 if (!isThere && folder !== undefined) throw new Error(howToGet)
 
 interface Vector {
@@ -35,7 +35,7 @@ interface Group {
 const load = (path: string) => JSON.parse(readFileSync(join(folder!, path), 'utf8'))
 const groupsOf = (name: string): Group[] => load(`wycheproof/${name}_test.json`).testGroups
 
-/** The payload of a JWS, or the code that refuses it. */
+/** The payload of a JWS, or the code of the error. */
 async function verify(jws: unknown, keys: Jwk[]): Promise<Uint8Array | string> {
   try {
     const { find } = localKeys(keys)
@@ -50,7 +50,7 @@ async function verify(jws: unknown, keys: Jwk[]): Promise<Uint8Array | string> {
 }
 const isAccepted = (outcome: Uint8Array | string) => typeof outcome !== 'string'
 
-/** No vector is an access token of ours, whoever signed it. */
+/** Asserts that a vector is not accepted as an access token, with any key. */
 async function refusedAsAccessToken(jws: unknown, keys: Jwk[]): Promise<void> {
   await assert.rejects(
     async () => createVerifier({ issuer, jwks: { keys } }).verify(jws as string),
@@ -63,7 +63,7 @@ const publicHalf = (jwk: Jwk): Jwk => {
   return rest
 }
 
-/** Runs a file of JWS vectors; the ids of those that came out otherwise than they say. */
+/** Runs a file of JWS vectors and returns the ids of those with another result than the file says. */
 async function disagreements(name: string, keysOf: (group: Group) => Jwk[]): Promise<number[]> {
   const found: number[] = []
   for (const group of groupsOf(name)) {
@@ -80,25 +80,25 @@ test('the vectors that ran are named at the end of the run', (t) => {
   t.diagnostic(`engine: ${isThere ? 'vectors: Wycheproof and the JOSE cookbook' : howToGet}`)
 })
 
-/** Why each vector that comes out otherwise than it says is right to do so. */
+/** The vectors with another result than the file says, and the reason for each. */
 const otherAlgorithm =
-  'valid, but of an algorithm that no access token of ours has: RS384, RS512, PS256 …, ES512, HS384, HS512'
+  'valid, but with an algorithm that Daypass does not use: RS384, RS512, PS256 …, ES512, HS384, HS512'
 const signatureDeviations: [why: string, ...tcIds: number[]][] = [
   [otherAlgorithm, 264, 265, 266, 267, 268, 269, 270, 271, 272, 273, 274, 275, 287, 288],
   [otherAlgorithm, 320, 321, 322, 323, 325, 326, 327, 328, 346, 347, 350, 351],
-  ['valid, but its payload is empty: no JSON object, so no token', 259],
+  ['valid, but its payload is empty, so it is not a JSON object', 259],
   [
-    'valid, says the file, with a "?" in its base64url; 361 and 371, of the same kind, are invalid, as RFC 7515 §2 has it',
+    'valid in the file, with a "?" in its base64url; 361 and 371, of the same kind, are invalid, as in RFC 7515 §2',
     372,
     373,
   ],
-  ['invalid, says the file, but it is to the letter 357, which is valid: what it meant to show was lost', 367, 370],
+  ['invalid in the file, but identical to 357, which is valid: the intended difference was lost', 367, 370],
 ]
 const keyDeviations: typeof signatureDeviations = [
   [otherAlgorithm, 14, 15],
   ['a set of an HMAC and an ES256 key: each has its `alg` and its `kid`, and is used for nothing else', 1],
   [
-    'a key with the weakness called ROCA: the issuer’s key is the operator’s choice; nobody tests for its fingerprint here',
+    'a key with the weakness called ROCA: the operator chooses the issuer’s key, and Daypass does not test for its fingerprint',
     7,
   ],
 ]
@@ -110,7 +110,7 @@ interface Raw {
   algorithm: webcrypto.EcdsaParams | { name: string }
   keyOf(group: Group, vector: Vector): Jwk
   signatureOf(vector: Vector): Uint8Array<ArrayBuffer>
-  /** Whether the key or the signature cannot be what the algorithm has (RFC 7518), whatever the vector says. */
+  /** Whether the key or the signature does not fit the algorithm (RFC 7518), whatever the vector says. */
   isUnfit?(group: Group): boolean
 }
 const hex = (text: string) => new Uint8Array(Buffer.from(text, 'hex'))
@@ -141,12 +141,12 @@ const raws: Raw[] = [
 ]
 
 describe('vectors', { skip: isThere ? false : howToGet }, () => {
-  test('Wycheproof json_web_signature: each JWS, accepted or refused as it must be', async () => {
+  test('Wycheproof json_web_signature: each JWS is accepted or rejected as the file says', async () => {
     const found = await disagreements('json_web_signature', (group) => [publicHalf(group.public ?? group.private)])
     assert.deepEqual(found, idsOf(signatureDeviations))
   })
 
-  test('Wycheproof json_web_key: every key set, its tokens accepted or refused as they must be', async () => {
+  test('Wycheproof json_web_key: the tokens of each key set are accepted or rejected as the file says', async () => {
     const found = await disagreements('json_web_key', (group) => (group.public ?? group.private).keys.map(publicHalf))
     assert.deepEqual(found, idsOf(keyDeviations))
   })
@@ -167,7 +167,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
   })
 
   for (const { name, alg, algorithm, keyOf, signatureOf, isUnfit = () => false } of raws) {
-    test(`Wycheproof ${name}: each signature over bytes of its own`, async () => {
+    test(`Wycheproof ${name}: each signature over its own bytes`, async () => {
       let count = 0
       for (const group of groupsOf(name)) {
         for (const vector of group.tests) {
@@ -178,7 +178,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
             continue
           }
           const signature = signatureOf(vector)
-          // The key as the verifier holds it, and the primitive that jose asks.
+          // The key as the verifier has it, and the primitive that jose calls.
           const held = await localKeys([jwk]).find({ alg, kid: 'vector' })
           const key =
             held instanceof Uint8Array
@@ -190,7 +190,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
             vector.result === 'valid' && !isUnfit(group),
             `${name} ${vector.tcId}: ${vector.comment}`,
           )
-          // Whatever it signed, it did not sign this: r and s of 0 and keys of a small order would sign anything.
+          // The signature must not verify for other bytes: r and s of 0 and keys of a small order would verify for all.
           const token = `${encode({ alg, typ: 'at+jwt', kid: 'vector' })}.${encode(payloadOf())}.${Buffer.from(signature).toString('base64url')}`
           const verifier = createVerifier({ issuer, audience, jwks: { keys: [jwk] }, clock: () => now })
           await assert.rejects(verifier.verify(token), { code: 'ERR_ACCESS_TOKEN_INVALID' })
@@ -211,7 +211,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
     ['jwe_5_1.key_encryption_using_rsa_v15_and_aes-hmac-sha2', false, 'it is encrypted, not signed'],
   ]
   for (const [file, isGood, why] of cookbook) {
-    test(`JOSE cookbook ${file}: ${isGood ? 'accepted' : 'refused'}: ${why}`, async () => {
+    test(`JOSE cookbook ${file}: ${isGood ? 'accepted' : 'rejected'}: ${why}`, async () => {
       const { input, output } = load(`jose-cookbook/${file}.json`)
       const keys = [input.key].flat().map((key) => ({ alg: input.alg, ...publicHalf(key) }))
       const forms: unknown[] = [output.compact, output.json, output.json_flat].filter(Boolean)
@@ -226,7 +226,7 @@ describe('vectors', { skip: isThere ? false : howToGet }, () => {
   }
 })
 
-test('RFC 7515 A.1, A.3 and A.5: HS256 and ES256 are read, none is not, and none of them is an access token', async () => {
+test('RFC 7515 A.1, A.3 and A.5: HS256 and ES256 are accepted, none is rejected, and none of them is an access token', async () => {
   const payload = 'eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ'
   const shared: Jwk = {
     kty: 'oct',

@@ -1,4 +1,4 @@
-// Is a header read as what it says, whatever it says? Cookies, keys, proxies' words, and when to come back.
+// Fuzzes the parsers of headers: Cookie, Idempotency-Key, X-Forwarded-* and Retry-After.
 
 import assert from 'node:assert/strict'
 import { isIP } from 'node:net'
@@ -14,7 +14,7 @@ import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from 
 
 afterEach(assertUnpolluted)
 
-/** A request with these headers and nothing else of note. */
+/** A request with these headers. */
 const withHeaders = (headers: Record<string, string[]>, secure = true): HttpRequest => ({
   method: 'POST',
   path: '/auth/refresh',
@@ -28,7 +28,7 @@ const withHeaders = (headers: Record<string, string[]>, secure = true): HttpRequ
 
 const token = fc.string({ unit: fc.constantFrom(...'ABCxyz019-_'), minLength: 1, maxLength: 90 })
 
-test('a cookie that was set is read back from among any others; two are refused', () => {
+test('a cookie that was set is read back from among any others; two are rejected', () => {
   const cookie = createCookie()
   const request = withHeaders({})
   const word = fc.string({ unit: fc.constantFrom(...'abcHost-_019. "'), maxLength: 12 })
@@ -53,7 +53,7 @@ test('a cookie that was set is read back from among any others; two are refused'
   )
 })
 
-test('any Cookie header: a value that stands in it under the very name, or none', () => {
+test('any Cookie header: the result is a value under exactly that name, or none', () => {
   const cookie = createCookie({ oldName: 'refreshToken' })
   const near = changed('a=b; __Host-daypass=dpr_AAAA; refreshToken=x')
   fc.assert(
@@ -77,7 +77,7 @@ const keyLetters = Array.from({ length: 94 }, (_, index) => String.fromCharCode(
 )
 const key = fc.string({ unit: fc.constantFrom(...keyLetters), minLength: 1, maxLength: 255 })
 
-test('an Idempotency-Key is read back as it was written, and so is the previous one', () => {
+test('an Idempotency-Key is read back as it was sent, and so is the previous one', () => {
   fc.assert(
     fc.property(key, key, fc.constantFrom('', ' ', '\t '), (idempotencyKey, previousKey, space) => {
       fc.pre(idempotencyKey.length + previousKey.length < 560)
@@ -90,7 +90,7 @@ test('an Idempotency-Key is read back as it was written, and so is the previous 
   )
 })
 
-test('any Idempotency-Key header: printable keys that stand in it, or a refusal, soon', () => {
+test('any Idempotency-Key header: printable keys from it, or an error, in bounded time', () => {
   const hard = fc
     .constantFrom('"k"; ', '; a', ';a="', '\t', '=', 'a', '*')
     .chain((piece) => fc.nat(700).map((count) => `"${'k'.repeat(22)}"${piece.repeat(count)}`))
@@ -108,7 +108,7 @@ test('any Idempotency-Key header: printable keys that stand in it, or a refusal,
   )
 })
 
-test('a text is an address exactly where Node takes it for one, with a port or without', () => {
+test('a text is an address exactly if Node says so, with a port or without', () => {
   const address = fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom('::', '::1', '1::', '255.255.255.255', '::1.2.3.4'))
   const near = fc.oneof(anyText, changed('192.0.2.255'), changed('2001:db8::192.0.2.1'), changed('fe80::1%eth0'))
   fc.assert(
@@ -124,7 +124,7 @@ test('a text is an address exactly where Node takes it for one, with a port or w
   )
 })
 
-test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an address is an address', () => {
+test('X-Forwarded headers: ignored from a stranger; from a proxy only a valid address counts', () => {
   const unproxy = createUnproxy(['10.0.0.0/8', '2001:db8::/32'], () => {})
   const address = fc.oneof(
     fc.ipV4(),
@@ -154,7 +154,7 @@ test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an 
         assert.notEqual(isIP(found.ip!), 0, String(found.ip))
         assert.equal(typeof found.secure, 'boolean')
         if (given['x-forwarded-for'] === undefined) assert.equal(found.ip, ip)
-        // What a caller wrote stands before what the proxies wrote: the last that is no proxy of ours is the caller.
+        // The caller's entries come before the proxies': the last entry that is not a trusted proxy is the caller.
         const last = (given['x-forwarded-for'] ?? '').split(',').at(-1)!.trim()
         if (isIP(last) === 4 && !isProxy(last)) assert.equal(found.ip, last)
         if (given['x-forwarded-proto'] === undefined) assert.equal(found.secure, secure)
@@ -167,7 +167,7 @@ test('X-Forwarded headers: from a stranger nothing is believed, from a proxy an 
   )
 })
 
-test('any answer to a client: no error, and a Retry-After that is a time from now or none', async () => {
+test('any response to a client: no error, and Retry-After gives a time from now or none', async () => {
   const retryAfter = fc.oneof(
     fc.constantFrom('0', '1', '1e9', '0x10', '-5', '5 minutes', 'Wed, 21 Oct 2105 07:28:00 GMT', 'Infinity'),
     fc.integer().map(String),

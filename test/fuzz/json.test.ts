@@ -1,4 +1,4 @@
-// Is JSON read as it stands there, whatever stands there? Tokens' parts, and the bodies of requests.
+// Fuzzes the parsers of JSON: the parts of tokens, and the bodies of requests.
 
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
@@ -11,7 +11,7 @@ import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from 
 
 afterEach(assertUnpolluted)
 
-/** JSON as it is written: objects as lists of members, so that a name can come twice. */
+/** JSON with objects as lists of members, so that a name can occur twice. */
 type Tree = { members: [string, Tree][] } | { items: Tree[] } | { scalar: unknown }
 
 const name = fc.oneof(
@@ -35,7 +35,7 @@ const tree = fc.letrec<{ tree: Tree; object: Tree }>((tie) => ({
   ),
 }))
 
-/** A text in JSON, with escapes that are not needed in some of its letters: two spellings of one name. */
+/** A text in JSON with unneeded escapes for some letters, so that one name has two spellings. */
 const quote = (text: string, escaped: boolean) =>
   escaped
     ? `"${Array.from(text, (letter) => [...Array(letter.length).keys()].map((index) => `\\u${letter.charCodeAt(index).toString(16).padStart(4, '0')}`).join('')).join('')}"`
@@ -50,7 +50,7 @@ function write(node: Tree, space: string, depth = 0): string {
   return `{${space}${members.join(`${space},`)}}`
 }
 
-/** Whether two parsers could read it differently. */
+/** Whether two parsers could read the text differently. */
 function isAmbiguous(node: Tree): boolean {
   if ('scalar' in node) return false
   if ('items' in node) return node.items.some(isAmbiguous)
@@ -60,7 +60,7 @@ function isAmbiguous(node: Tree): boolean {
   return node.members.some(([, value]) => isAmbiguous(value))
 }
 
-test('an object is read as JSON.parse reads it, or not at all where two parsers could differ', () => {
+test('an object is read as JSON.parse reads it, and rejected if two parsers could differ', () => {
   let [read, refused] = [0, 0]
   fc.assert(
     fc.property(fc.oneof(tree.object, tree.tree), fc.constantFrom('', ' ', '\n\t'), (node, space) => {
@@ -79,7 +79,7 @@ test('an object is read as JSON.parse reads it, or not at all where two parsers 
   assert.ok(read > 10 && refused > 10)
 })
 
-test('as deep as 32 and no deeper', () => {
+test('32 levels are accepted, and no more', () => {
   const nested = (open: string, close: string, depth: number) => `{"a":${open.repeat(depth)}1${close.repeat(depth)}}`
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 70 }), fc.boolean(), (depth, lists) => {
@@ -90,7 +90,7 @@ test('as deep as 32 and no deeper', () => {
   )
 })
 
-test('any bytes are an object or nothing, and never an error', () => {
+test('any bytes give an object or undefined, and never an error', () => {
   const near = changed('{"iss":"https://id.example","a":[1,{"b":"\\u0061"}],"c":1e400}').map((text) =>
     Buffer.from(text),
   )
@@ -104,7 +104,7 @@ test('any bytes are an object or nothing, and never an error', () => {
   )
 })
 
-test('any body, of any type and length: an object or a refusal that quotes nothing of it', async () => {
+test('any body, of any type and length: an object, or an error that quotes nothing of it', async () => {
   const type = fc.oneof(
     fc.constantFrom('application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON ', 'text/plain', ''),
     fc.string(),
@@ -144,17 +144,17 @@ test('any body, of any type and length: an object or a refusal that quotes nothi
   )
 })
 
-test('any body over a socket: refused in our words, and the server answers the next', async (t) => {
+test('any body over a socket: rejected with an error of ours, and the server handles the next request', async (t) => {
   const { origin, errors } = await serve(t)
   const body = fc.oneof(fc.json(), anyText, changed('{"name":"ada","transport":"body","refreshToken":"dpr_x"}'))
   await fc.assert(
     fc.asyncProperty(body, fc.constantFrom('refresh', 'login', 'logout'), async (text, path) => {
       const headers = { ...ownPage, 'content-type': 'application/json' }
-      const answer = await call(origin, `POST /auth/${path}`, { body: Buffer.from(text), headers })
-      // Signing out with nothing, or with what is no token, is no error (RFC 7009 §2.2).
+      const response = await call(origin, `POST /auth/${path}`, { body: Buffer.from(text), headers })
+      // A sign-out without a token, or with an invalid one, is no error (RFC 7009 §2.2).
       const expected = path === 'logout' ? [204, 400] : [400, 401]
-      assert.ok(expected.includes(answer.status), `${answer.status} ${answer.text}`)
-      if (answer.status !== 204) assert.match(answer.json.code, /^ERR_/)
+      assert.ok(expected.includes(response.status), `${response.status} ${response.text}`)
+      if (response.status !== 204) assert.match(response.json.code, /^ERR_/)
     }),
     runs(300),
   )

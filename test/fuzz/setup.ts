@@ -1,5 +1,5 @@
-// How long is every parser fed with chance, and how is a failure seen again? fast-check prints seed and path; give the seed
-// back in DAYPASS_TEST_SEED. FUZZ_RUNS is how many times as long (10 in a night).
+// Parameters and texts for the fuzz tests. After a failure fast-check prints seed and path: repeat it with DAYPASS_TEST_SEED.
+// FUZZ_RUNS multiplies the number of runs (10 at night).
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
@@ -8,22 +8,22 @@ import { isDaypassError } from '../../src/errors.ts'
 const times = Number(process.env.FUZZ_RUNS) || 1
 const seed = Number(process.env.DAYPASS_TEST_SEED)
 
-/** Parameters of a property that holds for so many examples, or more. */
+/** Parameters of a property that runs at least so many examples. */
 export const runs = (count: number) => ({
   numRuns: Math.ceil(count * times),
-  // Whoever wants it short wants no smallest example either (mutation tests).
+  // A short run needs no smallest example either (mutation tests).
   ...(times < 1 && { endOnFailure: true }),
   ...(Number.isInteger(seed) && seed > 0 && { seed }),
 })
 
-/** Any text: letters, code points, halves of them, what means something in a header or in JSON. */
+/** Any text: letters, code points, lone surrogates, and the special characters of headers and JSON. */
 export const anyText = fc.oneof(
   fc.string(),
   fc.string({ unit: 'binary' }),
   fc.string({ unit: fc.constantFrom(...'"\\;=, \t\r\n\0%{}[]:.-_~+/AZaz09é𝄞'), maxLength: 300 }),
 )
 
-/** The text after a few small changes: letters put in, taken out, replaced, doubled, put in another case or order. */
+/** The text after a few small changes: letters inserted, removed, replaced, doubled, changed in case or order. */
 export const changed = (text: string): fc.Arbitrary<string> =>
   fc
     .array(
@@ -51,12 +51,12 @@ function change(text: string, at: number, kind: number, piece: string, length: n
     case 5:
       return after + before
     default:
-      // One letter for its neighbour: what differs in a single bit of the bytes.
+      // Replaces a letter with its neighbour, so that a single bit of the bytes differs.
       return before + String.fromCharCode((after.charCodeAt(0) || 65) ^ 1) + after.slice(1)
   }
 }
 
-/** What a call gives; undefined where it throws one of our errors. Anything else thrown, or slowness, is a failure. */
+/** The result of a call, or undefined if it throws one of our errors. Any other error, or slowness, is a failure. */
 export function outcome<T>(call: () => T): T | undefined {
   const began = performance.now()
   try {
@@ -69,7 +69,7 @@ export function outcome<T>(call: () => T): T | undefined {
   }
 }
 
-/** The same of a call that is waited for. */
+/** The same for an asynchronous call. */
 export async function laterOutcome<T>(call: () => Promise<T>): Promise<T | undefined> {
   const began = performance.now()
   try {
@@ -82,10 +82,10 @@ export async function laterOutcome<T>(call: () => Promise<T>): Promise<T | undef
   }
 }
 
-/** A second is long for any of these; a pause of a busy machine is shorter. */
+/** Each call is much faster than a second, and pauses of a busy machine are shorter. */
 const assertSoon = (began: number) => assert.ok(performance.now() - began < 1000, 'it took more than a second')
 
-/** No prototype has gained a member. */
+/** Asserts that no prototype has a new member. */
 export function assertUnpolluted(): void {
   assert.deepEqual(Object.keys(Object.prototype), [])
   assert.equal(({} as Record<string, unknown>).polluted, undefined)

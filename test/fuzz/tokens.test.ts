@@ -1,4 +1,4 @@
-// Is anything taken for a token that was not given out as one? Refresh tokens, access tokens, keys, older schemes' tokens.
+// Fuzzes the parsers of tokens: refresh tokens, access tokens, key sets, tokens of older schemes.
 
 import assert from 'node:assert/strict'
 import { createSecretKey } from 'node:crypto'
@@ -21,7 +21,7 @@ const sessionOf = (id: Uint8Array, secret: Uint8Array) =>
 
 afterEach(assertUnpolluted)
 
-test('a refresh token that is minted is read as what it was minted of, by its own keys alone', () => {
+test('a refresh token is read back with the values it was made from, by its own keys alone', () => {
   fc.assert(
     fc.property(
       bytes(16),
@@ -58,7 +58,7 @@ test('a refresh token that is minted is read as what it was minted of, by its ow
   )
 })
 
-test('a refresh token has one spelling: whatever is changed, added or taken away, it is none', () => {
+test('a refresh token has one spelling: any change, addition or removal makes it invalid', () => {
   const key = proofKey(new Uint8Array(32).fill(3))
   const text = mintRefreshToken(makeSession(now), 5, new Uint8Array(8), key)
   fc.assert(
@@ -69,7 +69,7 @@ test('a refresh token has one spelling: whatever is changed, added or taken away
   )
 })
 
-test('what nobody minted is no refresh token: any value, any text, any bytes behind the prefix', async () => {
+test('any other value, text or bytes after the prefix is rejected as a refresh token', async () => {
   const key = proofKey(new Uint8Array(32).fill(3))
   const shaped = fc
     .uint8Array({ minLength: 58, maxLength: 66 })
@@ -102,7 +102,7 @@ test('what nobody minted is no refresh token: any value, any text, any bytes beh
   )
 })
 
-test('an access token has one spelling: whatever is changed, added or taken away, it is refused', async () => {
+test('an access token has one spelling: any change, addition or removal is rejected', async () => {
   const verifier = makeVerifier()
   const tokens = ['EdDSA', 'ES256', 'RS256', 'HS256'].map((alg) => makeToken(undefined, {}, alg))
   for (const token of tokens) await verifier.verify(token)
@@ -117,7 +117,7 @@ test('an access token has one spelling: whatever is changed, added or taken away
   )
 })
 
-test('any header over a good signature: let in are the names and types of RFC 9068 alone', async () => {
+test('any header with a valid signature: only the names and types of RFC 9068 are accepted', async () => {
   const verifier = makeVerifier({ cacheSize: 0 })
   const likely: Record<string, fc.Arbitrary<unknown>> = {
     alg: fc.constantFrom<unknown>('EdDSA', 'Ed25519', 'none', 'HS256', 'eddsa', undefined),
@@ -154,7 +154,7 @@ test('any header over a good signature: let in are the names and types of RFC 90
   assert.ok(accepted > 0, 'some were good')
 })
 
-test('any payload under a good signature: what is let in has every claim, of its type, in its time', async () => {
+test('any payload with a valid signature: an accepted one has every claim, of the right type, in its time', async () => {
   const verifier = makeVerifier({ cacheSize: 0 })
   const names = [
     'iss',
@@ -192,7 +192,7 @@ test('any payload under a good signature: what is let in has every claim, of its
   )
 })
 
-test('any text under a good signature is an object of its own or refused', async () => {
+test('any text with a valid signature is a plain object or rejected', async () => {
   const verifier = makeVerifier({ cacheSize: 0 })
   await fc.assert(
     fc.asyncProperty(fc.oneof(anyText, fc.json(), changed(JSON.stringify(payloadOf()))), async (payload) => {
@@ -204,7 +204,7 @@ test('any text under a good signature is an object of its own or refused', async
   )
 })
 
-test('any key set: unusable keys are told in our words, and let nobody in', async () => {
+test('any key set: unusable keys give an error of ours, and verify nothing', async () => {
   const member = fc.oneof(
     fc.constantFrom<unknown>('oct', 'OKP', 'EC', 'RSA', 'EdDSA', 'HS256', 'Ed25519', 'P-256', ''),
     fc.jsonValue(),
@@ -225,7 +225,7 @@ test('any key set: unusable keys are told in our words, and let nobody in', asyn
     }),
     runs(1500),
   )
-  // And as an address gives them: any body at all.
+  // The same from an address, with any body.
   await fc.assert(
     fc.asyncProperty(
       fc.oneof(
@@ -242,7 +242,7 @@ test('any key set: unusable keys are told in our words, and let nobody in', asyn
   )
 })
 
-test('an older scheme’s JWT has one name, and nothing else has one', async () => {
+test('an older scheme’s JWT has one name, and no other text has one', async () => {
   const secret = 'the secret of the app’s old refresh tokens, long enough'
   const adopter = adoptJwt({ secret })
   const token = jwt.sign({ sub: 'ada', jti: 'a' }, secret, { expiresIn: 3600 })

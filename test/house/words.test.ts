@@ -19,6 +19,8 @@ const checked = [
   'test/verify',
   'test/client',
   'test/house',
+  'test/attacks',
+  'test/fuzz',
   'bench',
   'examples',
   'scripts',
