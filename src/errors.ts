@@ -154,7 +154,7 @@ export interface DaypassErrorOptions {
   /** The underlying error, for logs. It is never part of a response. */
   cause?: unknown
   /** Seconds after which the caller may try again. */
-  retryAfter?: number
+  retryAfter?: number | undefined
 }
 
 /**

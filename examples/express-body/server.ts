@@ -28,7 +28,7 @@ export function createApp(options: { secret: string; database: string }) {
   app.post('/login', async (req, res) => {
     const user = users.find(({ name, password }) => name === req.body?.name && password === req.body?.password)
     if (!user) return void res.status(401).json({ error: 'invalid_credentials' })
-    await web.signIn(req, res, user.id, { role: user.role })
+    await web.signIn(req, res, { subject: user.id, claims: { role: user.role } })
   })
 
   app.get(

@@ -44,7 +44,7 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
     if (!user || !isPassword(req.body?.password, user.password)) {
       return void res.status(401).json({ error: 'invalid_credentials' })
     }
-    await web.signIn(req, res, user.id, { role: user.role })
+    await web.signIn(req, res, { subject: user.id, claims: { role: user.role } })
   })
 
   app.get(

@@ -24,7 +24,7 @@ export async function serve(life: Life, server: Server, request: TextRequest): P
   })
   const askedAt = life.loop.now()
   const webResponse = await runIn(server.realm, () =>
-    path === '/me' ? serveApp(life, server, webRequest) : server.web.handle(webRequest),
+    path === '/me' ? serveApp(life, server, webRequest) : server.web.routes(webRequest),
   )
   if (server.isDead) return new Promise(() => {})
   if (webResponse === null) throw new Error(`Daypass has no route ${path}`)
@@ -72,7 +72,7 @@ function checkResponse(
 /** The app's own route, which needs an access token. */
 async function serveApp(life: Life, { web }: Server, request: Request): Promise<Response> {
   const { checker, database, loop } = life
-  const token = await web.authenticate(request)
+  const token = await web.requireAuth()(request)
   checker.count('calls of the app')
   if (token instanceof Response) {
     await checkRefusal(life, request, token)

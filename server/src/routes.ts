@@ -1,112 +1,101 @@
 // The server's own routes: accounts, and sessions for back ends that hold the API key.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import cors from '@fastify/cors'
 import { type Claims, type Daypass, DaypassError } from 'daypass'
-import type { FastifyAuth, Transport } from 'daypass/fastify'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { CredentialsCall, Route, RouteRequest, RouteResponse, SignIn } from 'daypass/fastify'
 import type { Account } from './account-store.ts'
 import type { Accounts, Caller } from './accounts.ts'
 import type { Config } from './config.ts'
 import type { Devices } from './devices.ts'
 
 interface Parts {
-  config: Pick<Config, 'origins' | 'registration'>
+  config: Pick<Config, 'registration' | 'apiKey'>
   auth: Daypass
-  web: FastifyAuth
   accounts: Accounts
   devices: Devices
 }
 
-/** `/auth/register`, `/auth/login`, `/auth/me` and `/auth/password`. */
-export const accountRoutes: FastifyPluginAsync<Parts> = async (app, { config, auth, web, accounts, devices }) => {
-  if (config.origins.length > 0) {
-    app.register(cors, {
-      origin: config.origins,
-      credentials: true,
-      methods: ['GET', 'POST'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'DPoP'],
-      exposedHeaders: ['Retry-After', 'WWW-Authenticate', 'DPoP-Nonce'],
-      maxAge: 600,
+/** A sign-in with a password, and the stored hash that the password was checked against. */
+export interface PasswordSignIn extends SignIn {
+  passwordHash: string
+}
+
+/** `/auth/login`, `/auth/register`, `/auth/me`, `/auth/password` and `/admin/sessions`, as far as the settings turn them on. */
+export function serverRoutes({ config: { registration, apiKey }, auth, accounts, devices }: Parts): Route[] {
+  type CheckCredentials = (credentials: Record<string, unknown>, caller: Caller) => Promise<Account | null>
+  /** Signs in the account that the credentials belong to. */
+  const signInWith =
+    (check: CheckCredentials) =>
+    async ({ credentials, request, signIn }: CredentialsCall): Promise<RouteResponse> => {
+      const cookies = request.headers('cookie').join('; ')
+      const account = await check(credentials, {
+        ip: request.ip ?? '',
+        findDevice: (email) => devices.find(cookies, email),
+      })
+      if (account === null) throw new DaypassError('ERR_CREDENTIALS_INVALID')
+      const { id, email, passwordHash } = account
+      const person: PasswordSignIn = { subject: id, amr: ['pwd'], user: { id, email }, passwordHash }
+      const response = await signIn(person)
+      const session = response.headers?.['set-cookie']
+      if (session === undefined) return response
+      const device = devices.remember(cookies, email, request.secure)
+      return { ...response, headers: { ...response.headers, 'set-cookie': [session, device].flat() } }
+    }
+
+  const routes: Route[] = [
+    { method: 'POST', path: '/auth/login', access: 'credentials', run: signInWith(accounts.signIn) },
+    {
+      method: 'GET',
+      path: '/auth/me',
+      access: 'bearer',
+      async run({ auth: { subject, sessionId, expiresAt, claims } }) {
+        const email = (await accounts.find(subject))?.email
+        return { body: { subject, sessionId, email, claims, expiresAt } }
+      },
+    },
+    {
+      method: 'POST',
+      path: '/auth/password',
+      access: 'bearer',
+      async run({ auth: { subject, sessionId }, request: { ip, userAgent }, readBody }) {
+        await accounts.changePassword(subject, await readBody(), sessionId)
+        await auth.revokeSubject(subject, { except: sessionId, reason: 'password', request: { ip, userAgent } })
+        return {}
+      },
+    },
+  ]
+  if (registration) {
+    routes.push({ method: 'POST', path: '/auth/register', access: 'credentials', run: signInWith(accounts.register) })
+  }
+  if (apiKey !== undefined) {
+    routes.push({
+      method: 'POST',
+      path: '/admin/sessions',
+      access: 'custom',
+      check: (request) => checkApiKey(request, apiKey),
+      run: async ({ readBody }) => ({ body: await issueSession(auth, await readBody()) }),
     })
   }
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.header('cache-control', 'no-store')
-  })
+  return routes
+}
 
-  type CheckCredentials = (credentials: Record<string, unknown>, caller: Caller) => Promise<Account | null>
-  /** A route that reads credentials, and signs in the account that they belong to. */
-  const signInRoute = (check: CheckCredentials) => async (request: FastifyRequest, reply: FastifyReply) => {
-    const { transport = 'cookie', ...credentials } = readObject(request)
-    if (transport !== 'cookie' && transport !== 'body') {
-      throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
-    }
-    const { cookie } = request.headers
-    const caller = { ip: request.ip, findDevice: (email: string) => devices.find(cookie, email) }
-    const account = await check(credentials, caller)
-    if (account === null) throw new DaypassError('ERR_CREDENTIALS_INVALID')
-    const { id, email, passwordHash } = account
-    if (transport === 'cookie') {
-      reply.header('set-cookie', devices.remember(cookie, email, request.protocol === 'https'))
-    }
-    const options = { amr: ['pwd'], user: { id, email }, transport: transport as Transport, passwordHash }
-    await web.signIn(request, reply, id, undefined, options)
+async function issueSession(auth: Daypass, { subject, claims = {} }: Record<string, unknown>) {
+  if (typeof subject !== 'string' || typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
+    throw new DaypassError('ERR_REQUEST_INVALID', 'Send `subject`, a string, and `claims`, an object.')
   }
-
-  app.post('/auth/login', signInRoute(accounts.signIn))
-  if (config.registration) app.post('/auth/register', signInRoute(accounts.register))
-  app.get(
-    '/auth/me',
-    web.requireAuth(async ({ auth: { subject, sessionId, expiresAt, claims } }) => {
-      const email = (await accounts.find(subject))?.email
-      return { subject, sessionId, email, claims, expiresAt }
-    }),
-  )
-  app.post(
-    '/auth/password',
-    web.requireAuth(async (request, reply) => {
-      const { subject, sessionId } = request.auth
-      await accounts.changePassword(subject, readObject(request), sessionId)
-      const { ip, headers } = request
-      const origin = { ip, userAgent: headers['user-agent'] }
-      await auth.revokeSubject(subject, { except: sessionId, reason: 'password', request: origin })
-      return reply.code(204).send()
-    }),
-  )
+  try {
+    return await auth.issue(subject, { claims: claims as Claims })
+  } catch (error) {
+    // What is a fault of the app's own code in a library is the caller's here.
+    if (!(error instanceof DaypassError) || error.status !== 500) throw error
+    throw new DaypassError('ERR_REQUEST_INVALID', error.message)
+  }
 }
 
-/** `/admin/sessions`. */
-export const adminRoutes: FastifyPluginAsync<{ apiKey: string; auth: Daypass }> = async (app, { apiKey, auth }) => {
-  app.post('/admin/sessions', async (request, reply) => {
-    checkApiKey(request, apiKey)
-    const { subject, claims = {} } = readObject(request)
-    if (typeof subject !== 'string' || !isObject(claims)) {
-      throw new DaypassError('ERR_REQUEST_INVALID', 'Send `subject`, a string, and `claims`, an object.')
-    }
-    reply.header('cache-control', 'no-store')
-    try {
-      return await auth.issue(subject, { claims: claims as Claims })
-    } catch (error) {
-      // What is a fault of the app's own code in a library is the caller's here.
-      if (!(error instanceof DaypassError) || error.status !== 500) throw error
-      throw new DaypassError('ERR_REQUEST_INVALID', error.message)
-    }
-  })
-}
-
-function checkApiKey(request: FastifyRequest, apiKey: string): void {
-  const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+function checkApiKey(request: RouteRequest, apiKey: string): void {
+  const [given = ''] = request.headers('authorization').map((value) => /^Bearer +(\S+)$/i.exec(value)?.[1] ?? '')
   const digest = (text: string) => createHash('sha256').update(text).digest()
   if (!timingSafeEqual(digest(given), digest(apiKey))) {
     throw new DaypassError('ERR_CREDENTIALS_INVALID', 'Send Authorization: Bearer with the DAYPASS_API_KEY.')
   }
 }
-
-function readObject({ body }: Pick<FastifyRequest, 'body'>): Record<string, unknown> {
-  if (body === undefined) return {}
-  if (!isObject(body)) throw new DaypassError('ERR_REQUEST_INVALID', 'The body must be a JSON object.')
-  return body
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

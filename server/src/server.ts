@@ -15,7 +15,7 @@ import { createLimits, noLimits } from './limits.ts'
 import { createErrorLog, createLog, type Log, type LogError } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
-import { accountRoutes, adminRoutes } from './routes.ts'
+import { type PasswordSignIn, serverRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** A server that is running. */
@@ -63,7 +63,13 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
   const accounts = createAccounts(stores.accounts, limits)
   const { origins, trustedProxies } = config
   const onError = (error: unknown) => logError('request failed', error)
-  const web = createFastifyAuth(withPasswordCheck(auth, accounts), { origins, trustedProxies, onError, onWarning })
+  const web = createFastifyAuth(withPasswordCheck(auth, accounts), {
+    routes: serverRoutes({ config, auth, accounts, devices: createDevices(config.secret) }),
+    origins,
+    trustedProxies,
+    onError,
+    onWarning,
+  })
   const description = describeApi(config, version)
   let stopping = false
 
@@ -88,8 +94,6 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
     if (stopping) setImmediate(() => app.server.closeIdleConnections())
   })
   app.register(web.routes)
-  app.register(accountRoutes, { config, auth, web, accounts, devices: createDevices(config.secret) })
-  if (config.apiKey !== undefined) app.register(adminRoutes, { apiKey: config.apiKey, auth })
   app.get('/healthz', async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
     if (stopping) throw new DaypassError('ERR_OVERLOADED', 'The server is stopping.')
@@ -133,18 +137,15 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
   }
 }
 
-/** What the account routes say of a sign-in beside the library's own options. */
-export interface PasswordIssueOptions extends IssueOptions {
-  /** The stored hash that the password was checked against. */
-  passwordHash?: string
-}
-
 /**
  * Checks after a session was written that the password is still the one that was checked. A password change ends the
  * sessions that are there; a sign-in with the old password that is under way at that moment must not outlive it.
  */
 function withPasswordCheck(auth: Daypass, accounts: Accounts): Daypass {
-  async function issue(subject: string, { passwordHash, ...options }: PasswordIssueOptions = {}) {
+  async function issue(
+    subject: string,
+    { passwordHash, ...options }: IssueOptions & Partial<Pick<PasswordSignIn, 'passwordHash'>> = {},
+  ) {
     const tokens = await auth.issue(subject, options)
     if (passwordHash !== undefined && !(await accounts.isCurrent(subject, passwordHash))) {
       await auth.revoke(tokens.session.id, { reason: 'password' })

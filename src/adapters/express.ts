@@ -1,44 +1,49 @@
 // daypass/express: Daypass in an Express app, 5 or 4.
 
-// Types alone come from Express, so that `req.params` and `res.json` are there; nothing of it is loaded.
+// Only types come from Express, so that `req.params` and `res.json` are typed. Nothing of it is loaded.
 import type { NextFunction, Request, Response } from 'express'
 import type { Daypass } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
+import type { Connection } from '../http/client-address.ts'
+import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { readIp } from '../http/ip-address.ts'
+import type { ServerTypes } from '../http/options.ts'
+import type { SignIn } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
-  createNodeAuth,
   createNodeGuard,
-  type GuardOptions,
-  type NodeAuth,
+  createNodeHttp,
+  type NodeExchange,
+  type NodeGuard,
   type NodeOptions,
-  type ServerTypes,
-  type TokenVerifier,
-} from './node.ts'
+  readKeptBody,
+  type SignInOptions,
+} from './node-http.ts'
 
-export type {
-  GuardOptions,
-  HttpOptions,
-  NodeOptions,
-  ServerTypes,
-  SignIn,
-  SignInOptions,
-  SignInRequest,
-  Transport,
-} from './node.ts'
+export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+export type { HttpOptions, ServerTypes } from '../http/options.ts'
+export type { RouteRequest } from '../http/request.ts'
+export type { RouteResponse } from '../http/response.ts'
+export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
+export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { NodeOptions, SignInOptions } from './node-http.ts'
 
 declare global {
   namespace Express {
     interface Request {
       /** The request's access token, where `requireAuth()` let it in. */
+      // biome-ignore lint/suspicious/noExplicitAny: one type for the claims of every app
       auth?: AccessToken<any>
     }
   }
 }
 
-/** A request that was let in. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
-export type AuthenticatedRequest<C = Claims> = Omit<Request<any>, 'auth'> & { auth: AccessToken<C> }
+/** A request whose access token is verified. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
+export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth: AccessToken<C> }
 
-type Middleware = (req: Request<any>, res: Response, next: NextFunction) => Promise<void>
+// biome-ignore lint/suspicious/noExplicitAny: Express types the parameters of a path by its text; any path may be guarded
+type AnyRequest = Request<any>
+type Middleware = (req: AnyRequest, res: Response, next: NextFunction) => Promise<void>
 
 /** A guard for routes: as a middleware, or around a handler whose `req.auth` is then typed and there. */
 export interface RequireAuth<C = Claims> {
@@ -49,13 +54,16 @@ export interface RequireAuth<C = Claims> {
   ): Middleware
 }
 
-/** What {@link createExpressAuth} makes. */
-export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown>
-  extends Pick<NodeAuth<C>, 'signIn' | 'signOut'> {
+/** The adapter that {@link createExpressAuth} makes. */
+export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** The routes: `app.use(web.routes)`. Their paths are the `basePath` option's, wherever they are mounted. */
   routes: Middleware
-  /** Lets in whoever has a good access token, and answers 401 or 403 to everyone else. */
+  /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
+  /** Begins a session for a login of your own, and sends the response. */
+  signIn(req: AnyRequest, res: Response, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  /** Ends the session that the request carries, and sends the response. It is a handler too. */
+  signOut(req: AnyRequest, res: Response): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -79,7 +87,7 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown>
  * app.use(express.json(), web.routes)
  * app.post('/login', async (req, res) => {
  *   if (req.body.password !== 'secret') return res.status(401).end()
- *   await web.signIn(req, res, req.body.name, { role: 'admin' })
+ *   await web.signIn(req, res, { subject: req.body.name, claims: { role: 'admin' } })
  * })
  * app.get('/me', web.requireAuth((req, res) => res.json({ subject: req.auth.subject, role: req.auth.claims.role })))
  * app.listen(3000)
@@ -89,14 +97,14 @@ export function createExpressAuth<C = Claims, Credentials = Record<string, unkno
   auth: Daypass<C>,
   options: NodeOptions<C, Credentials, User> = {},
 ): ExpressAuth<C, Credentials, User> {
-  const { handle, signIn, signOut } = createNodeAuth(auth, options)
+  const web = createNodeHttp(auth, options)
   return {
-    signIn,
-    signOut,
     async routes(req, res, next) {
-      if (!(await handle(req, res))) next()
+      if (!(await web.routes(read(req, res)))) next()
     },
-    requireAuth: createRequireAuth(auth, options),
+    requireAuth: guardWith(web.requireAuth),
+    signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
+    signOut: (req, res) => web.signOut(read(req, res)),
   }
 }
 
@@ -117,21 +125,43 @@ export function createRequireAuth<C>(
   verifier: TokenVerifier<C>,
   options: Pick<NodeOptions, 'onError'> = {},
 ): RequireAuth<C> {
-  const authenticate = createNodeGuard(verifier, options)
+  return guardWith(createNodeGuard(verifier, options))
+}
+
+function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
   type Handler = (req: AuthenticatedRequest<C>, res: Response, next: NextFunction) => unknown
-  return ((first: GuardOptions | Handler = {}, second: GuardOptions = {}) => {
-    const [handler, needed] = typeof first === 'function' ? [first, second] : [undefined, first]
-    return async (req: Request<any>, res: Response, next: NextFunction) => {
-      const token = await authenticate(req, res, needed)
+  return (first: GuardOptions | Handler = {}, second: GuardOptions = {}): Middleware => {
+    const [handler, needs] = typeof first === 'function' ? [first, second] : [undefined, first]
+    return async (req, res, next) => {
+      const token = await guard(read(req, res), needs)
       if (token === null) return
-      req.auth = token
+      const authenticated = Object.assign(req, { auth: token })
       if (handler === undefined) return next()
-      // Express 4 does not look at what a handler returns; its rejection goes where Express 5 would take it.
+      // Express 4 ignores what a handler returns, so its rejection is passed on here.
       try {
-        await handler(req as AuthenticatedRequest<C>, res, next)
+        await handler(authenticated, res, next)
       } catch (error) {
         next(error)
       }
     }
-  }) as RequireAuth<C>
+  }
+}
+
+const read = (req: AnyRequest, res: Response): NodeExchange => ({
+  req,
+  res,
+  body: readKeptBody(req),
+  client: () => readClient(req),
+})
+
+/** The client as Express found it, by its `trust proxy`. Undefined where Express trusts no proxy, or not this one. */
+function readClient(req: AnyRequest): Connection | undefined {
+  const trusts = req.app?.get?.('trust proxy fn')
+  if (typeof trusts !== 'function' || !trusts(req.socket.remoteAddress, 0)) return undefined
+  const [forwardedHost = ''] = (req.headers['x-forwarded-host']?.toString() ?? '').split(',', 1)
+  return {
+    ip: readIp(req.ip),
+    secure: req.secure === true,
+    host: forwardedHost.trim() || (req.headers.host ?? ''),
+  }
 }

@@ -4,39 +4,44 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Daypass } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
+import type { Connection } from '../http/client-address.ts'
+import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { readIp } from '../http/ip-address.ts'
+import type { ServerTypes } from '../http/options.ts'
+import type { SignIn } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
-  createNodeAuth,
   createNodeGuard,
-  type GuardOptions,
+  createNodeHttp,
+  type NodeExchange,
+  type NodeGuard,
   type NodeOptions,
-  type ServerTypes,
+  readKeptBody,
   type SignInOptions,
-  type TokenVerifier,
-} from './node.ts'
+} from './node-http.ts'
 
-export type {
-  GuardOptions,
-  HttpOptions,
-  NodeOptions,
-  ServerTypes,
-  SignIn,
-  SignInOptions,
-  SignInRequest,
-  Transport,
-} from './node.ts'
+export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+export type { HttpOptions, ServerTypes } from '../http/options.ts'
+export type { RouteRequest } from '../http/request.ts'
+export type { RouteResponse } from '../http/response.ts'
+export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
+export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { NodeOptions, SignInOptions } from './node-http.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The request's access token, where `requireAuth()` let it in. */
+    // biome-ignore lint/suspicious/noExplicitAny: one type for the claims of every app
     auth?: AccessToken<any>
   }
 }
 
-/** A request that was let in. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
-export type AuthenticatedRequest<C = Claims> = Omit<FastifyRequest<any>, 'auth'> & { auth: AccessToken<C> }
+/** A request whose access token is verified. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
+export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth: AccessToken<C> }
 
-type Hook = (request: FastifyRequest<any>, reply: FastifyReply) => Promise<unknown>
+// biome-ignore lint/suspicious/noExplicitAny: Fastify types a request by its route; any route may be guarded
+type AnyRequest = FastifyRequest<any>
+type Hook = (request: AnyRequest, reply: FastifyReply) => Promise<unknown>
 
 /** A guard for routes: as a `preHandler`, or around a handler whose `request.auth` is then typed and there. */
 export interface RequireAuth<C = Claims> {
@@ -54,15 +59,9 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
   /** Begins a session for a login of your own, and sends the response. */
-  signIn(
-    request: FastifyRequest<any>,
-    reply: FastifyReply,
-    subject: string,
-    claims?: C,
-    options?: SignInOptions<C>,
-  ): Promise<void>
+  signIn(request: AnyRequest, reply: FastifyReply, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
-  signOut(request: FastifyRequest<any>, reply: FastifyReply): Promise<void>
+  signOut(request: AnyRequest, reply: FastifyReply): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -86,7 +85,7 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
  * app.register(web.routes)
  * app.post<{ Body: { name: string; password: string } }>('/login', async (request, reply) => {
  *   if (request.body.password !== 'secret') return reply.code(401).send()
- *   await web.signIn(request, reply, request.body.name, { role: 'admin' })
+ *   await web.signIn(request, reply, { subject: request.body.name, claims: { role: 'admin' } })
  * })
  * app.get('/me', web.requireAuth((request) => ({ subject: request.auth.subject, role: request.auth.claims.role })))
  * app.listen({ port: 3000 })
@@ -96,16 +95,21 @@ export function createFastifyAuth<C = Claims, Credentials = Record<string, unkno
   auth: Daypass<C>,
   options: NodeOptions<C, Credentials, User> = {},
 ): FastifyAuth<C, Credentials, User> {
-  const { handle, signIn, signOut } = createNodeAuth(auth, options)
+  const web = createNodeHttp(auth, options)
   const routes: FastifyPluginAsync = async (app) => {
     // Before Fastify parses a body, and also for paths that have no route of the app's.
     app.addHook('onRequest', async (request, reply) => {
-      if (await handle(request, reply)) return reply
+      if (await web.routes(read(request, reply))) return reply
     })
   }
   // Without a context of its own, a plugin's hooks apply to the app that registers it (what `fastify-plugin` sets).
   Object.assign(routes, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'daypass' })
-  return { routes, requireAuth: createRequireAuth(auth, options), signIn, signOut }
+  return {
+    routes,
+    requireAuth: guardWith(web.requireAuth),
+    signIn: (request, reply, signIn, given) => web.signIn(read(request, reply), signIn, given),
+    signOut: (request, reply) => web.signOut(read(request, reply)),
+  }
 }
 
 /**
@@ -125,16 +129,40 @@ export function createRequireAuth<C>(
   verifier: TokenVerifier<C>,
   options: Pick<NodeOptions, 'onError'> = {},
 ): RequireAuth<C> {
-  const authenticate = createNodeGuard(verifier, options)
+  return guardWith(createNodeGuard(verifier, options))
+}
+
+function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
   type Handler = (request: AuthenticatedRequest<C>, reply: FastifyReply) => unknown
-  return ((first: GuardOptions | Handler = {}, second: GuardOptions = {}) => {
-    const [handler, needed] = typeof first === 'function' ? [first, second] : [undefined, first]
-    return async (request: FastifyRequest<any>, reply: FastifyReply) => {
-      const token = await authenticate(request, reply, needed)
+  return (first: GuardOptions | Handler = {}, second: GuardOptions = {}): Hook => {
+    const [handler, needs] = typeof first === 'function' ? [first, second] : [undefined, first]
+    return async (request, reply) => {
+      const token = await guard(read(request, reply), needs)
       // The 401 or 403 is sent.
       if (token === null) return reply
-      request.auth = token
-      return handler?.(request as AuthenticatedRequest<C>, reply)
+      const authenticated = Object.assign(request, { auth: token })
+      return handler?.(authenticated, reply)
     }
-  }) as RequireAuth<C>
+  }
+}
+
+const read = (request: AnyRequest, reply: FastifyReply): NodeExchange => ({
+  req: request.raw,
+  res: reply.raw,
+  // `request.body` is null or undefined where Fastify has read no body.
+  body: request.body ?? readKeptBody(request.raw),
+  client: () => readClient(request),
+  // Fastify leaves the response alone from here on. The headers that its plugins have set go along.
+  takeOver() {
+    reply.hijack()
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) reply.raw.setHeader(name, value)
+    }
+  },
+})
+
+/** The client as Fastify found it, by its `trustProxy`. Only then does a request have `ips`. */
+function readClient(request: AnyRequest): Connection | undefined {
+  if (!('ips' in request)) return undefined
+  return { ip: readIp(request.ip), secure: request.protocol === 'https', host: request.host }
 }

@@ -1,20 +1,60 @@
-// daypass/fetch: Daypass where requests are Request and answers are Response.
+// daypass/fetch: Daypass where a request is a Request and a response is a Response.
 
 import type { Daypass } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import { fromFetch, toFetch } from '../http/fetch.ts'
-import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
-import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'
+import { DaypassError } from '../errors.ts'
+import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-auth.ts'
+import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
+import type { HttpOptions, ServerTypes } from '../http/options.ts'
+import type { HttpRequest } from '../http/request.ts'
+import type { HttpResponse } from '../http/response.ts'
+import type { SignIn, Transport } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 
-/** What {@link createFetchAuth} makes. */
+export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+export type { HttpOptions, ServerTypes } from '../http/options.ts'
+export type { RouteRequest } from '../http/request.ts'
+export type { RouteResponse } from '../http/response.ts'
+export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
+export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
+
+/** What a Request does not tell of its caller. */
+export interface CallerOptions {
+  /** The caller's address, as the runtime knows it. */
+  ip?: string | undefined
+}
+
+/** How a response to a sign-in is made. */
+export interface SignInOptions extends CallerOptions {
+  /** Default: the `transport` option. */
+  transport?: Transport
+}
+
+/** A request whose access token is verified. */
+export type AuthenticatedRequest<C = Claims, R extends Request = Request> = R & { auth: AccessToken<C> }
+
+/** A guard for the app's own paths: as a check, or around a handler whose `request.auth` is then typed and there. */
+export interface RequireAuth<C = Claims> {
+  /** Returns a check. It resolves to the access token, or to the 401 or 403 to return. */
+  (options?: GuardOptions): (request: Request) => Promise<AccessToken<C> | Response>
+  /** Further arguments that the framework passes, such as a context, are passed on. */
+  <Rest extends unknown[]>(
+    handler: (request: AuthenticatedRequest<C>, ...rest: Rest) => Response | Promise<Response>,
+    options?: GuardOptions,
+  ): (request: Request, ...rest: Rest) => Promise<Response>
+}
+
+/** The adapter that {@link createFetchAuth} makes. */
 export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
-  /** Answers a request to one of Daypass's addresses; null for any other. `ip` is the caller's, where it is known. */
-  handle(request: Request, ip?: string): Promise<Response | null>
-  /** The request's access token, checked; or the 401 or 403 to send. */
-  authenticate(request: Request, options?: GuardOptions): Promise<AccessToken<C> | Response>
-  /** Begins a session for a login of your own: the Response to send. */
-  signIn(request: Request, signIn: SignIn<C>, options?: { transport?: Transport; ip?: string }): Promise<Response>
+  /** Responds to a request for one of the routes. Null for any other path: the app responds to it. */
+  routes(request: Request, caller?: CallerOptions): Promise<Response | null>
+  /** Lets in requests with a good access token, and answers all others with 401 or 403. */
+  requireAuth: RequireAuth<C>
+  /** Begins a session for a login of your own. Returns the response. */
+  signIn(request: Request, signIn: SignIn<C>, options?: SignInOptions): Promise<Response>
+  /** Ends the session that the request carries. Returns the response. */
+  signOut(request: Request, caller?: CallerOptions): Promise<Response>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -31,9 +71,10 @@ export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
  *
  * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store: createMemoryStore() })
  * const web = createFetchAuth(auth)
+ * const me = web.requireAuth((request) => Response.json({ subject: request.auth.subject }))
  * export default {
  *   async fetch(request: Request): Promise<Response> {
- *     return (await web.handle(request)) ?? new Response('Not found', { status: 404 })
+ *     return (await web.routes(request)) ?? me(request)
  *   },
  * }
  * ```
@@ -42,27 +83,112 @@ export function createFetchAuth<C = Claims, Credentials = Record<string, unknown
   auth: Daypass<C>,
   options: HttpOptions<C, Credentials, User> = {},
 ): FetchAuth<C, Credentials, User> {
-  const handler = createHandler(auth, options)
-  const verifier: TokenVerifier<C> = auth
+  const web = createHttpAuth(auth, options)
   return {
-    async handle(request, ip) {
-      const answer = await handler.handle(fromFetch(request, ip))
-      return answer === null ? null : toFetch(answer)
+    async routes(request, { ip } = {}) {
+      const response = await web.routes(readRequest(request, ip))
+      return response && toResponse(response)
     },
-    async authenticate(request, needed) {
-      try {
-        return await checkAccess(verifier, fromFetch(request), needed)
-      } catch (error) {
-        handler.fail(error)
-        return toFetch(refuseAccess(error, needed))
-      }
-    },
+    requireAuth: guardWith(web.requireAuth),
     async signIn(request, signIn, { transport, ip } = {}) {
-      try {
-        return toFetch(await handler.signIn(fromFetch(request, ip), signIn, transport))
-      } catch (error) {
-        return toFetch(handler.fail(error))
-      }
+      return toResponse(await web.signIn(readRequest(request, ip), signIn, transport))
+    },
+    async signOut(request, { ip } = {}) {
+      return toResponse(await web.signOut(readRequest(request, ip)))
     },
   }
+}
+
+/**
+ * The guard alone, for an API that only checks tokens.
+ *
+ * @example
+ * ```ts
+ * import { createRequireAuth } from 'daypass/fetch'
+ * import { createVerifier } from 'daypass/verify'
+ *
+ * const requireAuth = createRequireAuth(createVerifier({ issuer: 'https://id.example.com' }))
+ * export default { fetch: requireAuth(() => Response.json([]), { scope: 'orders:read' }) }
+ * ```
+ */
+export function createRequireAuth<C>(
+  verifier: TokenVerifier<C>,
+  { onError }: Pick<HttpOptions, 'onError'> = {},
+): RequireAuth<C> {
+  return guardWith(createVerifierGuard(verifier, onError))
+}
+
+type Handler<C, Rest extends unknown[]> = (
+  request: AuthenticatedRequest<C>,
+  ...rest: Rest
+) => Response | Promise<Response>
+
+function guardWith<C>(guard: Guard<C>): RequireAuth<C> {
+  async function check(request: Request, needs: GuardOptions): Promise<AccessToken<C> | Response> {
+    const { token, rejection } = await guard(readRequest(request), needs)
+    return rejection === undefined ? token : toResponse(rejection)
+  }
+  function requireAuth(options?: GuardOptions): (request: Request) => Promise<AccessToken<C> | Response>
+  function requireAuth<Rest extends unknown[]>(
+    handler: Handler<C, Rest>,
+    options?: GuardOptions,
+  ): (request: Request, ...rest: Rest) => Promise<Response>
+  function requireAuth<Rest extends unknown[]>(first: GuardOptions | Handler<C, Rest> = {}, second: GuardOptions = {}) {
+    if (typeof first !== 'function') return (request: Request) => check(request, first)
+    return async (request: Request, ...rest: Rest) => {
+      const found = await check(request, second)
+      return found instanceof Response ? found : first(Object.assign(request, { auth: found }), ...rest)
+    }
+  }
+  return requireAuth
+}
+
+function readRequest(request: Request, address?: string): HttpRequest {
+  const url = new URL(request.url)
+  const ip = readIp(address)
+  return {
+    method: request.method,
+    path: url.pathname,
+    host: url.host,
+    secure: url.protocol === 'https:',
+    ip,
+    local: isLoopback(ip) && !hasForwardingHeader((name) => request.headers.get(name) ?? undefined),
+    userAgent: request.headers.get('user-agent') ?? undefined,
+    headers: (name) => {
+      const value = request.headers.get(name)
+      return value === null ? [] : [value]
+    },
+    text: (limit) => readText(request, limit),
+    get aborted() {
+      return request.signal.aborted
+    },
+  }
+}
+
+async function readText(request: Request, limit: number): Promise<string> {
+  // Other code has read the body, or has copied the request without it.
+  const isLost =
+    request.bodyUsed || request.body?.locked || (!request.body && Number(request.headers.get('content-length')))
+  if (isLost) throw new DaypassError('ERR_BODY_CONSUMED')
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  try {
+    // `for await` cancels the stream when it is left early.
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length
+      if (size > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
+      text += decoder.decode(chunk, { stream: true })
+    }
+  } catch (error) {
+    throw request.signal.aborted ? new DaypassError('ERR_REQUEST_ABORTED') : error
+  }
+  return text + decoder.decode()
+}
+
+function toResponse({ status, headers, body }: HttpResponse): Response {
+  const entries = Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().map((one): [string, string] => [name, one]),
+  )
+  return new Response(body ?? null, { status, headers: entries })
 }

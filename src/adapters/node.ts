@@ -1,53 +1,55 @@
 // daypass/node: Daypass on plain node:http.
 
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Daypass } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import { createWarner } from '../core/warn.ts'
-import { checkAccess, type GuardOptions, refuseAccess, type TokenVerifier } from '../http/guard.ts'
-import { createHandler, type HttpOptions, type ServerTypes, type SignIn, type Transport } from '../http/handler.ts'
-import { tellOperator } from '../http/message.ts'
-import { fromNode, type NodeRequestLike, type NodeResponseLike, toNode } from '../http/node.ts'
-import { createUnproxy, type Unproxy } from '../http/proxies.ts'
+import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import type { ServerTypes } from '../http/options.ts'
+import type { SignIn } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
+import {
+  createNodeGuard,
+  createNodeHttp,
+  type NodeExchange,
+  type NodeGuard,
+  type NodeOptions,
+  readKeptBody,
+  type SignInOptions,
+} from './node-http.ts'
 
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
-export type { HttpOptions, ServerTypes, SignIn, SignInRequest, Transport } from '../http/handler.ts'
-export type { NodeRequestLike, NodeResponseLike } from '../http/node.ts'
+export type { HttpOptions, ServerTypes } from '../http/options.ts'
+export type { RouteRequest } from '../http/request.ts'
+export type { RouteResponse } from '../http/response.ts'
+export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
+export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { NodeOptions, SignInOptions } from './node-http.ts'
 
-/** Options of the Node door. */
-export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown>
-  extends HttpOptions<C, Credentials, User> {
-  /**
-   * Addresses and networks of the proxies in front, such as `10.0.0.0/8`: only theirs X-Forwarded-* is believed.
-   * Default: Express's `trust proxy`, Fastify's `trustProxy`, or none.
-   */
-  trustedProxies?: readonly string[]
+/** A request whose access token is verified. */
+export type AuthenticatedRequest<C = Claims> = IncomingMessage & { auth: AccessToken<C> }
+
+/** A guard for the app's own paths: as a check, or around a handler whose `req.auth` is then typed and there. */
+export interface RequireAuth<C = Claims> {
+  /** Returns a check. It resolves to the access token, or to null where the 401 or 403 is sent. */
+  (options?: GuardOptions): (req: IncomingMessage, res: ServerResponse) => Promise<AccessToken<C> | null>
+  (
+    handler: (req: AuthenticatedRequest<C>, res: ServerResponse) => unknown,
+    options?: GuardOptions,
+  ): (req: IncomingMessage, res: ServerResponse) => Promise<void>
 }
 
-/** What {@link createNodeAuth} makes. */
+/** The adapter that {@link createNodeAuth} makes. */
 export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
-  /** Answers a request to one of Daypass's addresses. False for any other address: it is yours to answer. */
-  handle(req: NodeRequestLike, res: NodeResponseLike): Promise<boolean>
-  /** The request's access token, checked. Null where it is not good enough: the 401 or 403 is then sent already. */
-  authenticate(req: NodeRequestLike, res: NodeResponseLike, options?: GuardOptions): Promise<AccessToken<C> | null>
-  /** Begins a session for a login of your own, and answers it. */
-  signIn(
-    req: NodeRequestLike,
-    res: NodeResponseLike,
-    subject: string,
-    claims?: C,
-    options?: SignInOptions<C>,
-  ): Promise<void>
-  /** Ends the session that the request carries, and answers it. */
-  signOut(req: NodeRequestLike, res: NodeResponseLike): Promise<void>
+  /** Responds to a request for one of the routes. False for any other path: the app responds to it. */
+  routes(req: IncomingMessage, res: ServerResponse): Promise<boolean>
+  /** Lets in requests with a good access token, and answers all others with 401 or 403. */
+  requireAuth: RequireAuth<C>
+  /** Begins a session for a login of your own, and sends the response. */
+  signIn(req: IncomingMessage, res: ServerResponse, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  /** Ends the session that the request carries, and sends the response. */
+  signOut(req: IncomingMessage, res: ServerResponse): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
-}
-
-/** What a sign-in may say beside subject and claims. */
-export interface SignInOptions<C = Claims> extends Omit<SignIn<C>, 'subject' | 'claims'> {
-  /** Default: the `transport` option. */
-  transport?: Transport
 }
 
 /**
@@ -66,10 +68,9 @@ export interface SignInOptions<C = Claims> extends Omit<SignIn<C>, 'subject' | '
  * const web = createNodeAuth(auth, {
  *   authenticate: ({ name, password }) => (name === 'ada' && password === 'secret' ? { subject: 'ada' } : null),
  * })
+ * const hello = web.requireAuth((req, res) => res.end(`Hello ${req.auth.subject}`))
  * createServer(async (req, res) => {
- *   if (await web.handle(req, res)) return
- *   const token = await web.authenticate(req, res)
- *   if (token) res.end(`Hello ${token.subject}`)
+ *   if (!(await web.routes(req, res))) await hello(req, res)
  * }).listen(3000)
  * ```
  */
@@ -77,50 +78,53 @@ export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>
   auth: Daypass<C>,
   options: NodeOptions<C, Credentials, User> = {},
 ): NodeAuth<C, Credentials, User> {
-  const unproxy = createUnproxy(options.trustedProxies, createWarner(options.onWarning))
-  const handler = createHandler(auth, options)
-  const guard = createNodeGuard(auth, options)
+  const web = createNodeHttp(auth, options)
   return {
-    async handle(req, res) {
-      const answer = await handler.handle(fromNode(req, res, unproxy))
-      if (answer !== null) toNode(res, answer)
-      return answer !== null
-    },
-    authenticate: guard,
-    async signIn(req, res, subject, claims, { transport, ...given } = {}) {
-      const signIn: SignIn<C> = claims === undefined ? { ...given, subject } : { ...given, subject, claims }
-      try {
-        toNode(res, await handler.signIn(fromNode(req, res, unproxy), signIn, transport))
-      } catch (error) {
-        toNode(res, handler.fail(error))
-      }
-    },
-    async signOut(req, res) {
-      try {
-        toNode(res, await handler.signOut(fromNode(req, res, unproxy)))
-      } catch (error) {
-        toNode(res, handler.fail(error))
-      }
-    },
+    routes: (req, res) => web.routes(read(req, res)),
+    requireAuth: guardWith(web.requireAuth),
+    signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
+    signOut: (req, res) => web.signOut(read(req, res)),
   }
 }
 
-/** The guard alone, for an API that only checks tokens: give it a verifier of `daypass/verify`. */
-export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<NodeOptions, 'onError'> = {}) {
-  // Who asks does not matter here.
-  const unproxy: Unproxy = (hop) => ({ ...hop, local: false })
-  const onError = options.onError ?? ((error: unknown) => console.error('daypass:', error))
-  return async function authenticate(
-    req: NodeRequestLike,
-    res: NodeResponseLike,
-    needed?: GuardOptions,
-  ): Promise<AccessToken<C> | null> {
-    try {
-      return await checkAccess(verifier, fromNode(req, res, unproxy), needed)
-    } catch (error) {
-      tellOperator(onError, error)
-      toNode(res, refuseAccess(error, needed))
-      return null
+/**
+ * The guard alone, for an API that only checks tokens.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from 'node:http'
+ * import { createRequireAuth } from 'daypass/node'
+ * import { createVerifier } from 'daypass/verify'
+ *
+ * const requireAuth = createRequireAuth(createVerifier({ issuer: 'https://id.example.com' }))
+ * createServer(requireAuth((req, res) => res.end('[]'), { scope: 'orders:read' })).listen(3000)
+ * ```
+ */
+export function createRequireAuth<C>(
+  verifier: TokenVerifier<C>,
+  options: Pick<NodeOptions, 'onError'> = {},
+): RequireAuth<C> {
+  return guardWith(createNodeGuard(verifier, options))
+}
+
+type Handler<C> = (req: AuthenticatedRequest<C>, res: ServerResponse) => unknown
+
+function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
+  function requireAuth(
+    options?: GuardOptions,
+  ): (req: IncomingMessage, res: ServerResponse) => Promise<AccessToken<C> | null>
+  function requireAuth(
+    handler: Handler<C>,
+    options?: GuardOptions,
+  ): (req: IncomingMessage, res: ServerResponse) => Promise<void>
+  function requireAuth(first: GuardOptions | Handler<C> = {}, second: GuardOptions = {}) {
+    if (typeof first !== 'function') return (req: IncomingMessage, res: ServerResponse) => guard(read(req, res), first)
+    return async (req: IncomingMessage, res: ServerResponse) => {
+      const token = await guard(read(req, res), second)
+      if (token !== null) await first(Object.assign(req, { auth: token }), res)
     }
   }
+  return requireAuth
 }
+
+const read = (req: IncomingMessage, res: ServerResponse): NodeExchange => ({ req, res, body: readKeptBody(req) })

@@ -1,21 +1,21 @@
-// How does the refresh token travel in a cookie that script cannot read?
+// The cookie of the refresh token. Script cannot read it.
 
 import { DaypassError } from '../errors.ts'
-import type { HttpRequest } from './message.ts'
+import type { HttpRequest } from './request.ts'
 
 /** How the cookie is set. */
 export interface CookieOptions {
   /**
    * The name; `__Host-` goes before it. Default "daypass", and after it a base path other than `/auth` (`daypass-shop-auth`),
    * and over plain http on this machine the port (`daypass-3000`): browsers give a cookie to every port of a host.
-   * Give each app on one host its own where their base paths are the same.
+   * Apps on one host that have the same base path need a name each.
    */
   name?: string
-  /** Default "strict": it goes along only where the page is of the same site. "none" for a page of another site. */
+  /** Default "strict": browsers send it only for pages of the same site. "none" is for pages of another site. */
   sameSite?: 'strict' | 'lax' | 'none'
   /**
-   * The cookie in which the app kept its refresh tokens before, for the `adopt` option: read where ours is not there,
-   * and worth nothing after a sign-out.
+   * The cookie in which the app kept its refresh tokens before, for the `adopt` option. It is read where Daypass's cookie
+   * is not there. A sign-out makes its token worthless.
    */
   oldName?: string
 }
@@ -24,19 +24,19 @@ export interface CookieOptions {
 export interface Cookie {
   /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
   read(request: HttpRequest): string | undefined
-  /** The value of the cookie before ours. Undefined where there are two: a sibling host may have set the second. */
+  /** The value of the older app's cookie. Undefined where there are two: a sibling host may have set the second. */
   readOld(request: HttpRequest): string | undefined
-  /** The `Set-Cookie` that keeps a token for `maxAge` seconds. */
+  /** The `Set-Cookie` that stores a token for `maxAge` seconds. */
   set(request: HttpRequest, token: string, maxAge: number): string
-  /** The `Set-Cookie` that removes it. */
+  /** The `Set-Cookie` that clears it. */
   clear(request: HttpRequest): string
 }
 
 /**
- * `__Host-` (RFC 6265bis §4.1.3.2): no other host and no plain-text page can set or overwrite it. Over plain http on
- * this very machine some browsers keep no such cookie, so there, and nowhere else, it loses its prefix and `Secure`.
+ * `__Host-` (RFC 6265bis §4.1.3.2): no other host and no page over plain http can set or overwrite it. Some browsers
+ * keep no such cookie over plain http on this machine. There, and nowhere else, it has neither the prefix nor `Secure`.
  *
- * @param basePath Where the routes are. Two apps of one origin are told apart by it.
+ * @param basePath The path before the routes. Two apps of one origin differ in it.
  */
 export function createCookie(
   { name: givenName, sameSite = 'strict', oldName }: CookieOptions = {},
@@ -48,7 +48,7 @@ export function createCookie(
   if (!['strict', 'lax', 'none'].includes(sameSite)) {
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.sameSite` is "strict", "lax" or "none".')
   }
-  const site = `SameSite=${sameSite[0]!.toUpperCase()}${sameSite.slice(1)}`
+  const site = `SameSite=${sameSite.replace(/^./, (letter) => letter.toUpperCase())}`
   const plainName = ({ host }: HttpRequest) => (givenName ? name : `${name}-${/:(\d+)$/.exec(host)?.[1] ?? 80}`)
   const nameFor = (request: HttpRequest) => (isPlainLocal(request) ? plainName(request) : `__Host-${name}`)
   const write = (request: HttpRequest, value: string, maxAge: number) =>
@@ -64,7 +64,7 @@ export function createCookie(
   }
 }
 
-/** No two paths have the same: `/` is `-`, and whatever is no letter or digit is `_` and its code. */
+/** A name that no other path has: `/` becomes `-`, and any other sign but letters and digits `_` and its code. */
 function nameOfPath(path: string): string {
   if (path === '/auth') return ''
   if (path === '') return '_root'
@@ -81,8 +81,8 @@ function readCookies(request: HttpRequest, wanted: string): string[] {
   const values: string[] = []
   for (const line of request.headers('cookie')) {
     for (const spaced of line.split(';')) {
-      // Blanks and tabs, as browsers put them there, and nothing else that `trim` takes for blank: a sibling host could
-      // set a cookie with a no-break space before its name, that is no `__Host-` cookie to the browser and would be to us.
+      // Remove blanks and tabs alone, not all that `trim` removes. A sibling host could set a cookie with a no-break
+      // space before its name, which browsers do not take for a `__Host-` cookie.
       const pair = spaced.replace(/^[ \t]+/, '')
       if (pair.startsWith(`${wanted}=`)) values.push(pair.slice(wanted.length + 1))
     }
@@ -92,9 +92,9 @@ function readCookies(request: HttpRequest, wanted: string): string[] {
 
 /**
  * Whether a browser called this machine over plain http. A proxy on this machine may have changed the Host, so the Host
- * and the caller's address decide nothing alone: the browser must say so too. A page on `http://localhost` that calls
- * `same-origin` or `same-site` calls `http://localhost`; the pages of an app in a WebView are there too, and call
- * `cross-site`. A browser without `Sec-Fetch-Site` is believed where its page has the very origin that is called.
+ * and the caller's address are not enough: the browser must say it too. A page on `http://localhost` with
+ * `Sec-Fetch-Site: same-origin` or `same-site` called `http://localhost`. The page of an app in a WebView is there too,
+ * but sends `cross-site`. Without `Sec-Fetch-Site` the page's origin must be exactly the one that is called.
  */
 function isPlainLocal(request: HttpRequest): boolean {
   const { secure, local, host } = request

@@ -1,7 +1,7 @@
-// Which refresh is this, in the client's own words?
+// Reads the header `Idempotency-Key`: the client's name for one refresh.
 
 import { DaypassError } from '../errors.ts'
-import type { HttpRequest } from './message.ts'
+import type { HttpRequest } from './request.ts'
 
 /** The key of this refresh and, in the cookie transport, of the last one that the client completed. */
 export interface RefreshKeys {
@@ -19,11 +19,11 @@ const previous = /;\s*previous="([^"]+)"/
 export function readRefreshKeys(request: HttpRequest): RefreshKeys {
   const values = request.headers('idempotency-key')
   if (values.length === 0) return {}
-  // One code for two headers, whether the door gives them apart or joined.
+  // Two headers are one error, whether the adapter gives them apart or joined.
   const text = values.join(', ')
-  const match = text.length > 600 ? null : syntax.exec(text.trim())
-  if (match === null) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
-  const previousKey = previous.exec(match[3]!)?.[1]
-  const idempotencyKey = (match[1] ?? match[2])!
+  const [, quoted, bare, parameters = ''] = (text.length > 600 ? null : syntax.exec(text.trim())) ?? []
+  const idempotencyKey = quoted ?? bare
+  if (idempotencyKey === undefined) throw new DaypassError('ERR_IDEMPOTENCY_KEY_INVALID')
+  const previousKey = previous.exec(parameters)?.[1]
   return previousKey === undefined ? { idempotencyKey } : { idempotencyKey, previousKey }
 }

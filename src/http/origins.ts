@@ -1,14 +1,14 @@
-// Which pages may talk to us? CSRF and CORS: one question, one place.
+// The origin check of requests (CSRF) and the CORS headers of responses.
 
 import { DaypassError } from '../errors.ts'
-import { type HttpRequest, header } from './message.ts'
+import { type HttpRequest, header } from './request.ts'
 
-/** The pages that are let in beside our own. */
+/** The pages that may use this server: its own, and those of the origins that are listed. */
 export interface Origins {
-  /** Throws `ERR_ORIGIN_REFUSED` where an unsafe request comes from a page that is not let in. */
+  /** Throws `ERR_ORIGIN_REFUSED` where a request that changes something comes from any other page. */
   check(request: HttpRequest, usesCookie: boolean): void
-  /** The CORS headers of an answer; none for origins that are not let in. */
-  headers(request: HttpRequest): Record<string, string>
+  /** The CORS headers of a response; none for origins that are not listed. `allow` are the methods of its path. */
+  headers(request: HttpRequest, allow?: string): Record<string, string>
   /** Whether the request is a CORS preflight of an allowed page. */
   isPreflight(request: HttpRequest): boolean
 }
@@ -34,27 +34,27 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
       const origin = header(request, 'origin')
       if (site === 'same-origin' || isAllowed(origin)) return
       if (site === undefined) {
-        // Old browsers, and pages on plain http, say their origin; programs that are no browser say nothing.
+        // Old browsers and pages on plain http send an Origin alone. Programs send neither header.
         if (isOwn(origin, request)) return
         if (origin === undefined && !usesCookie) return
       }
       throw new DaypassError('ERR_ORIGIN_REFUSED')
     },
-    headers(request) {
+    headers(request, allow) {
       if (allowedOrigins.size === 0) return {}
       const origin = readOrigin(request)
-      if (!isAllowed(origin)) return { vary: 'Origin' }
+      if (origin === undefined || !isAllowed(origin)) return { vary: 'Origin' }
       const headers: Record<string, string> = {
         vary: 'Origin',
-        'access-control-allow-origin': origin!,
+        'access-control-allow-origin': origin,
         'access-control-allow-credentials': 'true',
-        'access-control-expose-headers': 'Retry-After, WWW-Authenticate, DPoP-Nonce',
+        'access-control-expose-headers': 'Retry-After, WWW-Authenticate',
       }
-      if (request.method !== 'OPTIONS') return headers
+      if (request.method !== 'OPTIONS' || allow === undefined) return headers
       return {
         ...headers,
-        'access-control-allow-methods': 'GET, POST, DELETE',
-        'access-control-allow-headers': 'Authorization, Content-Type, Idempotency-Key, DPoP',
+        'access-control-allow-methods': allow,
+        'access-control-allow-headers': 'Authorization, Content-Type, Idempotency-Key',
         'access-control-max-age': '600',
       }
     },
@@ -65,7 +65,7 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
   }
 }
 
-/** Two headers are no origin, whether they come apart or joined. */
+/** Two headers are no listed origin, whether they come apart or joined. */
 function readOrigin(request: HttpRequest): string | undefined {
   const values = request.headers('origin')
   return values.length === 0 ? undefined : values.join(', ')
@@ -73,10 +73,10 @@ function readOrigin(request: HttpRequest): string | undefined {
 
 /**
  * Whether a text is an origin as browsers send it. Apps in a WebView and browser extensions have schemes of their own,
- * for which the URL parser knows no origin. Not `file:`: every page on the disk would be let in.
+ * for which the URL parser knows no origin. `file:` is refused: it would allow every page on the disk.
  */
 function isOrigin(text: string): boolean {
-  // The URL parser takes a star for a host; whoever writes one means a pattern, and would wait in vain.
+  // The URL parser accepts a star in a host. There are no patterns here, so it would never match.
   if (!URL.canParse(text) || text.includes('*')) return false
   const { origin, protocol, host } = new URL(text)
   if (origin !== 'null') return origin === text

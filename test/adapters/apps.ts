@@ -1,4 +1,4 @@
-// The same little app, told once for every adapter: Daypass's routes, three guarded ones, and a login of the app's own.
+// One app on every adapter: Daypass's routes, three guarded paths, and a login and a logout of the app's own.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
@@ -9,21 +9,27 @@ import fastify from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
-import { createNodeAuth, type NodeOptions, type SignInOptions } from '../../src/adapters/node.ts'
+import { createNodeAuth, type NodeOptions, type SignIn, type SignInOptions } from '../../src/adapters/node.ts'
 import type { AccessToken, Daypass } from '../../src/index.ts'
 import { listen, type Role, type Running, running } from '../http/server.ts'
 
 // Express 4 brings no types of its own; what is used of it has the types of Express 5.
 export const express4 = createRequire(import.meta.url)('express4') as typeof express
 
-/** What an adapter has to be told to serve the app. */
+/** Starts the app on an adapter. */
 export type Start = (auth: Daypass<Role>, options: NodeOptions<Role>) => Promise<Running>
 
-/** The app's own login takes this; whatever it was checked against is not Daypass's business. */
+/** The body of the app's own login. */
 interface OwnLogin {
   name: string
-  given?: SignInOptions<Role>
+  given?: SignInOptions & Omit<SignIn<Role>, 'subject'>
 }
+
+const signInOf = (subject: string, { transport: _, ...given }: OwnLogin['given'] = {}): SignIn<Role> => ({
+  subject,
+  claims: { role: 'own' },
+  ...given,
+})
 
 const scope = 'reports:read'
 const maxAge = 60
@@ -31,17 +37,21 @@ const found = (token: AccessToken<Role>) => ({ subject: token.subject, role: tok
 
 export const startNode: Start = (auth, options) => {
   const web = createNodeAuth(auth, options)
+  const me = web.requireAuth((req, res) => sendJson(res, 200, found(req.auth)))
+  const recent = web.requireAuth((req, res) => sendJson(res, 200, found(req.auth)), { maxAge })
+  const checkReports = web.requireAuth({ scope })
   return listen(async (req, res) => {
-    if (await web.handle(req, res)) return
+    if (await web.routes(req, res)) return
     const path = req.url!.split('?', 1)[0]!
     if (path === '/own-login') {
       const { name, given } = (await readJson(req)) as OwnLogin
-      return web.signIn(req, res, name, { role: 'own' }, given)
+      return web.signIn(req, res, signInOf(name, given), given)
     }
     if (path === '/own-logout') return web.signOut(req, res)
-    const needed = { '/me': {}, '/reports': { scope }, '/recent': { maxAge } }[path]
-    if (needed === undefined) return sendJson(res, 404, { code: 'APP_NOT_FOUND' })
-    const token = await web.authenticate(req, res, needed)
+    if (path === '/me') return me(req, res)
+    if (path === '/recent') return recent(req, res)
+    if (path !== '/reports') return sendJson(res, 404, { code: 'APP_NOT_FOUND' })
+    const token = await checkReports(req, res)
     if (token) sendJson(res, 200, found(token))
   })
 }
@@ -56,7 +66,7 @@ export const startExpress =
     app.use(web.routes)
     app.post('/own-login', create.json(), async (req, res) => {
       const { name, given } = req.body as OwnLogin
-      await web.signIn(req, res, name, { role: 'own' }, given)
+      await web.signIn(req, res, signInOf(name, given), given)
     })
     app.post('/own-logout', web.signOut)
     app.get(
@@ -72,14 +82,14 @@ export const startExpress =
     return listen(app)
   }
 
-/** Fastify with its own parser of JSON, which Daypass's routes come before. */
+/** Fastify with its own parser of JSON. Daypass's routes run before it. */
 export const startFastify: Start = async (auth, options) => {
   const web = createFastifyAuth(auth, options)
   const app = fastify()
   app.register(web.routes)
   app.post<{ Body: OwnLogin }>('/own-login', async (request, reply) => {
     const { name, given } = request.body
-    await web.signIn(request, reply, name, { role: 'own' }, given)
+    await web.signIn(request, reply, signInOf(name, given), given)
   })
   app.post('/own-logout', web.signOut)
   app.get(
@@ -98,24 +108,28 @@ export const startFastify: Start = async (auth, options) => {
 
 export const startFetch: Start = (auth, options) => {
   const web = createFetchAuth(auth, options)
+  const me = web.requireAuth(({ auth }) => Response.json(found(auth)))
+  const recent = web.requireAuth(({ auth }) => Response.json(found(auth)), { maxAge })
+  const checkReports = web.requireAuth({ scope })
   const app = async (request: Request, ip?: string): Promise<Response> => {
-    const answer = await web.handle(request, ip)
+    const answer = await web.routes(request, { ip })
     if (answer) return answer
     const { pathname } = new URL(request.url)
     if (pathname === '/own-login') {
-      const { name, given: { transport, ...given } = {} } = (await request.json()) as OwnLogin
-      const sent = { ...(transport && { transport }), ...(ip !== undefined && { ip }) }
-      return web.signIn(request, { subject: name, claims: { role: 'own' }, ...given }, sent)
+      const { name, given } = (await request.json()) as OwnLogin
+      return web.signIn(request, signInOf(name, given), { ...given, ip })
     }
-    const needed = { '/me': {}, '/reports': { scope }, '/recent': { maxAge } }[pathname]
-    if (needed === undefined) return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
-    const token = await web.authenticate(request, needed)
+    if (pathname === '/own-logout') return web.signOut(request, { ip })
+    if (pathname === '/me') return me(request)
+    if (pathname === '/recent') return recent(request)
+    if (pathname !== '/reports') return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
+    const token = await checkReports(request)
     return token instanceof Response ? token : Response.json(found(token))
   }
   return listen(overFetch(app))
 }
 
-/** The few lines between node:http and a fetch handler. */
+/** Serves a fetch handler on node:http. */
 export function overFetch(app: (request: Request, ip?: string) => Promise<Response>) {
   return async (req: IncomingMessage, res: ServerResponse) => {
     const headers = new Headers()

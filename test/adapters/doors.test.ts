@@ -31,7 +31,7 @@ describe('a Request', () => {
   const serveFetch = () => {
     const { auth } = makeDaypass()
     const web = createFetchAuth(auth, { authenticate })
-    return async (url: string, init: RequestInit = {}) => (await web.handle(new Request(url, init)))!
+    return async (url: string, init: RequestInit = {}) => (await web.routes(new Request(url, init)))!
   }
   const type = { 'content-type': 'application/json' }
 
@@ -101,7 +101,7 @@ describe('HTTP/2', () => {
     const web = createNodeAuth(made.auth, { authenticate, onError: (error) => errors.push(error), ...options })
     const handled: Promise<boolean>[] = []
     const server = createHttp2Server((req, res) => {
-      handled.push(web.handle(req as unknown as IncomingMessage, res as unknown as ServerResponse))
+      handled.push(web.routes(req as unknown as IncomingMessage, res as unknown as ServerResponse))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -192,7 +192,7 @@ describe('node:http', () => {
     const web = createNodeAuth(auth, { authenticate })
     const server = await listen(async (req, res) => {
       if (req.url === '/auth/refresh') await req.toArray()
-      await web.handle(req, res)
+      await web.routes(req, res)
     })
     t.after(() => server.close())
     const { cookie } = await signInCookie(server.origin)
@@ -209,7 +209,7 @@ describe('node:http', () => {
     const web = createNodeAuth(auth, { authenticate, onError: (error) => errors.push(error) })
     const handled: Promise<boolean>[] = []
     const server = await listen((req, res) => {
-      handled.push(web.handle(req, res))
+      handled.push(web.routes(req, res))
       // When the body is being read.
       setImmediate(() => socket.destroy())
     })
@@ -238,7 +238,7 @@ describe('node:http', () => {
       onError: (error) => errors.push(error),
     })
     const server = await listen(async (req, res) => {
-      handled.push(web.handle(req, res))
+      handled.push(web.routes(req, res))
       res.writeHead(503)
       over()
       await Promise.allSettled(handled)
@@ -254,7 +254,7 @@ describe('node:http', () => {
   test('HEAD is answered without a body also where Node refuses to write one', async (t) => {
     const { auth } = makeDaypass()
     const web = createNodeAuth(auth)
-    const server = createServer({ rejectNonStandardBodyWrites: true }, (req, res) => void web.handle(req, res))
+    const server = createServer({ rejectNonStandardBodyWrites: true }, (req, res) => void web.routes(req, res))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     t.after(() => server.close().closeAllConnections())
     const { port } = server.address() as AddressInfo
@@ -269,7 +269,7 @@ describe('node:http', () => {
     const addresses = ['::ffff:192.0.2.1', '192.0.2.1', '2001:db8::ffff:1', '::ffff:1:2', '::1']
     const server = await listen((req, res) => {
       Object.defineProperty(req.socket, 'remoteAddress', { value: req.headers['x-from'] })
-      void web.handle(req, res)
+      void web.routes(req, res)
     })
     t.after(() => server.close())
     const seen: string[] = []
@@ -287,7 +287,7 @@ describe('node:http', () => {
     const socketPath = join(folder, 'http.sock')
     const { auth } = makeDaypass()
     const web = createNodeAuth(auth, { authenticate, trustedProxies: ['0.0.0.0/0', '::/0'] })
-    const server = createServer((req, res) => void web.handle(req, res))
+    const server = createServer((req, res) => void web.routes(req, res))
     await new Promise<void>((resolve) => server.listen(socketPath, resolve))
     t.after(async () => {
       server.close().closeAllConnections()

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { createNodeGuard, type GuardOptions, type TokenVerifier } from '../../src/adapters/node.ts'
+import { createRequireAuth, type GuardOptions, type TokenVerifier } from '../../src/adapters/node.ts'
 import { DaypassError } from '../../src/index.ts'
 import { assertRefused, bearer, call, listen, makeDaypass, type Role } from '../http/server.ts'
 
@@ -12,11 +12,8 @@ const clock = () => now
 /** An API whose only address asks this; what its operator is told is in `errors`. */
 async function guarded(t: TestContext, verifier: TokenVerifier<unknown>, needed?: GuardOptions) {
   const errors: unknown[] = []
-  const guard = createNodeGuard(verifier, { onError: (error) => errors.push(error) })
-  const server = await listen(async (req, res) => {
-    const token = await guard(req, res, needed)
-    if (token) res.end(token.subject)
-  })
+  const requireAuth = createRequireAuth(verifier, { onError: (error) => errors.push(error) })
+  const server = await listen(requireAuth((req, res) => res.end(req.auth.subject), needed))
   t.after(() => server.close())
   const ask = (authorization?: string) =>
     call(server.origin, 'GET /', authorization ? { headers: { authorization } } : {})

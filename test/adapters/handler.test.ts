@@ -3,9 +3,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createNodeAuth, type NodeOptions, type SignInRequest } from '../../src/adapters/node.ts'
-import { createHandler } from '../../src/http/handler.ts'
-import { fromNode, toNode } from '../../src/http/node.ts'
-import { createUnproxy } from '../../src/http/proxies.ts'
 import { DaypassError } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import {
@@ -20,7 +17,6 @@ import {
   password,
   type Role,
   raw,
-  refreshBody,
   serve,
   signInBody,
   signInCookie,
@@ -157,7 +153,7 @@ describe('what a refusal says', () => {
     const { auth } = makeDaypass()
     const boom = new Error('boom')
     const web = createNodeAuth(auth, { authenticate: () => Promise.reject(boom) })
-    const server = await listen(async (req, res) => void (await web.handle(req, res)))
+    const server = await listen(async (req, res) => void (await web.routes(req, res)))
     t.after(() => server.close())
     const said = t.mock.method(console, 'error', () => {})
     const answer = await call(server.origin, 'POST /auth/login', { json: { transport: 'body' } })
@@ -167,33 +163,4 @@ describe('what a refusal says', () => {
       [['daypass:', boom]],
     )
   })
-})
-
-test('routes beside ours read bodies, sign in and check access as ours do', async (t) => {
-  const { auth } = makeDaypass()
-  const handler = createHandler(auth, { authenticate }, ({ signInRoute, readBody, checkAccess }) => ({
-    '/register': { POST: signInRoute(({ name }) => ({ subject: String(name), claims: { role: 'new' } })) },
-    '/rename': {
-      POST: async (request) => {
-        const body = await readBody(request)
-        const { subject } = await checkAccess(request)
-        return { status: 200, headers: {}, body: { subject, ...body } }
-      },
-    },
-  }))
-  const unproxy = createUnproxy()
-  const server = await listen(async (req, res) => {
-    const answer = await handler.handle(fromNode(req, res, unproxy))
-    toNode(res, answer ?? { status: 404, headers: {} })
-  })
-  t.after(() => server.close())
-  const { origin } = server
-  const { json } = await call(origin, 'POST /register', { json: { name: 'eve', transport: 'body' } })
-  assert.equal((await refreshBody(origin, json.refreshToken)).status, 200)
-  const headers = bearer(json.accessToken)
-  const renamed = await call(origin, 'POST /rename', { headers, json: { to: 'Eve' } })
-  assert.deepEqual(renamed.json, { subject: 'eve', to: 'Eve' })
-  assertRefused(await call(origin, 'POST /rename', { json: {} }), 401, 'ERR_ACCESS_TOKEN_MISSING')
-  const foreign = { ...headers, 'sec-fetch-site': 'cross-site' }
-  assertRefused(await call(origin, 'POST /rename', { headers: foreign, json: {} }), 403, 'ERR_ORIGIN_REFUSED')
 })

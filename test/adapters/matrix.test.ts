@@ -6,7 +6,7 @@ import express from 'express'
 import fastify from 'fastify'
 import { createExpressAuth, createRequireAuth } from '../../src/adapters/express.ts'
 import { createRequireAuth as createFastifyRequireAuth } from '../../src/adapters/fastify.ts'
-import { createNodeAuth, createNodeGuard } from '../../src/adapters/node.ts'
+import { createNodeAuth, createRequireAuth as createNodeRequireAuth } from '../../src/adapters/node.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createVerifier } from '../../src/verify/index.ts'
@@ -343,18 +343,16 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.equal((await refreshBody(origin, page.json.refreshToken)).status, 200)
     })
 
-    if (name !== 'fetch') {
-      test('signOut() ends the session from a logout of the app’s own', async () => {
-        const { cookie } = await signInCookie(origin)
-        const answer = await call(origin, 'POST /own-logout', { headers: { ...ownPage, cookie: cookie! } })
-        assert.equal(answer.status, 204)
-        assert.match(answer.setCookie!, /Max-Age=0/)
-        assert.equal(answer.headers['cache-control'], 'no-store')
-        assertRefused(await refreshCookie(origin, cookie!), 401, 'ERR_SESSION_REVOKED')
-        const foreign = { 'sec-fetch-site': 'cross-site' }
-        assertRefused(await call(origin, 'POST /own-logout', { headers: foreign }), 403, 'ERR_ORIGIN_REFUSED')
-      })
-    }
+    test('signOut() ends the session from a logout of the app’s own', async () => {
+      const { cookie } = await signInCookie(origin)
+      const answer = await call(origin, 'POST /own-logout', { headers: { ...ownPage, cookie: cookie! } })
+      assert.equal(answer.status, 204)
+      assert.match(answer.setCookie!, /Max-Age=0/)
+      assert.equal(answer.headers['cache-control'], 'no-store')
+      assertRefused(await refreshCookie(origin, cookie!), 401, 'ERR_SESSION_REVOKED')
+      const foreign = { 'sec-fetch-site': 'cross-site' }
+      assertRefused(await call(origin, 'POST /own-logout', { headers: foreign }), 403, 'ERR_ORIGIN_REFUSED')
+    })
 
     test('other addresses stay the app’s', async () => {
       for (const line of ['GET /', 'GET /auth', 'POST /auth/refresh/', 'POST /authx/refresh', 'POST /refresh']) {
@@ -514,15 +512,15 @@ describe('Express', () => {
     app.get('/plain', web.requireAuth(plain))
 
     const neverCalled = async (req: express.Request, res: express.Response) => {
-      await web.signIn(req, res, 'ada', { role: 'admin' })
+      await web.signIn(req, res, { subject: 'ada', claims: { role: 'admin' } })
       // @ts-expect-error: a role is a text
-      await web.signIn(req, res, 'ada', { role: 1 })
+      await web.signIn(req, res, { subject: 'ada', claims: { role: 1 } })
       // @ts-expect-error: the claims' type wants a role
-      await web.signIn(req, res, 'ada', {})
+      await web.signIn(req, res, { subject: 'ada', claims: {} })
       // @ts-expect-error: the claims' type wants a role
       await auth.issue('ada')
       // @ts-expect-error: there are two transports
-      await web.signIn(req, res, 'ada', { role: 'admin' }, { transport: 'query' })
+      await web.signIn(req, res, { subject: 'ada' }, { transport: 'query' })
     }
     assert.equal(typeof neverCalled, 'function')
   })
@@ -536,7 +534,7 @@ describe('an API that only checks tokens (daypass/verify)', () => {
     const web = createNodeAuth(auth, { authenticate })
     issuer = await listen(async (req, res) => {
       if (req.url === '/.well-known/jwks.json') fetched++
-      if (!(await web.handle(req, res))) res.writeHead(404).end()
+      if (!(await web.routes(req, res))) res.writeHead(404).end()
     })
   })
   after(() => issuer.close())
@@ -546,11 +544,12 @@ describe('an API that only checks tokens (daypass/verify)', () => {
 
   const apis: Record<string, (jwks?: string, onError?: (error: unknown) => void) => Promise<Running>> = {
     'node:http': (jwks, onError = console.error) => {
-      const authenticate = createNodeGuard(newVerifier(jwks), { onError })
-      return listen(async (req, res) => {
-        const token = await authenticate(req, res, req.url === '/scoped' ? { scope: 'orders:read' } : {})
-        if (token) res.end(JSON.stringify({ subject: token.subject, role: token.claims.role }))
-      })
+      const requireAuth = createNodeRequireAuth(newVerifier(jwks), { onError })
+      const scoped = requireAuth({ scope: 'orders:read' })
+      const orders = requireAuth(({ auth }, res) =>
+        res.end(JSON.stringify({ subject: auth.subject, role: auth.claims.role })),
+      )
+      return listen((req, res) => void (req.url === '/scoped' ? scoped : orders)(req, res))
     },
     'Express 5': (jwks, onError = console.error) => startApi(express, jwks, onError),
     'Express 4': (jwks, onError = console.error) => startApi(express4, jwks, onError),

@@ -6,10 +6,12 @@ import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import { describe, type TestContext, test } from 'node:test'
 import express, { type RequestHandler } from 'express'
+import { type FastifyInstance, fastify } from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
-import { isDaypassError } from '../../src/index.ts'
+import { type Daypass, isDaypassError } from '../../src/index.ts'
 import {
   assertRefused,
   authenticate,
@@ -31,7 +33,6 @@ import { express4, overFetch } from './apps.ts'
 
 // Loaded without their types: the sources compile also where these packages are not installed.
 const require = createRequire(import.meta.url)
-const Fastify = require('fastify')
 const bodyParser = require('body-parser')
 const serverlessHttp = require('serverless-http')
 const serverlessExpress = require('@codegenie/serverless-express')
@@ -170,12 +171,12 @@ test('a Request whose body somebody has read, holds or left out: 500, and never 
   held.body!.getReader()
   const leftOut = new Request('https://id.test/auth/refresh', { method: 'POST', headers })
   for (const request of [read, held, leftOut]) {
-    const answer = (await web.handle(request))!
+    const answer = (await web.routes(request))!
     assert.equal(answer.status, 500)
     assert.equal(((await answer.json()) as { code: string }).code, 'ERR_BODY_CONSUMED')
   }
   assert.equal(errors.length, 3)
-  assert.equal((await web.handle(make()))!.status, 200)
+  assert.equal((await web.routes(make()))!.status, 200)
 })
 
 test('over fetch too, the cookie says whose session it is where the body was read', async (t) => {
@@ -184,7 +185,7 @@ test('over fetch too, the cookie says whose session it is where the body was rea
   const server = await listen(
     overFetch(async (request, ip) => {
       await request.text()
-      return (await web.handle(request, ip))!
+      return (await web.routes(request, { ip }))!
     }),
   )
   t.after(() => server.close())
@@ -242,26 +243,27 @@ describe('headers that are not those of the wire', () => {
 describe('Fastify, which reads the body itself', () => {
   async function serveFastify(
     t: TestContext,
-    handle: (web: ReturnType<typeof createNodeAuth<Role>>, request: any, reply: any) => Promise<unknown>,
-    options: NodeOptions<Role> = {},
+    addRoutes: (app: FastifyInstance, auth: Daypass<Role>, options: NodeOptions<Role>) => unknown,
   ) {
     const made = makeDaypass()
     const errors: unknown[] = []
-    const web = createNodeAuth(made.auth, { authenticate, onError: (error) => errors.push(error), ...options })
-    const fastify = Fastify()
-    fastify.addHook('onRequest', async (_request: unknown, reply: any) => void reply.header('x-app', 'mine'))
-    fastify.all('/auth/*', (request: unknown, reply: unknown) => handle(web, request, reply))
-    fastify.get('/me', async (request: any, reply: any) => {
-      const token = await web.authenticate(request, reply)
-      return token && { subject: token.subject }
-    })
-    const address: string = await fastify.listen({ port: 0, host: '127.0.0.1' })
-    t.after(() => fastify.close())
-    return { ...made, errors, origin: address }
+    const app = fastify()
+    app.addHook('onRequest', async (_request, reply) => void reply.header('x-app', 'mine'))
+    addRoutes(app, made.auth, { authenticate, onError: (error) => errors.push(error) })
+    const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+    t.after(() => app.close())
+    return { ...made, errors, origin }
   }
 
   test('its own request and reply: every route works, and the headers of its hooks go along', async (t) => {
-    const { origin, errors } = await serveFastify(t, (web, request, reply) => web.handle(request, reply))
+    const { origin, errors } = await serveFastify(t, (app, auth, options) => {
+      const web = createFastifyAuth(auth, options)
+      app.register(web.routes)
+      app.get(
+        '/me',
+        web.requireAuth((request) => ({ subject: request.auth.subject })),
+      )
+    })
     const inBody = await signInBody(origin)
     const refresh = await refreshBody(origin, inBody.json.refreshToken, newKey())
     assert.equal(refresh.status, 200, refresh.text)
@@ -277,9 +279,12 @@ describe('Fastify, which reads the body itself', () => {
   })
 
   test('its raw request alone: 500 told to onError, and the session lives', async (t) => {
-    const { auth, origin, errors } = await serveFastify(t, async (web, request, reply) => {
-      reply.hijack()
-      await web.handle(request.raw, reply.raw)
+    const { auth, origin, errors } = await serveFastify(t, (app, auth, options) => {
+      const web = createNodeAuth(auth, options)
+      app.all('/auth/*', async (request, reply) => {
+        reply.hijack()
+        await web.routes(request.raw, reply.raw)
+      })
     })
     const { refreshToken } = await auth.issue('ada', { claims: { role: 'member' } })
     assertRefused(await refreshBody(origin, refreshToken, newKey()), 500, 'ERR_BODY_CONSUMED', 'server_error')
@@ -363,7 +368,7 @@ describe('Express on functions, whose requests no socket brought', () => {
 test('the fetch door over a server of its own reads what middleware of Node left alone', async (t) => {
   const { auth } = makeDaypass()
   const web = createFetchAuth(auth, { authenticate })
-  const server: Running = await listen(overFetch(async (request, ip) => (await web.handle(request, ip))!))
+  const server: Running = await listen(overFetch(async (request, ip) => (await web.routes(request, { ip }))!))
   t.after(() => server.close())
   const { json } = await signInBody(server.origin)
   assert.equal((await refreshBody(server.origin, json.refreshToken, newKey())).status, 200)

@@ -46,14 +46,14 @@ const adapters: Record<Adapter, () => Promise<Running>> = {
   node() {
     const web = createNodeAuth(makeDaypass().auth, options)
     return listen(async (req, res) => {
-      if (await web.handle(req, res)) return
+      if (await web.routes(req, res)) return
       res.writeHead(404, { 'content-type': 'application/json' }).end('{"code":"APP_NOT_FOUND"}')
     })
   },
   fetch() {
     const web = createFetchAuth(makeDaypass().auth, options)
     const notFound = () => Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
-    return listen(overFetch(async (request, ip) => (await web.handle(request, ip)) ?? notFound()))
+    return listen(overFetch(async (request, ip) => (await web.routes(request, { ip })) ?? notFound()))
   },
   async fastify() {
     const app = fastify()
@@ -295,7 +295,7 @@ test('over HTTP/2 a body over the limit is 413: its stream ends, the connection 
   process.on('warning', onWarning)
   t.after(() => process.off('warning', onWarning))
   const web = createNodeAuth(makeDaypass().auth, options)
-  const server = createHttp2Server((req, res) => void web.handle(req as never, res as never))
+  const server = createHttp2Server((req, res) => void web.routes(req as never, res as never))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)

@@ -57,7 +57,7 @@ export async function startDaypass(
     const { pathname: path } = new URL(incoming.url!, self.url)
     const one = { method: incoming.method!, path, headers: incoming.headers, body: Buffer.concat(chunks) }
     seen.push(one)
-    const commit = async () => (await web.handle(toRequest(incoming, one)))!
+    const commit = async () => (await web.routes(toRequest(incoming, one)))!
     const fault = path === '/auth/refresh' ? self.faults.shift() : undefined
     if (fault) await fault(response, commit, one)
     else if (path.startsWith('/auth/')) await send(response, await commit())
@@ -97,8 +97,7 @@ export async function startDaypass(
     },
     /** Answers `/api`. */
     async api(request: Request, { body }: Seen): Promise<Response> {
-      const token = await web.authenticate(request)
-      return token instanceof Response ? token : Response.json({ subject: token.subject, body: String(body) })
+      return web.requireAuth(({ auth }) => Response.json({ subject: auth.subject, body: String(body) }))(request)
     },
     /** Every access token out there has ended, by the server's clock: an hour goes by. */
     expireTokens: () => {

@@ -65,7 +65,7 @@ test('a server without authenticate has no login: a hint says so', async (t) => 
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'x', store: createMemoryStore() })
   const web = createFetchAuth(auth)
   const send: typeof fetch = async (input, init) =>
-    (await web.handle(new Request(input, init))) ?? new Response(null, { status: 404 })
+    (await web.routes(new Request(input, init))) ?? new Response(null, { status: 404 })
   const client = open('http://localhost:1', { fetch: send, transport: 'body' })
   await assert.rejects(client.signIn({}), { status: 404 })
   assert.match(lines.join('\n'), /^daypass: .*\/auth\/login is no route of Daypass \(HTTP 404\)/)

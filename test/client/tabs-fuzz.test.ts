@@ -63,10 +63,9 @@ function openBrowser(scheduler: fc.Scheduler) {
 
   async function respond(request: Request, pathname: string): Promise<Response> {
     if (pathname === '/api') {
-      const token = await web.authenticate(request)
-      return token instanceof Response ? token : Response.json({ subject: token.subject })
+      return web.requireAuth(({ auth }) => Response.json({ subject: auth.subject }))(request)
     }
-    return (await web.handle(request))!
+    return (await web.routes(request))!
   }
 
   const channels: any[] = []

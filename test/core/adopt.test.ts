@@ -8,8 +8,9 @@ import jwt from 'jsonwebtoken'
 import { adoptJwt } from '../../src/adopt/jwt.ts'
 import { adoptMongoose } from '../../src/adopt/mongoose.ts'
 import type { Adopted, Adopter } from '../../src/core/api.ts'
-import { createHandler, type HttpOptions } from '../../src/http/handler.ts'
-import type { HttpRequest } from '../../src/http/message.ts'
+import { createHttpAuth } from '../../src/http/http-auth.ts'
+import type { HttpOptions } from '../../src/http/options.ts'
+import type { HttpRequest } from '../../src/http/request.ts'
 import { createDaypass, DaypassError, type DaypassEvent, type DaypassOptions, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -838,7 +839,7 @@ describe('over HTTP', () => {
   function serve(options: HttpOptions = {}) {
     const { adopter, give, list } = createList()
     const { auth } = start({ adopt: adopter })
-    const handler = createHandler(auth, { onError: () => {}, ...options })
+    const web = createHttpAuth(auth, { onError: () => {}, ...options })
     async function post(path: string, headers: Record<string, string>, body?: unknown) {
       const all: Record<string, string> = { 'sec-fetch-site': 'same-origin', ...headers }
       if (body !== undefined) Object.assign(all, { 'content-type': 'application/json', 'content-length': '9' })
@@ -853,8 +854,9 @@ describe('over HTTP', () => {
         ...(body !== undefined && { parsedBody: body }),
         aborted: false,
       }
-      const answer = (await handler.handle(request))!
-      return { ...answer, json: answer.body as any }
+      const response = (await web.routes(request))!
+      const setCookie = response.headers['set-cookie'] as string | undefined
+      return { ...response, setCookie, json: response.body && JSON.parse(response.body) }
     }
     return { auth, give, list, post }
   }
@@ -871,7 +873,7 @@ describe('over HTTP', () => {
     const old = give()
     const answer = await post('/auth/refresh', { cookie: `jwt=${old}` })
     assert.equal(answer.status, 200)
-    const ours = /^__Host-daypass=[^;]+/.exec(answer.headers['set-cookie']!)![0]
+    const ours = /^__Host-daypass=[^;]+/.exec(answer.setCookie!)![0]
     assert.equal(list.size, 0)
     // The old cookie stays in the browser; ours takes precedence.
     const next = await post('/auth/refresh', { cookie: `jwt=${old}; ${ours}` })
@@ -887,7 +889,7 @@ describe('over HTTP', () => {
   test('two old cookies with the same name are ignored, and our own cookie still works', async () => {
     const { auth, give, list, post } = serve({ cookie: { oldName: 'jwt' }, authenticate: () => ({ subject: 'ada' }) })
     const twice = `jwt=${give()}; jwt=evil`
-    const read = (answer: Awaited<ReturnType<typeof post>>) => answer.headers['set-cookie']!.split(';', 1)[0]!
+    const read = (answer: Awaited<ReturnType<typeof post>>) => answer.setCookie!.split(';', 1)[0]!
     let ours = read(await post('/auth/login', {}, {}))
     const refresh = await post('/auth/refresh', { cookie: `${twice}; ${ours}` })
     assert.equal(refresh.status, 200)

@@ -5,11 +5,11 @@ import { isIP } from 'node:net'
 import { afterEach, test } from 'node:test'
 import fc from 'fast-check'
 import { readTokenResponse } from '../../src/client/token-response.ts'
+import { createClientFinder } from '../../src/http/client-address.ts'
 import { createCookie } from '../../src/http/cookies.ts'
 import { readRefreshKeys } from '../../src/http/idempotency-key.ts'
-import { isLoopback, readIp } from '../../src/http/local.ts'
-import type { HttpRequest } from '../../src/http/message.ts'
-import { createUnproxy } from '../../src/http/proxies.ts'
+import { isLoopback, readIp } from '../../src/http/ip-address.ts'
+import type { HttpRequest } from '../../src/http/request.ts'
 import { anyText, assertUnpolluted, changed, laterOutcome, outcome, runs } from './setup.ts'
 
 afterEach(assertUnpolluted)
@@ -125,7 +125,7 @@ test('a text is an address exactly if Node says so, with a port or without', () 
 })
 
 test('X-Forwarded headers: ignored from a stranger; from a proxy only a valid address counts', () => {
-  const unproxy = createUnproxy(['10.0.0.0/8', '2001:db8::/32'], () => {})
+  const findClient = createClientFinder(['10.0.0.0/8', '2001:db8::/32'], () => {})
   const address = fc.oneof(
     fc.ipV4(),
     fc.ipV6(),
@@ -148,7 +148,7 @@ test('X-Forwarded headers: ignored from a stranger; from a proxy only a valid ad
       fc.boolean(),
       (given, ip, secure) => {
         const hop = { ip, secure, host: 'id.example' }
-        const found = outcome(() => unproxy(hop, (name) => given[name as keyof typeof given]))!
+        const found = outcome(() => findClient(hop, (name) => given[name as keyof typeof given]))!
         if (ip === undefined || !isProxy(ip))
           return assert.deepEqual(found, { ...hop, local: isLoopback(ip) && Object.keys(given).length === 0 })
         assert.notEqual(isIP(found.ip!), 0, String(found.ip))

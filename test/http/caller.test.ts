@@ -2,19 +2,18 @@
 
 import assert from 'node:assert/strict'
 import type { RequestListener } from 'node:http'
-import { createRequire } from 'node:module'
 import { type TestContext, test } from 'node:test'
 import express from 'express'
+import { fastify } from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth } from '../../src/adapters/node.ts'
 import { createWarner } from '../../src/core/warn.ts'
-import { createUnproxy } from '../../src/http/proxies.ts'
+import { createClientFinder } from '../../src/http/client-address.ts'
 import type { Daypass, Warning } from '../../src/index.ts'
 import { express4, overFetch } from '../adapters/apps.ts'
 import { authenticate, call, listen, makeDaypass, password, type Role } from './server.ts'
-
-const Fastify = createRequire(import.meta.url)('fastify')
 
 const onListener = async (t: TestContext, listener: RequestListener) => {
   const server = await listen(listener)
@@ -30,21 +29,20 @@ const doors: Record<string, (t: TestContext, auth: Daypass<Role>) => Promise<str
   'Express 5': onExpress(express),
   'Express 4': onExpress(express4),
   async Fastify(t, auth) {
-    const web = createNodeAuth(auth, { authenticate })
-    const fastify = Fastify({ trustProxy: true })
-    fastify.all('/auth/*', (request: any, reply: any) => web.handle(request, reply))
-    t.after(() => fastify.close())
-    return fastify.listen({ port: 0, host: '127.0.0.1' })
+    const app = fastify({ trustProxy: true })
+    app.register(createFastifyAuth(auth, { authenticate }).routes)
+    t.after(() => app.close())
+    return app.listen({ port: 0, host: '127.0.0.1' })
   },
   'node:http': (t, auth) => {
     const web = createNodeAuth(auth, { authenticate, trustedProxies: ['127.0.0.1'] })
-    return onListener(t, (req, res) => void web.handle(req, res))
+    return onListener(t, (req, res) => void web.routes(req, res))
   },
   fetch: (t, auth) => {
     const web = createFetchAuth(auth, { authenticate })
     return onListener(
       t,
-      overFetch(async (request) => (await web.handle(request, request.headers.get('x-forwarded-for')!))!),
+      overFetch(async (request) => (await web.routes(request, { ip: request.headers.get('x-forwarded-for')! }))!),
     )
   },
 }
@@ -76,12 +74,12 @@ for (const [name, start] of Object.entries(doors)) {
 
 test('a header of a stranger does not hide the warning of the proxy, and says whose address it is', () => {
   const warnings: Warning[] = []
-  const unproxy = createUnproxy(
+  const findClient = createClientFinder(
     undefined,
     createWarner((warning) => warnings.push(warning)),
   )
   const ask = (ip: string, headers: Record<string, string>) =>
-    unproxy({ ip, secure: false, host: 'localhost:3000' }, (name) => headers[name])
+    findClient({ ip, secure: false, host: 'localhost:3000' }, (name) => headers[name])
   for (let turn = 0; turn < 3; turn++) {
     ask('203.0.113.9', { 'x-forwarded-for': '198.51.100.1' })
     ask('10.0.0.7', { 'x-forwarded-proto': 'https' })

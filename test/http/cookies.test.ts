@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
 import { createCookie } from '../../src/http/cookies.ts'
-import type { HttpRequest } from '../../src/http/message.ts'
+import type { HttpRequest } from '../../src/http/request.ts'
 import { type Daypass, DaypassError, type DaypassOptions, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { type Start, startFetch, startNode } from '../adapters/apps.ts'
@@ -237,7 +237,7 @@ describe('the cookie', () => {
     const tls = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const
     const server = createTlsServer(
       { ...tls, pskCallback: () => psk },
-      async (req, res) => void (await web.handle(req, res)),
+      async (req, res) => void (await web.routes(req, res)),
     )
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     t.after(() => server.close().closeAllConnections())

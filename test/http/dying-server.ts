@@ -30,6 +30,6 @@ if (process.send) {
   })
   time.offset = Number(ahead)
   const web = createNodeAuth(auth, { authenticate, cookie: { name: 'daypass' } })
-  const { origin } = await listen(async (req, res) => void (await web.handle(req, res)))
+  const { origin } = await listen(async (req, res) => void (await web.routes(req, res)))
   process.send(origin)
 }

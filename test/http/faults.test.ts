@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
 import { format, inspect } from 'node:util'
-import { createNodeAuth, createNodeGuard } from '../../src/adapters/node.ts'
+import { createNodeAuth, createRequireAuth } from '../../src/adapters/node.ts'
 import { DaypassError, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -276,7 +276,7 @@ describe('the caller gone', () => {
     const handled: Promise<boolean>[] = []
     const server = await listen(async (req, res) => {
       if (req.headers['x-slow']) await new Promise((resolve) => req.once('error', resolve))
-      handled.push(web.handle(req, res))
+      handled.push(web.routes(req, res))
     })
     t.after(() => server.close())
     const { json } = await signInBody(server.origin)
@@ -518,12 +518,12 @@ describe('the canary', () => {
     })
     // And one whose operator gave no onError: what Daypass prints by itself.
     const plain = createNodeAuth(auth, { authenticate })
-    const deaf = createNodeGuard(createVerifier({ issuer: 'https://id.test', jwks: 'http://127.0.0.1:1/jwks' }))
+    const deaf = createRequireAuth(createVerifier({ issuer: 'https://id.test', jwks: 'http://127.0.0.1:1/jwks' }))()
     const server = await listen(async (req, res) => {
       if (req.url === '/me') {
-        if (await web.authenticate(req, res)) res.end()
+        await web.requireAuth((_req, res) => res.end())(req, res)
       } else if (req.url === '/deaf') await deaf(req, res)
-      else if (!(await (req.headers['x-plain'] ? plain : web).handle(req, res))) res.writeHead(404).end()
+      else if (!(await (req.headers['x-plain'] ? plain : web).routes(req, res))) res.writeHead(404).end()
     })
     t.after(() => server.close())
     const { origin } = server

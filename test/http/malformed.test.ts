@@ -362,7 +362,7 @@ describe('malformed input that only a raw socket sends', () => {
     server = await listen(async (req, res) => {
       requests.push(`${req.method} ${req.url}`)
       bytesRead = () => req.socket.bytesRead
-      if (await web.handle(req, res)) return
+      if (await web.routes(req, res)) return
       res.writeHead(404, { 'content-type': 'application/json' }).end('{"code":"APP_NOT_FOUND"}')
     })
   })

@@ -5,20 +5,19 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, request as httpRequest, type RequestListener } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import express from 'express'
+import { fastify } from 'fastify'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions } from '../../src/adapters/node.ts'
 import type { Daypass, Warning } from '../../src/index.ts'
 import { express4, overFetch } from '../adapters/apps.ts'
 import { nginxMissing, startNginx } from '../engines/nginx.ts'
-import { authenticate, listen, makeDaypass, password, type Role } from './server.ts'
-
-const Fastify = createRequire(import.meta.url)('fastify')
+import { authenticate, listen, makeDaypass, password, type Role, running } from './server.ts'
 
 /** An address of this machine that is not the proxy's. */
 const visitor = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1'
@@ -43,11 +42,11 @@ const onListener =
   }
 const onNode = onListener((auth, options) => {
   const web = createNodeAuth(auth, options)
-  return (req, res) => void web.handle(req, res)
+  return (req, res) => void web.routes(req, res)
 })
 const onFetch = onListener((auth, options) => {
   const web = createFetchAuth(auth, options)
-  return overFetch(async (request, ip) => (await web.handle(request, ip))!)
+  return overFetch(async (request, ip) => (await web.routes(request, { ip }))!)
 })
 const onExpress = (trust: unknown, create = express) =>
   onListener((auth, options) => {
@@ -56,14 +55,13 @@ const onExpress = (trust: unknown, create = express) =>
     return app.use(express.json(), createExpressAuth(auth, options).routes)
   })
 const onFastify =
-  (trustProxy: unknown): Start =>
+  (trustProxy: boolean | string): Start =>
   async (t, auth, options) => {
-    const web = createNodeAuth(auth, options)
-    const fastify = Fastify({ trustProxy })
-    fastify.all('/auth/*', (request: any, reply: any) => web.handle(request, reply))
-    await fastify.listen({ port: 0, host: '127.0.0.1' })
-    t.after(() => fastify.close())
-    return fastify.server.address().port
+    const app = fastify({ trustProxy })
+    app.register(createFastifyAuth(auth, options).routes)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    t.after(() => app.close())
+    return running(app.server).port
   }
 
 interface Asked {
@@ -202,7 +200,7 @@ describe('behind nginx', { skip: nginxMissing }, () => {
     const path = join(folder, 'app.sock')
     const { auth } = makeDaypass()
     const web = createNodeAuth(auth, { authenticate })
-    const server = createServer((req, res) => void web.handle(req, res))
+    const server = createServer((req, res) => void web.routes(req, res))
     await new Promise<void>((resolve) => server.listen(path, resolve))
     t.after(() => {
       server.close().closeAllConnections()

@@ -86,11 +86,9 @@ export async function serve(
   const errors: unknown[] = []
   const web = createNodeAuth(made.auth, { authenticate, onError: (error) => errors.push(error), ...http })
   const server = await listen(async (req, res) => {
-    if (await web.handle(req, res)) return
+    if (await web.routes(req, res)) return
     if (req.url?.startsWith('/me')) {
-      const token = await web.authenticate(req, res)
-      if (token) res.end(JSON.stringify({ subject: token.subject }))
-      return
+      return web.requireAuth((req, res) => res.end(JSON.stringify({ subject: req.auth.subject })))(req, res)
     }
     res.writeHead(404, { 'content-type': 'application/json' }).end('{"code":"APP_NOT_FOUND"}')
   })

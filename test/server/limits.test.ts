@@ -188,7 +188,7 @@ describe('known browsers', () => {
     assert.equal(registered.status, 200)
     const device = registered.headers.getSetCookie().find((cookie) => cookie.startsWith('daypass-device='))!
     assert.match(device, /; Path=\/auth; Max-Age=\d+; HttpOnly; SameSite=Strict$/)
-    const guess = { ...credentials, password: 'a guess' }
+    const guess = { ...credentials, password: 'a guess', transport: 'body' }
     for (let n = 0; n < 10; n++) assert.equal((await post(`${server.url}/auth/login`, guess)).status, 401)
     assert.equal((await post(`${server.url}/auth/login`, credentials, pageHeaders(server))).status, 429)
     const [cookie] = device.split(';')

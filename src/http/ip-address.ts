@@ -1,4 +1,4 @@
-// Decides whether a request comes from this machine.
+// Reads IP addresses, and decides whether a request comes from this machine.
 
 /** The value of a header, several of one name joined with commas. */
 export type ReadHeader = (name: string) => string | undefined
@@ -8,7 +8,7 @@ export function isLoopback(ip: string | undefined): boolean {
   return ip !== undefined && /^(127\.[\d.]+|::1)$/.test(ip)
 }
 
-/** Whether some proxy says that the request came through it. A proxy on this machine speaks for callers elsewhere. */
+/** Whether a proxy passed the request on. The callers of a proxy on this machine are elsewhere. */
 export function hasForwardingHeader(header: ReadHeader): boolean {
   return forwardingHeaders.some((name) => header(name) !== undefined)
 }
@@ -25,9 +25,8 @@ const forwardingHeaders = [
 ]
 
 /**
- * The address in a text that somebody wrote: a socket, a proxy, a framework or a caller. Undefined where it is none.
- * Some write the port too (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and sockets that listen for both kinds write IPv4 the
- * IPv6 way.
+ * The address in a text of a socket, a proxy, a framework or a caller. Undefined where it is none. Some add the port
+ * (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and sockets for both kinds write IPv4 as IPv6 (`::ffff:192.0.2.1`).
  */
 export function readIp(text = ''): string | undefined {
   const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(text.trim()) ?? []
@@ -35,7 +34,7 @@ export function readIp(text = ''): string | undefined {
   return isIpv4(address) || isIpv6(address) ? address : undefined
 }
 
-// Not `isIP` of node:net: the fetch door runs where there is no Node.
+// Not `isIP` of node:net: daypass/fetch runs where there is no Node.
 
 function isIpv4(text: string): boolean {
   return /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/.test(text)

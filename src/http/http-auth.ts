@@ -1,0 +1,87 @@
+// Daypass over HTTP, in one shape of request and response. Every adapter translates to it.
+
+import type { Daypass } from '../core/api.ts'
+import type { AccessToken } from '../verify/index.ts'
+import { createCookie } from './cookies.ts'
+import { checkAccess, type GuardOptions, type TokenVerifier } from './guard.ts'
+import type { HttpOptions } from './options.ts'
+import { createOrigins } from './origins.ts'
+import { type HttpRequest, readJsonObject } from './request.ts'
+import { createResponder, type Responder } from './responder.ts'
+import { type HttpResponse, logError, type OnError, reportError } from './response.ts'
+import { checkRoutes } from './route-table.ts'
+import { createRouter } from './router.ts'
+import { createDaypassRoutes, readBasePath } from './routes.ts'
+import { createSignIn } from './sign-in.ts'
+import type { SignIn, Transport } from './sign-in-types.ts'
+import { createSignOut } from './sign-out.ts'
+import { createTokenTransport } from './token-transport.ts'
+
+/** What an adapter offers, without its framework. Nothing here throws: errors are responses. */
+export interface HttpAuth<C> {
+  /** Responds to a request for one of the routes; null for any other path. */
+  routes(request: HttpRequest): Promise<HttpResponse | null>
+  requireAuth: Guard<C>
+  /** Begins a session for a login of the app's own. */
+  signIn(request: HttpRequest, signIn: SignIn<C>, transport?: Transport): Promise<HttpResponse>
+  /** Ends the session that the request carries, for a logout of the app's own. */
+  signOut(request: HttpRequest): Promise<HttpResponse>
+}
+
+/** Returns the access token of a request, verified, or the response that rejects it. */
+export type Guard<C> = (
+  request: HttpRequest,
+  needs?: GuardOptions,
+) => Promise<{ token: AccessToken<C>; rejection?: undefined } | { token?: undefined; rejection: HttpResponse }>
+
+/** Throws `ERR_OPTION_INVALID`. */
+export function createHttpAuth<C, Credentials>(
+  auth: Daypass<C>,
+  options: HttpOptions<C, Credentials> = {},
+): HttpAuth<C> {
+  const { bodyLimit = 16_384, transport: defaultTransport = 'cookie', onError = logError } = options
+  const origins = createOrigins(options.origins)
+  const responder = createResponder(origins, onError)
+  const cookie = createCookie(options.cookie, readBasePath(options.basePath))
+  const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
+  const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
+  const { routes = [] } = options
+  checkRoutes(routes)
+  const router = createRouter([...createDaypassRoutes(auth, tokens, options), ...routes], {
+    auth,
+    origins,
+    tokens,
+    signIn,
+    responder,
+    bodyLimit,
+  })
+  return {
+    routes: router.handle,
+    requireAuth: createGuard(auth, responder),
+    async signIn(request, person, transport = defaultTransport) {
+      try {
+        if (transport === 'cookie') origins.check(request, false)
+        return responder.respond(request, await signIn(request, person, transport))
+      } catch (error) {
+        return responder.fail(request, error)
+      }
+    },
+    signOut: (request) =>
+      router.run(request, { method: 'POST', path: '', access: 'cookie', run: createSignOut(auth, tokens) }),
+  }
+}
+
+/** The guard alone, for an API that only checks tokens. */
+export function createVerifierGuard<C>(verifier: TokenVerifier<C>, onError: OnError = logError): Guard<C> {
+  return createGuard(verifier, createResponder(createOrigins(), onError))
+}
+
+function createGuard<C>(verifier: TokenVerifier<C>, responder: Responder): Guard<C> {
+  return async (request, needs) => {
+    try {
+      return { token: await checkAccess(verifier, request, needs) }
+    } catch (error) {
+      return { rejection: responder.fail(request, error, needs) }
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// The options of Daypass over HTTP. They are the same for every adapter.
+
+import type { Claims } from '../core/session.ts'
+import type { OnWarning } from '../core/warn.ts'
+import type { CookieOptions } from './cookies.ts'
+import type { Route } from './route.ts'
+import type { SignIn, SignInRequest, Transport } from './sign-in-types.ts'
+
+/** Options of the HTTP surface. */
+export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown> {
+  /** The path before Daypass's own routes. Default "/auth"; "" for none. */
+  basePath?: string
+  /** Other paths under `basePath` for Daypass's own routes, such as the tutorials' `{ refresh: '/refresh-token' }`. */
+  paths?: { login?: string; refresh?: string; logout?: string; sessions?: string }
+  /**
+   * Adds `POST /login`. Returns the person that the credentials belong to, or null. The credentials are the JSON body as
+   * it came, so check the types of its members. A type that you declare for them is used by your clients
+   * (`createClient<typeof web>()`).
+   */
+  authenticate?: (
+    credentials: Credentials,
+    request: SignInRequest,
+  ) => SignIn<C, User> | null | Promise<SignIn<C, User> | null>
+  /** Routes of the app's own that follow the same rules as Daypass's: see {@link Route}. */
+  routes?: readonly Route<C>[]
+  /** The transport of a sign-in that names none (`"transport": "body"`). Default "cookie". */
+  transport?: Transport
+  /**
+   * Pages of other origins that may use this server with cookies, exact: `https://app.example.com`, and of apps in a
+   * WebView and browser extensions: `capacitor://localhost`, `chrome-extension://…`.
+   */
+  origins?: readonly string[]
+  cookie?: CookieOptions
+  /** The most bytes that a body may have. Default 16,384. */
+  bodyLimit?: number
+  /** Receives the reason why a response is 500 or 503. Default: `console.error`. */
+  onError?: (error: unknown) => void
+  /** Receives faults of the set-up, at most once a minute of each kind and cause (docs/errors.md). Default: `console.warn`. */
+  onWarning?: OnWarning
+}
+
+/** What a client may know of a server by its type: `createClient<typeof web>()`. */
+export interface ServerTypes<C, Credentials, User> {
+  claims: C
+  credentials: Credentials
+  user: User
+}

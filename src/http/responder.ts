@@ -1,0 +1,54 @@
+// Makes responses: `no-store`, CORS headers and errors are the same for all of them.
+
+import type { Origins } from './origins.ts'
+import type { HttpRequest } from './request.ts'
+import {
+  type AccessNeeds,
+  errorResponse,
+  type HttpResponse,
+  type OnError,
+  type RouteResponse,
+  reportError,
+} from './response.ts'
+
+/** Makes responses. */
+export interface Responder {
+  /** Completes what a route returned. Throws where JSON cannot hold its body. */
+  respond(
+    request: HttpRequest,
+    response: RouteResponse,
+    given?: { cacheControl?: string; allow?: string },
+  ): HttpResponse
+  /** Makes the response to an error, and reports 5xx errors to the operator. */
+  fail(request: HttpRequest, thrown: unknown, given?: AccessNeeds & { allow?: string }): HttpResponse
+}
+
+/** @param onError Receives errors with a 5xx status. */
+export function createResponder(origins: Origins, onError: OnError): Responder {
+  const respond: Responder['respond'] = (request, response, { cacheControl = 'no-store', allow } = {}) => {
+    const headers = {
+      ...lowerCase(response.headers),
+      ...origins.headers(request, allow),
+      'cache-control': cacheControl,
+    }
+    const body = JSON.stringify(response.body) as string | undefined
+    if (body === undefined) return { status: response.status ?? 204, headers, body }
+    return { status: response.status ?? 200, headers: { ...headers, 'content-type': 'application/json' }, body }
+  }
+  return {
+    respond,
+    fail(request, thrown, needs) {
+      reportError(onError, thrown)
+      const { headers, ...response } = errorResponse(thrown, needs)
+      const allow = needs?.allow
+      return respond(request, { ...response, headers: allow === undefined ? headers : { ...headers, allow } })
+    },
+  }
+}
+
+/** Names in lower case, so that no header of a route stands beside the router's of the same name. */
+function lowerCase(headers: RouteResponse['headers'] = {}): HttpResponse['headers'] {
+  const lower: HttpResponse['headers'] = {}
+  for (const [name, value] of Object.entries(headers)) lower[name.toLowerCase()] = value
+  return lower
+}

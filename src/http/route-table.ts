@@ -1,0 +1,58 @@
+// Finds the routes of a path.
+
+import { DaypassError } from '../errors.ts'
+import type { DaypassRoute, Route } from './route.ts'
+
+/** The routes of one path, by method. */
+export interface Address<C> {
+  methods: Map<string, DaypassRoute<C>>
+  /** The methods, as the header `Allow` lists them. */
+  allow: string
+}
+
+/** Finds the routes of a path; undefined where there are none. Throws `ERR_OPTION_INVALID` for two routes of one method and path. */
+export function createRouteTable<C>(routes: readonly DaypassRoute<C>[]): (path: string) => Address<C> | undefined {
+  const exact = new Map<string, Address<C>>()
+  const patterns = new Map<string, Address<C>>()
+  for (const route of routes) {
+    const isPattern = route.path.includes('/:')
+    const [addresses, key] = isPattern ? [patterns, patternOf(route.path)] : [exact, route.path]
+    const { methods } = addresses.get(key) ?? { methods: new Map() }
+    if (methods.has(route.method)) {
+      throw new DaypassError('ERR_OPTION_INVALID', `Two routes are ${route.method} ${route.path}.`)
+    }
+    methods.set(route.method, route)
+    addresses.set(key, { methods, allow: [...methods.keys()].join(', ') })
+  }
+  const compiled = [...patterns].map(([pattern, address]) => [new RegExp(pattern), address] as const)
+  return (path) => exact.get(path) ?? compiled.find(([pattern]) => pattern.test(path))?.[1]
+}
+
+/** A part `:name` stands for 1 to 64 letters, digits, `-` and `_`. */
+const patternOf = (path: string) => `^${path.replaceAll('.', '\\.').replaceAll(/\/:\w+(?=\/|$)/g, '/[\\w-]{1,64}')}$`
+
+/** The parts of a path that stand for the names of a route's path. */
+export function readParams(route: string, path: string): Record<string, string> {
+  if (!route.includes('/:')) return {}
+  const parts = path.split('/')
+  const named = route.split('/').map((name, index) => [name, parts[index] ?? ''] as const)
+  return Object.fromEntries(named.filter(([name]) => name[0] === ':').map(([name, part]) => [name.slice(1), part]))
+}
+
+/** Checks the routes that an app declares. A route that is misspelled must not be open, nor never be found. */
+export function checkRoutes<C>(routes: readonly Route<C>[]): void {
+  for (const route of routes) {
+    const { method, path, access, run } = route
+    const isRoute =
+      ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) &&
+      /^(\/(:\w+|[\w.~-]+))+$/.test(path) &&
+      ['page', 'bearer', 'credentials', 'custom'].includes(access) &&
+      typeof run === 'function' &&
+      (access !== 'custom' || typeof route.check === 'function')
+    if (isRoute) continue
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      `\`routes\` has a route that is no route: ${method} ${path} for ${access}. See \`Route\` for its members.`,
+    )
+  }
+}

@@ -1,0 +1,100 @@
+// The table of Daypass's own routes.
+
+import type { Daypass } from '../core/api.ts'
+import { DaypassError } from '../errors.ts'
+import { readRefreshKeys } from './idempotency-key.ts'
+import type { HttpOptions } from './options.ts'
+import type { RouteRequest } from './request.ts'
+import type { DaypassRoute } from './route.ts'
+import { createSignOut } from './sign-out.ts'
+import { describeSession, type TokenTransport } from './token-transport.ts'
+
+/** Daypass's own routes. Throws `ERR_OPTION_INVALID`. */
+export function createDaypassRoutes<C, Credentials>(
+  auth: Daypass<C>,
+  tokens: TokenTransport,
+  { basePath, paths, authenticate }: HttpOptions<C, Credentials>,
+): DaypassRoute<C>[] {
+  const path = (name: keyof NonNullable<typeof paths>) =>
+    readBasePath(basePath) + readPath(paths?.[name] ?? `/${name}`, `paths.${name}`)
+
+  const routes: DaypassRoute<C>[] = [
+    {
+      method: 'POST',
+      path: path('refresh'),
+      access: 'cookie',
+      async run({ request, old, token = old, transport }) {
+        if (token === undefined) throw new DaypassError('ERR_REFRESH_TOKEN_MISSING')
+        const { ip, userAgent } = request
+        const refreshed = await auth.refresh(token, { ...readRefreshKeys(request), ip, userAgent, signal: request })
+        return tokens.respond(request, refreshed, transport)
+      },
+    },
+    { method: 'POST', path: path('logout'), access: 'cookie', run: createSignOut(auth, tokens) },
+    {
+      method: 'GET',
+      path: path('sessions'),
+      access: 'bearer',
+      async run({ auth: { subject, sessionId } }) {
+        const sessions = await auth.sessions(subject)
+        const described = sessions.map((session) => ({
+          ...describeSession(session),
+          current: session.id === sessionId,
+        }))
+        return { body: { sessions: described } }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: path('sessions'),
+      access: 'bearer',
+      async run({ auth: { subject, sessionId }, request }) {
+        return { body: { ended: await auth.revokeSubject(subject, { except: sessionId, request: originOf(request) }) } }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: `${path('sessions')}/:id`,
+      access: 'bearer',
+      async run({ auth: { subject }, params: { id = '' }, request }) {
+        if (await auth.revoke(id, { subject, request: originOf(request) })) return {}
+        throw new DaypassError('ERR_NOT_FOUND', 'You have no such session.')
+      },
+    },
+    {
+      method: 'GET',
+      path: '/.well-known/jwks.json',
+      access: 'page',
+      cacheControl: 'public, max-age=300',
+      run: () => ({ body: auth.jwks() }),
+    },
+  ]
+  if (authenticate === undefined) return routes
+  routes.push({
+    method: 'POST',
+    path: path('login'),
+    access: 'credentials',
+    async run({ credentials, request, signIn }) {
+      const { ip, userAgent } = request
+      const header = (name: string) => request.headers(name)[0]
+      // The type of the credentials is the app's own word: `authenticate` checks them.
+      const signedIn = await authenticate(credentials as Credentials, { ip, userAgent, header })
+      if (!signedIn) throw new DaypassError('ERR_CREDENTIALS_INVALID')
+      return signIn(signedIn)
+    },
+  })
+  return routes
+}
+
+/** The path before Daypass's own routes. Throws `ERR_OPTION_INVALID`. */
+export function readBasePath(basePath = '/auth'): string {
+  return readPath(basePath, 'basePath')
+}
+
+function readPath(path: string, name: string): string {
+  if (path === '' || /^(\/[\w.~-]+)+$/.test(path)) return path
+  throw new DaypassError('ERR_OPTION_INVALID', `\`${name}\` must be a path such as /auth, without a slash at its end.`)
+}
+
+/** The request's origin for events. */
+const originOf = ({ ip, userAgent }: RouteRequest) => ({ ip, userAgent })

@@ -1,0 +1,40 @@
+// Begins a session over HTTP.
+
+import type { Daypass, IssueArguments } from '../core/api.ts'
+import { DaypassError } from '../errors.ts'
+import type { HttpRequest } from './request.ts'
+import type { RouteResponse } from './response.ts'
+import type { SignIn, Transport } from './sign-in-types.ts'
+import type { TokenTransport } from './token-transport.ts'
+
+/** Begins a session for a person, and returns the response with its tokens. */
+export type BeginSession<C> = (request: HttpRequest, signIn: SignIn<C>, transport: Transport) => Promise<RouteResponse>
+
+/** @param onReplaceFailed Receives the error where the session that the browser held before could not be ended. */
+export function createSignIn<C>(
+  auth: Daypass<C>,
+  tokens: TokenTransport,
+  onReplaceFailed: (error: unknown) => void,
+): BeginSession<C> {
+  /** The refresh tokens in a browser's cookies. Cookies that came twice fail no sign-in: they count as none. */
+  function readHeldTokens(request: HttpRequest): string[] {
+    try {
+      const { token, old } = tokens.readCookies(request)
+      return [token, old].filter((text) => text !== undefined)
+    } catch {
+      return []
+    }
+  }
+
+  return async (request, { subject, user, ...given }, transport) => {
+    // Check what can fail before the session is there, or it would stay with nobody holding its token.
+    if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
+    JSON.stringify(user)
+    const { ip, userAgent } = request
+    const device = { ip, userAgent, ...given.device }
+    // The new cookie overwrites the browser's old one, and nobody could sign out of that session any more.
+    const replaces = [...(given.replaces ?? []), ...(transport === 'cookie' ? readHeldTokens(request) : [])]
+    const issueArguments = [{ onReplaceFailed, ...given, device, replaces }] as unknown as IssueArguments<C>
+    return tokens.respond(request, await auth.issue(subject, ...issueArguments), transport, { user })
+  }
+}

@@ -1,0 +1,88 @@
+// How tokens travel: the refresh token in a cookie or in JSON, the rest in JSON.
+
+import type { SessionInfo, Tokens } from '../core/api.ts'
+import { DaypassError, isDaypassError } from '../errors.ts'
+import type { Cookie } from './cookies.ts'
+import type { HttpRequest } from './request.ts'
+import type { RouteResponse } from './response.ts'
+import type { CarriedToken } from './route.ts'
+import type { Transport } from './sign-in-types.ts'
+
+/** The refresh tokens in a request's cookies. */
+export interface CookieTokens {
+  token: string | undefined
+  /** The token in the older app's cookie. */
+  old: string | undefined
+}
+
+/** Reads refresh tokens from requests and writes tokens to responses. */
+export interface TokenTransport {
+  /** The tokens in the cookies. Throws `ERR_REQUEST_INVALID` where a cookie came twice. */
+  readCookies(request: HttpRequest): CookieTokens
+  /** The refresh token of a request. Throws `ERR_REQUEST_INVALID` where one came in each transport. */
+  read(request: HttpRequest, cookies: CookieTokens): Promise<CarriedToken>
+  /** The transport that a sign-in names, or the default. Throws `ERR_REQUEST_INVALID`. */
+  choose(named: unknown): Transport
+  /** The response with tokens. `user` is what the app returned at the sign-in. */
+  respond<C>(request: HttpRequest, tokens: Tokens<C>, transport: Transport, user?: { user: unknown }): RouteResponse
+  /** The response that clears the cookie. */
+  clear(request: HttpRequest): RouteResponse
+}
+
+/** @param readBody Reads a body as a JSON object. */
+export function createTokenTransport(
+  cookie: Cookie,
+  defaultTransport: Transport,
+  readBody: (request: HttpRequest) => Promise<Record<string, unknown>>,
+): TokenTransport {
+  /** The body, which is optional where a cookie says which session is meant: other code may have read it. */
+  async function readBodyBeside(request: HttpRequest, fromCookie: string | undefined) {
+    try {
+      return await readBody(request)
+    } catch (error) {
+      if (fromCookie !== undefined && isDaypassError(error, 'ERR_BODY_CONSUMED')) return {}
+      throw error
+    }
+  }
+
+  return {
+    readCookies: (request) => ({ token: cookie.read(request), old: cookie.readOld(request) }),
+    async read(request, { token, old }) {
+      const body = await readBodyBeside(request, token ?? old)
+      const { refreshToken, session } = body
+      if (refreshToken === undefined) {
+        // Not "no token came", which would end the caller's session: something came that is not understood.
+        if ((token ?? old) === undefined && session === undefined && Object.keys(body).length > 0) {
+          throw new DaypassError('ERR_REQUEST_INVALID', 'The body has no `refreshToken`.')
+        }
+        return { ...(token && { token }), ...(old && { old }), transport: 'cookie', session }
+      }
+      if (typeof refreshToken !== 'string') {
+        throw new DaypassError('ERR_REQUEST_INVALID', '`refreshToken` must be a string.')
+      }
+      if (token !== undefined) {
+        throw new DaypassError('ERR_REQUEST_INVALID', 'A refresh token came in the cookie and in the body: send one.')
+      }
+      return { token: refreshToken, transport: 'body', session }
+    },
+    choose(named) {
+      if (named === undefined) return defaultTransport
+      if (named === 'cookie' || named === 'body') return named
+      throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
+    },
+    respond(request, { accessToken, tokenType, expiresIn, refreshToken, session }, transport, user) {
+      const described = { ...describeSession(session), claims: session.claims }
+      const body = { accessToken, tokenType, expiresIn, session: described, ...user }
+      if (transport === 'body') return { body: { ...body, refreshToken } }
+      const maxAge = Math.max(1, Math.floor((session.idleExpiresAt - session.rotatedAt) / 1000))
+      return { headers: { 'set-cookie': cookie.set(request, refreshToken, maxAge) }, body }
+    },
+    clear: (request) => ({ headers: { 'set-cookie': cookie.clear(request) } }),
+  }
+}
+
+/** What a person may see of a session. */
+export function describeSession<C>(session: SessionInfo<C>) {
+  const { id, subject, scope, device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt } = session
+  return { id, subject, ...(scope && { scope }), device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt }
+}
