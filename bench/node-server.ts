@@ -20,10 +20,10 @@ const auth = createDaypass({
 const web = createNodeAuth(auth)
 
 const server = createServer(async (req, res) => {
-  if (await web.handle(req, res)) return
+  if (await web.routes(req, res)) return
   let body = ''
   for await (const chunk of req.setEncoding('utf8')) body += chunk
-  await web.signIn(req, res, JSON.parse(body).subject, undefined, { transport: 'body' })
+  await web.signIn(req, res, { subject: JSON.parse(body).subject }, { transport: 'body' })
 })
 server.listen(0, '127.0.0.1', () => {
   const { port } = server.address() as { port: number }

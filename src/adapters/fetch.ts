@@ -32,7 +32,7 @@ export interface SignInOptions extends CallerOptions {
 }
 
 /** A request whose access token is verified. */
-export type AuthenticatedRequest<C = Claims, R extends Request = Request> = R & { auth: AccessToken<C> }
+export type AuthenticatedRequest<C = Claims> = Request & { auth: AccessToken<C> }
 
 /** A guard for the app's own paths: as a check, or around a handler whose `request.auth` is then typed and there. */
 export interface RequireAuth<C = Claims> {
@@ -113,9 +113,9 @@ export function createFetchAuth<C = Claims, Credentials = Record<string, unknown
  */
 export function createRequireAuth<C>(
   verifier: TokenVerifier<C>,
-  { onError }: Pick<HttpOptions, 'onError'> = {},
+  options: Pick<HttpOptions, 'onError'> = {},
 ): RequireAuth<C> {
-  return guardWith(createVerifierGuard(verifier, onError))
+  return guardWith(createVerifierGuard(verifier, options.onError))
 }
 
 type Handler<C, Rest extends unknown[]> = (
