@@ -3,15 +3,7 @@
 import { DaypassError } from '../errors.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
 import type { Row } from './row.ts'
-import {
-  checkSchema,
-  checkVersion,
-  nameTaken,
-  readPrefix,
-  readRecord,
-  type SchemaModule,
-  schemaVersions,
-} from './schema.ts'
+import { checkSchema, checkVersion, nameTaken, readPrefix, readRecord, schemaKey, schemaVersion } from './schema.ts'
 import { createErrorTranslator, fieldsOf, unavailable } from './store-error.ts'
 
 /** What is used of a `mongodb` Collection (driver 6 or newer). */
@@ -38,7 +30,7 @@ export interface MongooseConnection {
   readonly db?: MongoDb | undefined
 }
 
-/** Options that the sessions and the accounts share. */
+/** Options of the MongoDB store. */
 export interface MongoOptions {
   /** What the names of all collections begin with: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string | undefined
@@ -63,24 +55,24 @@ export interface MongoCalls {
   now(): Promise<number>
 }
 
-/** The collections of one module in a MongoDB. */
+/** The store's collections in a MongoDB. */
 export interface Mongo {
   /** Runs a method: bounded in time, its errors in Daypass's words. */
   within<T>(body: (calls: MongoCalls) => Promise<T>): Promise<T>
   /**
-   * Makes the module's indexes and claims its collections for an issuer.
+   * Makes the indexes and claims the collections for an issuer.
    *
    * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a collection under the
    *   prefix holds documents that are not ours; nothing was written then.
    */
-  open(issuer: string | null): Promise<void>
+  open(issuer: string): Promise<void>
   /**
-   * Looks at the module's record again: a newer program may have changed it while this one runs.
+   * Reads the schema record again, because a newer program may have changed it while this one runs.
    *
    * @throws DaypassError `ERR_STORE_SCHEMA`.
    */
   checkUsable(calls: MongoCalls): Promise<void>
-  /** Writes into the module's record. */
+  /** Writes into the schema record. */
   check(): Promise<void>
   /** Resolves when nothing is in flight. */
   drain(): Promise<void>
@@ -115,7 +107,6 @@ const isDb = (source: MongoDb | MongooseConnection): source is MongoDb => 'comma
  */
 export function createMongo(
   source: MongoDb | MongooseConnection,
-  module: SchemaModule,
   options: MongoOptions,
   indexes: Readonly<Record<string, readonly object[]>>,
 ): Mongo {
@@ -172,12 +163,12 @@ export function createMongo(
 
   const within: Mongo['within'] = (body) => bounded((until) => body(createCalls(until)))
 
-  /** The module's record, checked; null where there is none yet. */
-  async function findRecord(calls: MongoCalls, issuer: string | null) {
-    const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: module }, io))
+  /** The checked schema record, or null if there is none yet. */
+  async function findRecord(calls: MongoCalls, issuer: string) {
+    const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: schemaKey }, io))
     if (record === null) return null
     const found = readRecord({ version: record.version, usableFrom: record.usable_from, issuer: record.issuer })
-    checkSchema(module, found, issuer)
+    checkSchema(found, issuer)
     return found
   }
 
@@ -185,7 +176,7 @@ export function createMongo(
    * The record is written before any row, so rows without a record are not ours. An empty collection is free,
    * for it may have been made to be sharded.
    */
-  async function checkFree(calls: MongoCalls, issuer: string | null): Promise<void> {
+  async function checkFree(calls: MongoCalls, issuer: string): Promise<void> {
     const strangers: [name: string, filter: object][] = [
       ['schema', { usable_from: { $exists: false } }],
       ...Object.keys(indexes).map((name): [string, object] => [name, {}]),
@@ -197,13 +188,13 @@ export function createMongo(
     }
   }
 
-  async function claim(calls: MongoCalls, issuer: string | null): Promise<void> {
+  async function claim(calls: MongoCalls, issuer: string): Promise<void> {
     await checkFree(calls, issuer)
-    const version = schemaVersions[module]
+    const version = schemaVersion
     const record = { version, usable_from: version, issuer }
     await again(() =>
       calls.run('schema', (rows, io) =>
-        rows.updateOne({ _id: module }, { $setOnInsert: record }, { ...io, upsert: true }),
+        rows.updateOne({ _id: schemaKey }, { $setOnInsert: record }, { ...io, upsert: true }),
       ),
     )
     // Another instance may have come first, for another issuer.
@@ -220,18 +211,18 @@ export function createMongo(
       })
       if (found === null) await within((calls) => claim(calls, issuer))
       // A newer version that lets this one in has made the indexes that it wants.
-      else if (found.version > schemaVersions[module]) return
+      else if (found.version > schemaVersion) return
       for (const [name, wanted] of Object.entries(indexes)) {
         await within((calls) => again(() => calls.run(name, (rows, io) => rows.createIndexes([...wanted], io))))
       }
     },
     async checkUsable(calls) {
-      const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: module }, io))
-      checkVersion(module, record?.usable_from)
+      const record = await calls.run('schema', (rows, io) => rows.findOne({ _id: schemaKey }, io))
+      checkVersion(record?.usable_from)
     },
     check: () =>
       within(async (calls) => {
-        const usable = { _id: module, usable_from: { $lte: schemaVersions[module] } }
+        const usable = { _id: schemaKey, usable_from: { $lte: schemaVersion } }
         const update = { $set: { checked_at: new Date() } }
         const { matchedCount } = await calls.run('schema', (rows, io) => rows.updateOne(usable, update, io))
         if (matchedCount === 0) throw new DaypassError('ERR_STORE_SCHEMA')

@@ -6,7 +6,7 @@ import type { Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
-import { checkVersion, schemaVersions } from './schema.ts'
+import { checkVersion, schemaVersion } from './schema.ts'
 import { idBytes, idText } from './session-id.ts'
 import { idTaken } from './store-error.ts'
 
@@ -53,8 +53,8 @@ const indexes = {
 }
 
 /** A row that a newer program made for newer ones alone is changed by no older one. */
-const usable = { usable_from: { $lte: schemaVersions.session } }
-const unusable = { usable_from: { $gt: schemaVersions.session } }
+const usable = { usable_from: { $lte: schemaVersion } }
+const unusable = { usable_from: { $gt: schemaVersion } }
 
 /** The burst that a rotation belongs to; every expression reads the row as it was. */
 function nextBurst(now: Date, reuseInterval: number) {
@@ -97,7 +97,7 @@ function nextBurst(now: Date, reuseInterval: number) {
  * ```
  */
 export function createMongoStore(source: MongoDb | MongooseConnection, options: MongoStoreOptions = {}): Store {
-  const { within, open, check, checkUsable, drain } = createMongo(source, 'session', options, indexes)
+  const { within, open, check, checkUsable, drain } = createMongo(source, options, indexes)
   const isLive = (now: number) => ({
     revoked_at: null,
     idle_expires_at: { $gt: new Date(now) },
@@ -204,7 +204,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         const filter = { revoked_at: { $gte: toDate(since) } }
         const found = await run('session', (rows, io) => rows.find(filter, { ...io, ...only }).toArray())
         return found.map((document) => {
-          checkVersion('session', document.usable_from)
+          checkVersion(document.usable_from)
           return toRevoked(document)
         })
       }),
@@ -234,7 +234,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
 /** Nothing matched: where a newer program's row is the reason, that must not look like a session that is gone. */
 async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void> {
   const newer = await run('session', (rows, io) => rows.findOne({ ...filter, ...unusable }, io))
-  if (newer !== null) checkVersion('session', newer.usable_from)
+  if (newer !== null) checkVersion(newer.usable_from)
 }
 
 /** An instant as the documents hold it, in whole milliseconds. There are no sessions before 1970. */
@@ -246,12 +246,12 @@ function toDocument(session: Session): Row {
   const { idleExpiresAt, expiresAt } = session
   const expireAt = Math.min(nextHour(new Date(idleExpiresAt)).getTime(), expiresAt)
   const fields = Object.entries(toRow(session)).filter(([, value]) => value !== null)
-  return { ...Object.fromEntries(fields), usable_from: schemaVersions.session, expire_at: new Date(expireAt) }
+  return { ...Object.fromEntries(fields), usable_from: schemaVersion, expire_at: new Date(expireAt) }
 }
 
 const readOne = (document: Row | null) => (document === null ? null : readSession(document))
 
 function readSession(document: Row): Session {
-  checkVersion('session', document.usable_from)
+  checkVersion(document.usable_from)
   return toSession(document)
 }

@@ -1,11 +1,11 @@
-// Makes the tables of a module in PostgreSQL and claims them for an issuer.
+// Makes the tables of the store in PostgreSQL and claims them for an issuer.
 
 import type { Query } from './postgres-connection.ts'
 import { refusalOf } from './postgres-connection.ts'
-import { checkSchema, namesIn, nameTaken, type SchemaModule, type SchemaRecord, schemaVersions } from './schema.ts'
+import { checkSchema, namesIn, nameTaken, type SchemaRecord, schemaKey, schemaVersion } from './schema.ts'
 
 /**
- * Opens a module's tables. One read checks whether they exist: DDL needs locks that another long transaction
+ * Opens the tables. One read checks whether they exist: DDL needs locks that another long transaction
  * would hold up, and for rights that an app's role may lack.
  *
  * The record is written before the tables: a table without a record is not ours. Its version is 0 until
@@ -13,38 +13,37 @@ import { checkSchema, namesIn, nameTaken, type SchemaModule, type SchemaRecord, 
  *
  * @param statements What makes the tables and indexes. Each may run twice and by several instances at once, and none
  *   needs a session of its own, so that PgBouncer in transaction mode may be in between.
- * @param issuer Whose rows these are; null for a module that has no issuer.
+ * @param issuer The issuer that opens the store.
  * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a table under the prefix is
  *   not ours; nothing was written.
  */
-export async function openModule(
+export async function openTables(
   query: Query,
   prefix: string,
-  module: SchemaModule,
   statements: readonly string[],
-  issuer: string | null,
+  issuer: string,
 ): Promise<void> {
-  const version = String(schemaVersions[module])
-  let found = await readRecord(query, prefix, module)
+  const version = String(schemaVersion)
+  let found = await readRecord(query, prefix)
   if (found === undefined) {
     const taken = await findTaken(query, namesIn(statements.join(';')))
     // Read again: another instance may have written its record, and then made the tables.
-    if (taken !== undefined && (await readRecord(query, prefix, module)) === undefined) throw nameTaken(taken)
+    if (taken !== undefined && (await readRecord(query, prefix)) === undefined) throw nameTaken(taken)
     await define(query, createSchemaTable(prefix))
     // Of two issuers that come at once, one is first.
     await query(
       `INSERT INTO ${prefix}_schema (module, version, usable_from, issuer)
        VALUES ($1::text, 0, $2::text::int4, $3::text) ON CONFLICT DO NOTHING`,
-      [module, version, issuer],
+      [schemaKey, version, issuer],
     )
-    found = await readRecord(query, prefix, module)
+    found = await readRecord(query, prefix)
   }
   if (found === undefined) throw nameTaken(`${prefix}_schema`)
-  checkSchema(module, found, issuer)
+  checkSchema(found, issuer)
   if (found.version > 0) return
   for (const statement of statements) await define(query, statement)
   await query(`UPDATE ${prefix}_schema SET version = $2::text::int4 WHERE module = $1::text AND version = 0`, [
-    module,
+    schemaKey,
     version,
   ])
 }
@@ -53,12 +52,12 @@ const createSchemaTable = (prefix: string) => `
   CREATE TABLE IF NOT EXISTS ${prefix}_schema (
     module text PRIMARY KEY, version int4 NOT NULL, usable_from int4 NOT NULL, issuer text, checked_at timestamptz)`
 
-async function readRecord(query: Query, prefix: string, module: string): Promise<SchemaRecord | undefined> {
+async function readRecord(query: Query, prefix: string): Promise<SchemaRecord | undefined> {
   try {
     const [record] = await query<SchemaRecord>(
       `SELECT json_build_object('version', version, 'usableFrom', usable_from, 'issuer', issuer)::text
        FROM ${prefix}_schema WHERE module = $1::text`,
-      [module],
+      [schemaKey],
     )
     return record
   } catch (error) {

@@ -6,7 +6,7 @@
 // deadlocks, and no connection is held while a refresh waits.
 
 import { columns, type Kind } from './row.ts'
-import { schemaVersions } from './schema.ts'
+import { schemaKey, schemaVersion } from './schema.ts'
 
 const types: Record<Kind, string> = {
   id: 'uuid',
@@ -45,7 +45,7 @@ export function createSql(prefix: string) {
   /** The engine's clock, read after any wait for the table. No row means that a newer version owns the tables. */
   const gate = `gate AS MATERIALIZED (
     SELECT ${engineNow} AS now FROM ${prefix}_schema
-    WHERE module = 'session' AND usable_from <= ${schemaVersions.session})`
+    WHERE module = '${schemaKey}' AND usable_from <= ${schemaVersion})`
   const answer = `SELECT json_build_object('now', now)::text FROM gate`
 
   const live = `s.generation <= step.generation AND s.revoked_at IS NULL
@@ -156,7 +156,7 @@ export function createSql(prefix: string) {
     // A write, for a server that is full or became a replica. Where the row is locked, another instance is writing it.
     check: `
       UPDATE ${prefix}_schema SET checked_at = clock_timestamp() WHERE module IN (
-        SELECT module FROM ${prefix}_schema WHERE module = 'session' FOR UPDATE SKIP LOCKED)`,
+        SELECT module FROM ${prefix}_schema WHERE module = '${schemaKey}' FOR UPDATE SKIP LOCKED)`,
 
     now: `SELECT ${engineNow}::text`,
   }

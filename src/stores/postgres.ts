@@ -16,7 +16,7 @@ import {
   type PostgresJs,
   refusalOf,
 } from './postgres-connection.ts'
-import { openModule } from './postgres-schema.ts'
+import { openTables } from './postgres-schema.ts'
 import { createSql } from './postgres-sql.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
 import { readPrefix } from './schema.ts'
@@ -201,7 +201,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     open: (issuer) =>
       within(async () => {
         await checkTexts(query)
-        await openModule(query, prefix, 'session', sql.tables, issuer)
+        await openTables(query, prefix, sql.tables, issuer)
       }),
     create: (session) =>
       within(async (until) => {

@@ -1,17 +1,16 @@
 // The schema record of Redis: which version and which issuer the keys under a prefix belong to.
 //
-// `prefix:schema:MODULE`  a hash: `version`, `usable_from` (the oldest version that may still use it), `issuer`
+// `prefix:schema:session`  a hash: `version`, `usable_from` (the oldest version that may still use it), `issuer`
 
 import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
 import { defineScript, keyTaken, type Redis } from './redis-client.ts'
-import { checkSchema, type SchemaModule, schemaVersions } from './schema.ts'
+import { checkSchema, schemaKey, schemaVersion } from './schema.ts'
 
-/** Writes the record where there is none, and gives what is there. */
+/** Writes the record if there is none, and returns the stored one. */
 const openScript = defineScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'usable_from', ARGV[1])
-  if ARGV[2] then redis.call('HSET', KEYS[1], 'issuer', ARGV[2]) end
+  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'usable_from', ARGV[1], 'issuer', ARGV[2])
 end
 return redis.call('HMGET', KEYS[1], 'version', 'usable_from', 'issuer')`)
 
@@ -21,14 +20,14 @@ const echoScript = defineScript(`return {ARGV[1], 7, false, {}, redis.status_rep
 const allBytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
 
 /**
- * Claims a module's keys for an issuer, or refuses before anything is written.
+ * Claims the keys under a prefix for an issuer. A rejected claim writes nothing.
  *
- * @param issuer Whose rows the caller wants; null for a module that has no issuer.
+ * @param issuer The issuer that opens the store.
  * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`; `ERR_OPTION_INVALID` where the client changes what is sent
  *   or answered, and where the key is in use for something else.
  */
-export async function openSchema(redis: Redis, prefix: string, module: SchemaModule, issuer: string | null) {
-  const key = `${prefix}:schema:${module}`
+export async function openSchema(redis: Redis, prefix: string, issuer: string): Promise<void> {
+  const key = `${prefix}:schema:${schemaKey}`
   if (!isTrueEcho(await redis.run(echoScript, key, [allBytes]))) {
     throw new DaypassError(
       'ERR_OPTION_INVALID',
@@ -36,12 +35,11 @@ export async function openSchema(redis: Redis, prefix: string, module: SchemaMod
         '(ioredis: no Command.setArgumentTransformer or setReplyTransformer for it).',
     )
   }
-  const args = [String(schemaVersions[module]), ...(issuer === null ? [] : [issuer])]
-  const found = (await redis.run(openScript, key, args)) as (Buffer | null)[]
+  const found = (await redis.run(openScript, key, [String(schemaVersion), issuer])) as (Buffer | null)[]
   const [version, usableFrom, owner] = found.map((text) => (text === null ? null : String(text)))
   // A hash, but not ours.
   if (version === null || usableFrom === null) throw keyTaken(key)
-  checkSchema(module, { version: Number(version), usableFrom: Number(usableFrom), issuer: owner ?? null }, issuer)
+  checkSchema({ version: Number(version), usableFrom: Number(usableFrom), issuer: owner ?? null }, issuer)
 }
 
 function isTrueEcho(reply: unknown): boolean {

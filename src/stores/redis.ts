@@ -320,7 +320,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
       within(async () => {
         // Before anything is written: a feed of the app's own would make each call fail later.
         await call(feedKey, 'ZRANGE', '0', '0')
-        await openSchema(redis, prefix, 'session', issuer)
+        await openSchema(redis, prefix, issuer)
       }),
     create: (session) =>
       within(async (until) => {

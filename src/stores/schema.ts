@@ -2,23 +2,23 @@
 
 import { DaypassError } from '../errors.ts'
 
-/** The two modules that keep tables. Each has a version of its own, so they share a database in either order. */
-export type SchemaModule = 'session' | 'account'
+/** The key of the record in `${prefix}_schema`. */
+export const schemaKey = 'session'
 
-/** What every engine keeps about a module's tables, in `${prefix}_schema`. */
+/** The version of the schema that this program makes and knows. */
+export const schemaVersion = 1
+
+/** The record that every engine keeps about the sessions' tables. */
 export interface SchemaRecord {
   /** The version of the program that made or changed the tables last. */
   version: number
   /** The oldest version that may still use them. A change that only adds leaves it as it is. */
   usableFrom: number
-  /** Whose rows these are; null for a module that has no issuer. */
+  /** The issuer of the sessions, or null if the record names none. */
   issuer: string | null
 }
 
-/** The version that this program knows and makes, for each module. */
-export const schemaVersions: Readonly<Record<SchemaModule, number>> = { session: 1, account: 1 }
-
-/** The record as an engine returns it. What cannot be read is no version, which {@link checkSchema} refuses. */
+/** Converts the record that an engine returned. An unreadable version becomes NaN, which {@link checkSchema} rejects. */
 export function readRecord({ version, usableFrom, issuer }: Record<keyof SchemaRecord, unknown>): SchemaRecord {
   const toVersion = (value: unknown) => (typeof value === 'number' ? value : Number.NaN)
   return {
@@ -29,24 +29,24 @@ export function readRecord({ version, usableFrom, issuer }: Record<keyof SchemaR
 }
 
 /**
- * Called with what was found, before anything is written.
+ * Checks the record that was found, before anything is written.
  *
- * @param issuer Whose rows the caller wants; null for a module that has no issuer.
+ * @param issuer The issuer that opens the store.
  * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`.
  */
-export function checkSchema(module: SchemaModule, found: SchemaRecord, issuer: string | null): void {
-  checkVersion(module, found.usableFrom)
+export function checkSchema(found: SchemaRecord, issuer: string): void {
+  checkVersion(found.usableFrom)
   if (found.issuer !== issuer) throw new DaypassError('ERR_STORE_ISSUER')
 }
 
 /**
- * The version's half of {@link checkSchema}, for a program that runs while a newer one changes the tables.
+ * Checks only the version. A newer program may have changed the tables while this one runs.
  *
  * @throws DaypassError `ERR_STORE_SCHEMA`.
  */
-export function checkVersion(module: SchemaModule, usableFrom: unknown): void {
-  // A record that cannot be read is refused too.
-  if (typeof usableFrom === 'number' && usableFrom <= schemaVersions[module]) return
+export function checkVersion(usableFrom: unknown): void {
+  // Reject an unreadable record too.
+  if (typeof usableFrom === 'number' && usableFrom <= schemaVersion) return
   throw new DaypassError('ERR_STORE_SCHEMA')
 }
 
@@ -57,7 +57,7 @@ export function namesIn(statements: string): string[] {
   )
 }
 
-/** What is said where a name under the prefix is in use, and no record says that Daypass made it. */
+/** The error for a name under the prefix that is in use without a record that Daypass made it. */
 export const nameTaken = (name: string): DaypassError =>
   new DaypassError(
     'ERR_OPTION_INVALID',

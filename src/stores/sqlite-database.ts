@@ -13,8 +13,8 @@ import {
   nameTaken,
   readPrefix,
   readRecord,
-  type SchemaModule,
-  schemaVersions,
+  schemaKey,
+  schemaVersion,
 } from './schema.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
@@ -53,15 +53,15 @@ function createPrivately(path: string): void {
   }
 }
 
-/** The tables of one module in a SQLite database. */
+/** The store's tables in a SQLite database. */
 export interface Sqlite {
   /**
-   * Makes the module's tables where they are not there, and claims them for an issuer.
+   * Makes the tables that do not exist yet, and claims them for an issuer.
    *
    * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a table under the prefix
    *   is not ours; nothing was written then.
    */
-  open(issuer: string | null): Promise<void>
+  open(issuer: string): Promise<void>
   /** A table's full name, so that no temporary table or attached database of the app's stands before it. */
   table(name: string): string
   /** Prepares a statement. Its rows and parameters are the same, whatever the app's database is set to. */
@@ -77,15 +77,10 @@ export interface Sqlite {
 }
 
 /**
- * @param schema The statements that make the module's tables.
+ * @param schema The statements that make the tables.
  * @throws DaypassError `ERR_OPTION_INVALID`.
  */
-export function createSqlite(
-  db: DatabaseSync,
-  module: SchemaModule,
-  prefix: string | undefined,
-  schema: (prefix: string) => string,
-): Sqlite {
+export function createSqlite(db: DatabaseSync, prefix: string | undefined, schema: (prefix: string) => string): Sqlite {
   const name = readPrefix(prefix)
   const record = `main.${name}_schema`
 
@@ -101,7 +96,7 @@ export function createSqlite(
    * Whether the tables are there, and may be used by this program and for this issuer. They are made in one transaction
    * with their record, so a table without a record is not ours.
    */
-  function isReady(issuer: string | null): boolean {
+  function isReady(issuer: string): boolean {
     const find = prepare('SELECT name AS name FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE')
     if (find.get(`${name}_schema`) !== undefined) {
       const columns = prepare(
@@ -110,10 +105,10 @@ export function createSqlite(
       if (columns.length !== 4) throw nameTaken(`${name}_schema`)
       const found = prepare(
         `SELECT version AS version, usable_from AS "usableFrom", issuer AS issuer FROM ${record} WHERE module = ?`,
-      ).get(module)
+      ).get(schemaKey)
       if (found !== undefined) {
         const { version, usableFrom, issuer: owner } = found
-        checkSchema(module, readRecord({ version, usableFrom, issuer: owner }), issuer)
+        checkSchema(readRecord({ version, usableFrom, issuer: owner }), issuer)
         return true
       }
     }
@@ -122,19 +117,19 @@ export function createSqlite(
     return false
   }
 
-  function make(issuer: string | null): void {
+  function make(issuer: string): void {
     db.exec(`CREATE TABLE IF NOT EXISTS ${record} (
       module TEXT PRIMARY KEY, version INTEGER NOT NULL, usable_from INTEGER NOT NULL, issuer TEXT
     ) STRICT, WITHOUT ROWID; ${schema(name)}`)
-    const version = schemaVersions[module]
-    prepare(`INSERT INTO ${record} VALUES (?, ?, ?, ?)`).run(module, version, version, issuer)
+    const version = schemaVersion
+    prepare(`INSERT INTO ${record} VALUES (?, ?, ?, ?)`).run(schemaKey, version, version, issuer)
   }
 
   let usableFrom: StatementSync | undefined
   /** A newer program may have changed the tables while this one runs. */
   function checkUsable(): void {
     usableFrom ??= prepare(`SELECT usable_from AS "usableFrom" FROM ${record} WHERE module = ?`)
-    checkVersion(module, usableFrom.get(module)?.usableFrom)
+    checkVersion(usableFrom.get(schemaKey)?.usableFrom)
   }
 
   /** One transaction for all; an error of one call is that call's alone. */

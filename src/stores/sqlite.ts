@@ -66,7 +66,7 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
   const prefix = readPrefix(options.prefix)
   const isOwn = typeof database === 'string'
   const db = isOwn ? openSqlite(database) : database
-  const sqlite = createSqlite(db, 'session', prefix, schema)
+  const sqlite = createSqlite(db, prefix, schema)
   const { read, write } = sqlite
   let prepared: ReturnType<typeof prepareAll> | undefined
   /** At the first call, not before: until then there may be no tables. */

@@ -8,11 +8,11 @@ import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
 const issuer = 'https://issuer.example'
 
 test('a newer version that lets this one use its tables is no obstacle; one that does not, or that is unreadable, is', () => {
-  checkSchema('session', { version: 1, usableFrom: 1, issuer }, issuer)
-  checkSchema('session', { version: 99, usableFrom: 1, issuer }, issuer)
+  checkSchema({ version: 1, usableFrom: 1, issuer }, issuer)
+  checkSchema({ version: 99, usableFrom: 1, issuer }, issuer)
   for (const usableFrom of [2, 99, Number.NaN, Number.POSITIVE_INFINITY, undefined as unknown as number]) {
     assert.throws(
-      () => checkSchema('session', { version: 99, usableFrom, issuer }, issuer),
+      () => checkSchema({ version: 99, usableFrom, issuer }, issuer),
       (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'),
     )
   }
@@ -20,11 +20,11 @@ test('a newer version that lets this one use its tables is no obstacle; one that
 
 test('the version is told before the issuer: an older program knows nothing of a newer record’s other fields', () => {
   assert.throws(
-    () => checkSchema('session', { version: 2, usableFrom: 2, issuer: 'other' }, issuer),
+    () => checkSchema({ version: 2, usableFrom: 2, issuer: 'other' }, issuer),
     (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'),
   )
   assert.throws(
-    () => checkSchema('session', { version: 1, usableFrom: 1, issuer: 'other' }, issuer),
+    () => checkSchema({ version: 1, usableFrom: 1, issuer: 'other' }, issuer),
     (error) => isDaypassError(error, 'ERR_STORE_ISSUER'),
   )
 })
