@@ -1,4 +1,4 @@
-// Which Chromium do the browser tests run in, and what did a page notice that it should not have?
+// Starts a real Chromium for the browser tests, and collects the errors of a page.
 
 import { existsSync, globSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { build } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
 
-/** Browsers that machines have anyway. */
+/** Usual places of an installed browser. */
 const usual = [
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
@@ -17,7 +17,7 @@ const usual = [
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
 ]
 
-/** Nothing here goes anywhere but to our own server; the sandbox cannot be had as root or in a container. */
+/** Pages call our own server only. The sandbox does not work as root or in a container. */
 const args = [
   '--no-sandbox',
   '--disable-gpu',
@@ -27,7 +27,7 @@ const args = [
   '--no-first-run',
 ]
 
-/** Starts a real Chromium: CHROMIUM_PATH, the machine's own, or the one that `npm ci` brought along. */
+/** Starts a real Chromium: CHROMIUM_PATH, the machine's own, or the one that `npm ci` installed. */
 export async function launchBrowser({
   args: more = [],
   ignoreDefaultArgs,
@@ -45,14 +45,14 @@ export async function launchBrowser({
   }
 }
 
-/** The few libraries that a bare machine lacks; the package has them, and unpacks them where it believes to be in AWS. */
+/** The libraries that a bare machine lacks. The package contains them, and unpacks them if it believes to run on AWS. */
 async function unpackLibraries(): Promise<Record<string, string>> {
   const { inflate } = await import(new URL('lambdafs.js', import.meta.resolve('@sparticuz/chromium')).href)
   await inflate(join(root, 'node_modules/@sparticuz/chromium/bin/al2023.tar.br'))
   return { LD_LIBRARY_PATH: join(tmpdir(), 'al2023/lib') }
 }
 
-/** Builds the console, unless it is built and newer than all it is made of. */
+/** Builds the console, unless its build is newer than its sources. */
 export async function buildConsole(): Promise<void> {
   const page = join(root, 'server/dist/console/index.html')
   const sources = globSync(['server/web/*', 'dist/client/*'], { cwd: root }).map(
@@ -62,22 +62,22 @@ export async function buildConsole(): Promise<void> {
   await build({ root: join(root, 'server/web'), logLevel: 'warn' })
 }
 
-/** What the page's script got hold of, and what went wrong in it. */
+/** The responses that a page's script could read, and the errors in it. */
 export interface Watched {
-  /** Uncaught errors, breaches of the content security policy, and whatever else the console calls an error. */
+  /** Uncaught errors, violations of the content security policy, and other errors on the console. */
   problems: string[]
-  /** Requests that failed or were answered 400 or more: "401 /auth/login", "net::ERR_CONNECTION_REFUSED /auth/me". */
+  /** Requests that failed or got a status of 400 or more: "401 /auth/login", "net::ERR_CONNECTION_REFUSED /auth/me". */
   refusals: string[]
-  /** The text of every answer that script could read. */
+  /** The text of every response that script could read. */
   bodies: Promise<string>[]
 }
 
-/** Watches a page from its first request on. */
+/** Observes a page from its first request on. */
 export function watch(page: Page): Watched {
   const watched: Watched = { problems: [], refusals: [], bodies: [] }
   page.on('pageerror', (error) => watched.problems.push(String(error)))
   page.on('console', (message) => {
-    // Chromium logs every refused request as well; those are counted below, each with its address.
+    // Chromium logs every failed request as well. They are counted below, each with its URL.
     if (message.text().startsWith('Failed to load resource')) return
     if (message.type() === 'error' || message.type() === 'warning') watched.problems.push(message.text())
   })
@@ -92,7 +92,7 @@ export function watch(page: Page): Watched {
   return watched
 }
 
-/** An answer without a body has none to read, and an empty text is as good. */
+/** The text of a response; empty if it has no body to read. */
 async function readBody(request: Request): Promise<string> {
   try {
     return (await (await request.response())?.text()) ?? ''

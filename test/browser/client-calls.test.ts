@@ -1,4 +1,4 @@
-// Do the browser's own fetch and XMLHttpRequest keep what the client promises of bodies, aborts, clocks and origins?
+// The client's promises on bodies, aborts, clocks and origins hold with the browser's own fetch and XMLHttpRequest.
 
 import assert from 'node:assert/strict'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
@@ -10,7 +10,7 @@ import { abroad, home, same } from '../client/origins.ts'
 import { launchBrowser } from './browser.ts'
 import { buildClientPage, openContext, openPage } from './open-client.ts'
 
-/** All of `*.test` is this server: it remembers who came with what, and answers 401, or a redirect abroad. */
+/** The server for all of `*.test`. It records the requests, and responds with 401, or with a redirect to another origin. */
 const world = createServer((request, response) => {
   const { method, url, headers } = request
   const answer = {
@@ -71,7 +71,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
           const text = ({ body, headers }: (typeof server.seen)[number]) => {
             const boundary = headers['content-type']?.split('boundary=')[1]
             assert.equal(boundary !== undefined, kind.startsWith('FormData'), kind)
-            // Each sending by XMLHttpRequest is encoded anew, with a boundary of its own.
+            // XMLHttpRequest encodes the form again each time, with a new boundary.
             return boundary ? body.toString('latin1').replaceAll(boundary, '') : body.toString('latin1')
           }
           assert.ok(text(first!) === text(second!), kind)
@@ -81,7 +81,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
       }
     })
 
-    test(`${how}: an abort frees its caller within 20 ms while the refresh hangs; the others get their token`, async (t) => {
+    test(`${how}: an abort rejects its call within 20 ms while the refresh hangs; the other calls get their token`, async (t) => {
       const { server, context } = await openContext(t, browser, script)
       const { page, signIn, call } = await openPage(context, server, how)
       await signIn()
@@ -100,7 +100,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
           )
           Object.assign(globalThis, {
             async measure() {
-              await new Promise((resolve) => setTimeout(resolve, 20)) // by now it waits
+              await new Promise((resolve) => setTimeout(resolve, 20)) // now the call waits
               const start = performance.now()
               controller.abort()
               const name = await aborted
@@ -121,7 +121,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
       assert.ok(best < 20, `${best} ms`)
     })
 
-    test(`${how}: the token goes home, however home is spelt, and nowhere else`, async (t) => {
+    test(`${how}: the token goes to its own origin, however it is spelt, and to no other`, async (t) => {
       const { server, context } = await openContext(t, browser, script)
       const { page } = await openPage(context, server, how)
       await page.evaluate(([how, home]) => globalThis.page.open(how, { origins: [home] }), [how, home] as const)
@@ -133,7 +133,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
 
       seen.length = 0
       await visit(same)
-      // Refused, renewed, refused again; axios calls two of the spellings no URL at all.
+      // Rejected, refreshed, rejected again. axios rejects two of the spellings as invalid URLs.
       assert.equal(calls().length, (how === 'axios' ? same.length - 2 : same.length) * 2)
       for (const { host, headers } of calls()) {
         assert.equal(host, 'api.example.test')
@@ -168,7 +168,7 @@ describe('calls in a real Chromium', { timeout: 120_000 }, () => {
   }
 
   for (const day of [-86_400_000, 86_400_000]) {
-    test(`a computer’s clock a day ${day < 0 ? 'slow' : 'fast'}: no refresh too many, none too few`, async (t) => {
+    test(`a computer’s clock a day ${day < 0 ? 'slow' : 'fast'}: no refresh too many and none too few`, async (t) => {
       const { server, context } = await openContext(t, browser, script)
       await context.addInitScript((day) => {
         const { now } = Date

@@ -1,4 +1,4 @@
-// What runs in the page of the client's browser tests? The client as an app bundles it, within reach of the test.
+// The script of the page in the client's browser tests: the client, bundled as an app would bundle it.
 
 import axios from 'axios'
 import { createElement, StrictMode, useEffect, useState } from 'react'
@@ -9,7 +9,7 @@ import { useSession } from '../../src/client/react.ts'
 import { bodies } from '../client/bodies.ts'
 import { type Driver, driveAxios, driveFetch } from '../client/drivers.ts'
 
-/** An app made of React, in StrictMode: what it knows of the session is what it last showed. */
+/** A React app in StrictMode. It records the state that it last rendered. */
 function driveReact(client: DaypassClient): Driver {
   const Status = () => {
     const { status, reason } = useSession(client)
@@ -39,7 +39,7 @@ const page_ = {
   useState,
   client: undefined as DaypassClient | undefined,
   driver: undefined as Driver | undefined,
-  /** Makes the page's client and what drives it. */
+  /** Makes the page's client and its driver. */
   open(how: keyof typeof drive = 'fetch', options: Partial<ClientOptions> = {}) {
     page_.client = createClient({ baseUrl: '/auth', ...options })
     page_.driver = drive[how](page_.client)

@@ -1,4 +1,4 @@
-// Do all scenarios hold in a real Chromium, through fetch, axios and React, with the refresh token in its cookie?
+// All scenarios hold in a real Chromium: through fetch, axios and React, with the refresh token in its cookie.
 
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'

@@ -1,4 +1,4 @@
-// Does a person stay signed in across the tabs of a real browser: closed, frozen, offline, gone back to, without locks?
+// A person stays signed in across tabs of a real browser: closed, frozen, offline, in the back/forward cache, without locks.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
@@ -29,7 +29,7 @@ async function openTabs(t: TestContext, count: number, options: { refreshTimeout
 const addTabs = (context: BrowserContext, server: DaypassServer, count: number, options = {}) =>
   Promise.all(Array.from({ length: count }, () => openPage(context, server, 'fetch', options)))
 
-/** Waits until all tabs have come to this. */
+/** Waits until all tabs have this state. */
 async function have(tabs: Tab[], status: string): Promise<void> {
   await Promise.all(
     tabs.map(({ page }) =>
@@ -43,7 +43,7 @@ const callAll = (tabs: Tab[], { url }: DaypassServer) =>
 
 const times = <T>(count: number, value: T): T[] => Array(count).fill(value)
 
-/** A tab that was offline when its token ended, tried in vain, and is online again. */
+/** A tab that was offline when its token expired, failed to refresh, and is online again. */
 async function openOffline(t: TestContext) {
   const { server, context } = await openContext(t, browser, script)
   await context.clock.install()
@@ -61,13 +61,13 @@ async function openOffline(t: TestContext) {
   return { server, tab }
 }
 
-/** What must never be, whatever the tabs do. */
+/** Asserts what must hold in every test. */
 function nobodyWasSignedOut(server: DaypassServer): void {
   assert.equal(server.happened('reused', 'revoked', 'expired'), false)
 }
 
 describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => {
-  test('five tabs with an ended token call at once: one refresh', async (t) => {
+  test('five tabs with an expired token call at once: one refresh', async (t) => {
     const { server, tabs } = await openTabs(t, 5)
     for (let round = 1; round <= 5; round++) {
       server.expireTokens()
@@ -77,14 +77,14 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     nobodyWasSignedOut(server)
   })
 
-  test('five tabs opened at once, with nothing but the cookie: one refresh', async (t) => {
+  test('five tabs opened at once, with only the cookie: one refresh', async (t) => {
     const { server, context, tabs } = await openTabs(t, 1)
     await tabs[0]!.page.close()
     const opened = await addTabs(context, server, 5)
     const held = server.holdRefresh()
     const calls = callAll(opened, server)
     await held.asked
-    // All five wait: for the answer, or for the lock.
+    // All five wait: for the response, or for the lock.
     const [{ page }] = opened as [Tab]
     await page.waitForFunction(async () => (await navigator.locks.query()).pending!.length === 4)
     held.answer()
@@ -93,7 +93,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
   })
 
   for (const isDone of [true, false]) {
-    test(`a tab closed in the middle of its refresh, ${isDone ? 'which the server had done' : 'which never arrived'}: the others go on`, async (t) => {
+    test(`a tab closed in the middle of its refresh, ${isDone ? 'which the server had completed' : 'which never arrived'}: the others continue`, async (t) => {
       const { server, tabs } = await openTabs(t, 3)
       const [first, ...others] = tabs as [Tab, ...Tab[]]
       server.expireTokens()
@@ -103,7 +103,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
       })
       server.faults.push(async (_response, commit) => {
         if (isDone) await commit()
-        asked() // and no answer, ever
+        asked() // and never responds
       })
       first.call(`${server.url}/api`).catch(() => {})
       await isAsked
@@ -120,7 +120,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     })
   }
 
-  test('sign-out in one tab: all follow, calls under way fail, a late answer revives nothing', async (t) => {
+  test('sign-out in one tab: all tabs follow, calls under way fail, a late response revives nothing', async (t) => {
     const { server, context, tabs } = await openTabs(t, 4)
     const [first, second] = tabs as [Tab, Tab]
     server.expireTokens()
@@ -159,10 +159,10 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
       location.href = '/elsewhere'
     },
   })) {
-    test(`sign-out ${how}: the server hears of it, and nobody is signed in afterwards`, async (t) => {
+    test(`sign-out ${how}: the server gets it, and afterwards the person is signed out`, async (t) => {
       const { server, context, tabs } = await openTabs(t, 1)
       const [{ page }] = tabs as [Tab]
-      await page.evaluate(leave).catch(() => {}) // the page goes while it answers
+      await page.evaluate(leave).catch(() => {}) // the page closes during the call
       await page.waitForURL('**/elsewhere')
       for (const end = Date.now() + 20_000; !server.happened('revoked'); ) {
         assert.ok(Date.now() < end, 'the server never heard of it')
@@ -175,7 +175,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     })
   }
 
-  test('sign-out where tabs can neither talk to nor wait for each other: the late answer in another tab revives nothing', async (t) => {
+  test('sign-out without BroadcastChannel and Web Locks: a late response in another tab revives nothing', async (t) => {
     const { server, context } = await openContext(t, browser, script)
     await context.addInitScript('delete globalThis.BroadcastChannel; delete Navigator.prototype.locks')
     const [first, second] = (await addTabs(context, server, 2)) as [Tab, Tab]
@@ -191,12 +191,12 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     assert.deepEqual(await callAll([first, second], server), [401, 401])
     for (const tab of [first, second]) assert.equal((await tab.session()).status, 'signed-out')
     assert.match((await first.page.evaluate(() => Object.values(localStorage).join()))!, /^{"out":\d+}$/)
-    // Nobody even tried: the answer was dropped, not found out to be worthless.
+    // No tab used the response: it was discarded, not tried and rejected.
     assert.equal(server.refreshes(), 1)
     for (const { headers } of server.requests('/api')) assert.equal(headers.authorization, undefined)
   })
 
-  test('an hour without a timer, as in a laptop that slept: the next call goes through', async (t) => {
+  test('an hour without a timer, as during sleep: the next call succeeds', async (t) => {
     const { server, context } = await openContext(t, browser, script)
     await context.clock.install()
     const tab = await openPage(context, server)
@@ -205,12 +205,12 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     server.expireTokens()
     await tab.page.clock.fastForward('01:00:00')
     assert.equal((await tab.call(`${server.url}/api`)).status, 200)
-    // The page knew by its own clock: the call was not sent in vain.
+    // The page knew from its own clock: it refreshed before it sent the call.
     assert.deepEqual([server.requests('/api').length, server.refreshes()], [2, 1])
     nobodyWasSignedOut(server)
   })
 
-  test('a tab frozen in the middle of its refresh: the others wait no longer than refreshTimeout, and it works on its return', async (t) => {
+  test('a tab frozen in the middle of its refresh: the others wait no longer than refreshTimeout, and it works afterwards', async (t) => {
     const { server, context, tabs } = await openTabs(t, 3, { refreshTimeout: 1000 })
     const [first, ...others] = tabs as [Tab, ...Tab[]]
     const devtools = await context.newCDPSession(first.page)
@@ -233,7 +233,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     nobodyWasSignedOut(server)
   })
 
-  test('back from the back/forward cache after an hour: the page works on', async (t) => {
+  test('back from the back/forward cache after an hour: the page works', async (t) => {
     const { server, context, tabs } = await openTabs(t, 1)
     const [tab] = tabs as [Tab]
     const { page } = tab
@@ -262,7 +262,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     nobodyWasSignedOut(server)
   })
 
-  test('offline during a refresh: said and kept; with the network the next call goes through', async (t) => {
+  test('offline during a refresh: the session is kept; with the network the next call succeeds', async (t) => {
     const { server, tab } = await openOffline(t)
     assert.equal((await tab.call(`${server.url}/api`)).status, 200)
     await have([tab], 'signed-in')
@@ -270,7 +270,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     nobodyWasSignedOut(server)
   })
 
-  test('a rough ride: tabs opened and closed at random, answers lost, late and refused, and nobody is signed out', async (t) => {
+  test('tabs opened and closed at random, with responses lost, late and failed: the person stays signed in', async (t) => {
     const { server, context, tabs } = await openTabs(t, 3)
     const seed = Number(process.env.SEED ?? Date.now() % 100_000)
     t.diagnostic(`SEED=${seed}`)
@@ -292,7 +292,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     for (let round = 1; round <= 15; round++) {
       server.expireTokens()
       for (let n = random.below(3); n > 0; n--) server.faults.push(random.pick(faults))
-      // A tab that opens in the middle of it, and one that is closed in the middle of it.
+      // One tab opens during the refresh, and another one is closed.
       const calls = tabs.map((tab) => tab.call(`${server.url}/api`).catch(() => undefined))
       const opening = random.below(2) ? openPage(context, server) : undefined
       let closed: number | undefined
@@ -313,7 +313,7 @@ describe('tabs of a real Chromium', { concurrency: 3, timeout: 150_000 }, () => 
     t.diagnostic(`${server.refreshes()} requests, ${server.rotations()} refreshes for 15 expiries`)
   })
 
-  test('without Web Locks: five tabs race for the refresh, and it is harmless', async (t) => {
+  test('without Web Locks: five tabs race for the refresh, and all stay signed in', async (t) => {
     const { server, context } = await openContext(t, browser, script, { reuseInterval: 30 })
     await context.addInitScript('delete Navigator.prototype.locks')
     const tabs = await addTabs(context, server, 5)

@@ -1,4 +1,4 @@
-// Does a page that somebody looks at renew its token by itself: in time, on the network's return, after a sleep; and once?
+// A visible page refreshes its token by itself, and once: in time, when the network is back, after a sleep.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
@@ -16,7 +16,7 @@ before(async () => {
 })
 after(() => browser?.close())
 
-/** Tabs of one browser with somebody signed in, each with a subscriber, on a clock that the test moves on. */
+/** Tabs of one signed-in browser, each with a subscriber, on a clock that the test sets. */
 async function openWatched(t: TestContext, count = 1) {
   const { server, context } = await openContext(t, browser, script)
   await context.clock.install()
@@ -44,8 +44,8 @@ function nobodyWasSignedOut(server: DaypassServer): void {
   assert.equal(server.happened('reused', 'revoked', 'expired'), false)
 }
 
-describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, () => {
-  test('renews its token shortly before it ends, again and again, without a call', async (t) => {
+describe('a visible page', { concurrency: 3, timeout: 120_000 }, () => {
+  test('refreshes its token shortly before it expires, again and again, without a call', async (t) => {
     const { server, tab } = await openWatched(t)
     for (let round = 1; round <= 3; round++) {
       await tab.page.clock.fastForward(850_000)
@@ -59,7 +59,7 @@ describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, 
     nobodyWasSignedOut(server)
   })
 
-  test('five tabs whose timers fire at once: one refresh for all', async (t) => {
+  test('five tabs whose timers fire at once: one refresh', async (t) => {
     const { server, context, tabs } = await openWatched(t, 5)
     await context.clock.fastForward(895_000) // in all of them
     await until('it was renewed', () => server.rotations() === 1)
@@ -69,7 +69,7 @@ describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, 
     nobodyWasSignedOut(server)
   })
 
-  test('offline while its token ends: the state is kept, and resumed on `online`, without a call', async (t) => {
+  test('offline while its token expires: the session is kept, and refreshed on `online`, without a call', async (t) => {
     const { server, context, tab } = await openWatched(t)
     await context.setOffline(true)
     server.expireTokens()
@@ -85,12 +85,12 @@ describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, 
   })
 
   for (const event of ['focus', 'pageshow', 'visibilitychange']) {
-    test(`asleep for an hour, timers and all: renewed on \`${event}\``, async (t) => {
+    test(`asleep for an hour, without timers: refreshed on \`${event}\``, async (t) => {
       const { server, context, tab } = await openWatched(t)
       const devtools = await context.newCDPSession(tab.page)
       await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
       server.expireTokens()
-      // The hour goes by on the page's clock, and no timer fires.
+      // An hour passes on the page's clock, and no timer fires.
       await tab.page.evaluate(() => {
         const now = performance.now.bind(performance)
         performance.now = () => now() + 3_600_000
@@ -110,7 +110,7 @@ describe('a page that somebody looks at', { concurrency: 3, timeout: 120_000 }, 
     })
   }
 
-  test('a tab that nobody looks at asks for nothing until somebody does', async (t) => {
+  test('a hidden tab sends no request until it is visible', async (t) => {
     const { server, tab } = await openWatched(t)
     const look = (isHidden: boolean) =>
       tab.page.evaluate((isHidden) => {

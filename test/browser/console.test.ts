@@ -1,4 +1,4 @@
-// Does a person stay signed in, in a real browser, whatever happens to the server, the tabs and the tokens?
+// The console in a real browser: a person stays signed in through expiries, restarts, reloads and a second tab.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
@@ -16,7 +16,7 @@ before(async () => {
 })
 after(() => browser?.close())
 
-/** A server of a test's own, so that what it logs is of that test alone. */
+/** A server for one test, so that its log contains that test's events only. */
 async function openServer(t: TestContext): Promise<ServerProcess> {
   const settings = { DAYPASS_ACCESS_TOKEN_LIFETIME: String(lifetime), DAYPASS_LOG: 'debug' }
   const server = await startServerProcess(settings)
@@ -24,7 +24,7 @@ async function openServer(t: TestContext): Promise<ServerProcess> {
   return server
 }
 
-/** A tab with the console in it. */
+/** A tab with the console. */
 interface Tab {
   page: Page
   watched: Watched
@@ -37,7 +37,7 @@ async function openTab(context: BrowserContext, { url }: ServerProcess): Promise
   return { page, watched }
 }
 
-/** A browser of its own, with nothing in it, and the console open. */
+/** A new, empty browser context with the console open. */
 async function openBrowser(t: TestContext, server: ServerProcess): Promise<Tab & { context: BrowserContext }> {
   const context = await browser.newContext()
   t.after(() => context.close())
@@ -70,7 +70,7 @@ const seesText = ({ page }: Tab, testid: string, hasText: string | RegExp) =>
 const readNumber = async ({ page }: Tab, testid: string) =>
   Number((await page.getByTestId(testid).textContent())!.replaceAll(',', ''))
 
-/** Waits until something holds; what it waits for is in another process. */
+/** Waits until a condition in another process holds. */
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = Date.now() + 20_000; Date.now() < end; await pause(50)) if (await holds()) return
   assert.fail(`It never came to this: ${what}`)
@@ -78,7 +78,7 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
-/** What a server logged so far, by name. */
+/** The events of one name that a server has logged so far. */
 const events = ({ log }: ServerProcess, name: string) => log.filter(({ message }) => message === name)
 
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
@@ -94,7 +94,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     t.diagnostic(`engine: Chromium ${browser.version()}`)
     const tab = await openBrowser(t, server)
     const { page, context, watched } = tab
-    /** When each access token ends, in the order in which they came. */
+    /** The expiry of each access token, in the order of arrival. */
     const expiries: number[] = []
     let refreshes = 0
     page.on('request', (request) => {
@@ -107,7 +107,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     const email = 'twenty-seconds@example.com'
     await seesCard(tab)
     await signUp(tab, email)
-    refreshes = 0 // a first visit asks too, whether somebody is signed in
+    refreshes = 0 // the first visit sends a refresh too
     await page.getByTestId('keep-calling').check()
     await pause(20_000)
     await page.getByTestId('keep-calling').uncheck()
@@ -116,7 +116,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     assert.equal(await readNumber(tab, 'failed'), 0)
     assert.ok(answered >= 100 && answered % 10 === 0, `${answered} calls`)
 
-    // The page renews its pass without being called as well, so the count goes on: both sides are read until they agree.
+    // The page also refreshes without calls, so the count keeps growing. Read both sides until they agree.
     await until(
       'page and server agree',
       async () => (await readNumber(tab, 'renewals')) === events(server, 'rotated').length,
@@ -125,7 +125,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     assert.ok(rotations.length >= Math.floor(20 / lifetime) - 1, `${rotations.length} refreshes`)
     const came = [...events(server, 'issued'), ...rotations].map(({ at }) => at as number)
     for (const [i, { at }] of rotations.entries()) {
-      // The client renews when a tenth is left, or when a call is refused: never before, so never twice for one expiry.
+      // The client refreshes when a tenth is left, or when a call is rejected: never earlier, so never twice for one expiry.
       const end = Math.min(expiries[i]!, came[i]! + lifetime * 900)
       assert.ok((at as number) >= end - 20, `refresh ${i + 1} came ${end - (at as number)} ms before the token's end`)
     }
@@ -151,7 +151,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
       const bodies = (await Promise.all(watched.bodies)).join('\n')
       assert.match(bodies, /"accessToken":"eyJ/)
       assert.doesNotMatch(bodies, /dpr_/)
-      // The other one says that this browser has signed in before.
+      // The other cookie marks this browser as one that has signed in before.
       const [[cookie, ...more], [device]] = [await sessionCookies(context), await deviceCookies(context)]
       assert.deepEqual(more, [])
       assert.deepEqual([device!.httpOnly, device!.sameSite], [true, 'Strict'])
@@ -169,7 +169,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     assert.deepEqual(watched.problems, [])
   })
 
-  test('signing out ends the other tab as well, by its next call', async (t) => {
+  test('signing out also signs out the other tab, at its next call', async (t) => {
     const server = await openServer(t)
     const one = await openBrowser(t, server)
     await signUp(one, 'two-tabs@example.com')
@@ -190,7 +190,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
   })
 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    test(`a server restarted mid-way (${signal}) signs nobody out`, async (t) => {
+    test(`a server that restarts between calls (${signal}) signs nobody out`, async (t) => {
       const server = await openServer(t)
       const tab = await openBrowser(t, server)
       await signUp(tab, `${signal}@example.com`)
@@ -212,7 +212,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     })
   }
 
-  test('a person sees their devices, ends one, and changes the password, which ends the others', async (t) => {
+  test('a person lists their devices, ends one, and changes the password, which ends the others', async (t) => {
     const server = await openServer(t)
     const email = 'devices@example.com'
     const laptop = await openBrowser(t, server)
@@ -252,7 +252,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     for (const device of [laptop, phone, tablet]) assert.deepEqual(device.watched.problems, [])
   })
 
-  test('what is wrong with a sign-in is said, with what to do', async (t) => {
+  test('a sign-in that fails shows the reason and what to do', async (t) => {
     const server = await openServer(t)
     const email = 'mistakes@example.com'
     const tab = await openBrowser(t, server)
@@ -270,7 +270,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     await seesPass(tab, email)
     await tab.page.getByTestId('sign-out').click()
     await seesCard(tab)
-    // Guesses elsewhere are not this browser's.
+    // Wrong tries from elsewhere do not count against this browser.
     await tab.page.evaluate(async (guess) => {
       const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(guess) }
       for (let n = 0; n < 10; n++) await fetch('/auth/login', options)

@@ -1,4 +1,4 @@
-// Does the console say what to change where only the browser knows that it will never work?
+// Hints on the console for set-ups that only a browser can detect as broken.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
@@ -16,7 +16,7 @@ before(async () => {
 })
 after(() => browser?.close())
 
-/** A page at `pageUrl`, whose client asks `baseUrl` to sign in, and after a reload who is there. Returns its warnings. */
+/** A page at `pageUrl` whose client signs in at `baseUrl`, reloads and refreshes. Returns the warnings of the page. */
 async function signIn(
   t: TestContext,
   pageUrl: (url: string) => string,
@@ -77,7 +77,7 @@ describe('hints in a real Chromium', { timeout: 120_000 }, () => {
     assert.match(lines[0]!, /\/auth\/login refuses pages of http:\/\/localhost:\d+: list that in the server's origins/)
   })
 
-  test('on localhost, signed in and reloaded: nothing to say', async (t) => {
+  test('on localhost, signed in and reloaded: no warning', async (t) => {
     const { lines } = await signIn(
       t,
       (url) => url,

@@ -1,4 +1,4 @@
-// How does a browser test get pages with the client in them, at a real Daypass?
+// Opens pages with the client in them, at a real Daypass.
 
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
@@ -13,7 +13,7 @@ export async function buildClientPage(): Promise<string> {
   const built: any = await build({
     configFile: false,
     logLevel: 'warn',
-    define: { 'process.env.NODE_ENV': '"development"' }, // where StrictMode does everything twice
+    define: { 'process.env.NODE_ENV': '"development"' }, // StrictMode mounts twice in development
     build: {
       write: false,
       minify: false,
@@ -26,7 +26,7 @@ export async function buildClientPage(): Promise<string> {
 const html =
   '<!doctype html><meta charset="utf-8"><title>Client</title><body><script type="module" src="/page.js"></script>'
 
-/** A browser of its own with nothing in it, and a server of its own. */
+/** A new, empty browser context and a new server. */
 export async function openContext(
   t: { after(work: () => unknown): unknown },
   browser: Browser,
@@ -43,7 +43,7 @@ export async function openContext(
   return { server, context }
 }
 
-/** A page with a client in it, and what drives it from here. */
+/** Opens a page with a client in it, and returns its driver. */
 export async function openPage(
   context: BrowserContext,
   { url }: DaypassServer,
@@ -58,7 +58,7 @@ export async function openPage(
 
 export type Tab = RemoteDriver & { page: Page }
 
-/** Drives the client that a page has. */
+/** Drives the client of a page. */
 export function drivePage(page: Page): RemoteDriver {
   const remote =
     (name: keyof Driver) =>

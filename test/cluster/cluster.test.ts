@@ -1,4 +1,4 @@
-// Is anybody signed out while servers, and a Redis master, die? A short run of `npm run cluster`.
+// Servers and a Redis master are killed, and nobody is signed out. A short run of `npm run cluster`.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,13 +1,13 @@
-// Which engines does a cluster of servers stand on, and what goes wrong with each meanwhile?
+// The engines of the cluster tests, and the fault of each.
 
 import type { Cluster } from 'ioredis'
 import { startPostgres } from '../engines/postgres.ts'
 import { startRedisCluster } from '../engines/redis.ts'
 
 export interface ClusterEngine {
-  /** For people. */
+  /** A name for the output. */
   name: string
-  /** DAYPASS_STORE. */
+  /** The value of DAYPASS_STORE. */
   store: string
   disturb?: () => Promise<void>
   remove(): Promise<void>
@@ -19,7 +19,7 @@ export const clusterEngines = {
     const { remove, version } = engine
     return { name: `PostgreSQL ${version}`, store: await engine.database(), remove }
   },
-  /** Three masters with a replica each; one of the masters is killed −9 and stays away. */
+  /** Three masters with a replica each. One of the masters is killed −9 and stays down. */
   async redis(): Promise<ClusterEngine> {
     const { url, version, admin, servers, remove } = await startRedisCluster()
     async function disturb(): Promise<void> {

@@ -1,5 +1,5 @@
-// Is anybody signed out while servers of a cluster die and come back? Several server applications on one engine, behind a
-// round-robin proxy, under a steady load of clients that keep what they must and keep trying.
+// Kills and restarts servers of a cluster and counts lost sessions: several server applications on one engine, behind a
+// round-robin proxy, under a steady load of clients that store their tokens and retry.
 
 import { randomBytes } from 'node:crypto'
 import { Agent, request } from 'node:http'
@@ -11,27 +11,27 @@ export interface ScenarioOptions {
   store: string
   servers: number
   clients: number
-  /** How long servers are killed and restarted, in seconds. */
+  /** The duration of the killing and restarting, in seconds. */
   seconds: number
-  /** What else goes wrong meanwhile, such as a Redis master that dies; called once, in the middle. */
+  /** Another fault, such as a Redis master that dies. Called once, in the middle. */
   disturb?: () => Promise<void>
-  /** Told what happens, for whoever watches. */
+  /** Called with each event, for the output. */
   say?: (line: string) => void
 }
 
 export interface ScenarioResult {
   clients: number
   refreshes: number
-  /** Answers that a client had to ask again for. */
+  /** Requests that a client had to repeat. */
   retries: number
   kills: number
-  /** Clients that were told that their session is over, with what they were told. */
+  /** Clients that got a response that ends their session, with that response. */
   signedOut: string[]
-  /** Sessions listed for a client in the end: 1 each. */
+  /** Sessions listed for a client at the end: 1 each. */
   sessions: number[]
 }
 
-/** Connections go to one backend after another; one that is down is passed over. */
+/** Sends connections to one backend after another, and skips a backend that is down. */
 async function roundRobin(ports: number[]): Promise<{ port: number; close(): void }> {
   let next = 0
   const sockets = new Set<Socket>()
@@ -62,7 +62,7 @@ async function roundRobin(ports: number[]): Promise<{ port: number; close(): voi
 }
 
 const apiKey = 'a key for a test of a cluster, no secret'
-// A connection for each request, so that each goes to another server.
+// One connection for each request, so that each goes to another server.
 const agent = new Agent({ keepAlive: false })
 
 async function post(port: number, path: string, body: object, headers: Record<string, string>) {
@@ -91,7 +91,7 @@ async function post(port: number, path: string, body: object, headers: Record<st
   })
 }
 
-/** How many live sessions the server lists for the bearer; asked again where it is 503. */
+/** The number of live sessions that the server lists for the bearer. Repeated after a 503. */
 async function countSessions(port: number, accessToken: string): Promise<number> {
   for (let tries = 0; ; tries++) {
     const headers = { authorization: `Bearer ${accessToken}` }
@@ -119,7 +119,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
 
   async function client(port: number, name: string): Promise<void> {
     const bearer = { authorization: `Bearer ${env.DAYPASS_API_KEY}` }
-    // A sign-in whose answer is lost is asked again, for a person of another name: its session is nobody's.
+    // If the response to a sign-in is lost, sign in again under another name: the lost session must not count.
     let made = await post(port, '/admin/sessions', { subject: name }, bearer).catch(() => undefined)
     for (let tries = 1; made?.status !== 200; tries++) {
       if (tries === 100) throw new Error(`No session could be made: ${made?.status} ${JSON.stringify(made?.body)}`)
@@ -129,7 +129,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
     let { refreshToken, accessToken } = made.body
     while (!over) {
       const headers = { 'idempotency-key': `"${randomBytes(16).toString('base64url')}"` }
-      // The same key until the answer is there, however long that takes.
+      // The same key until the response arrives, however long that takes.
       for (;;) {
         const answer = await post(port, '/auth/refresh', { refreshToken }, headers).catch(() => undefined)
         if (answer?.status === 200) {

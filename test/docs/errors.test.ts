@@ -1,4 +1,4 @@
-// Do the table of errors in the code and the one in docs/errors.md say the same?
+// The table of errors in the code and the one in docs/errors.md are equal.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ test('docs/errors.md has each code of a warning once', () => {
   assert.deepEqual(documented.sort(), [...warningCodes].sort())
 })
 
-test('each code is used somewhere, and nobody throws a bare Error', () => {
+test('each code is used somewhere, and no code throws a bare Error', () => {
   const sources = globSync(['src/{core,http,adapters,stores,verify,client}/**/*.ts', 'server/src/*.ts'], { cwd: root })
   const text = sources
     .filter((file) => !/(errors|warn)\.ts$/.test(file))
@@ -37,6 +37,6 @@ test('each code is used somewhere, and nobody throws a bare Error', () => {
   for (const code of [...Object.keys(errorKinds), ...Object.keys(clientErrors)]) {
     assert.ok(text.includes(`'${code}'`), `${code} is never thrown`)
   }
-  for (const code of warningCodes) assert.ok(text.includes(`'${code}'`), `nobody warns of ${code}`)
+  for (const code of warningCodes) assert.ok(text.includes(`'${code}'`), `${code} is never reported`)
   assert.doesNotMatch(text, /throw new (Error|TypeError|RangeError)\(/)
 })

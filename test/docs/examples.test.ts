@@ -1,4 +1,4 @@
-// Do the examples in the README and in the doc comments compile?
+// The examples in the README, the docs and the doc comments compile.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -8,7 +8,7 @@ import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
 
-/** The ts blocks of a text, without the stars of a comment. */
+/** The ts blocks of a text, without a comment's asterisks. */
 function blocks(text: string): string[] {
   const plain = text.replaceAll(/^ *\* ?/gm, '')
   return [...plain.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => code!)

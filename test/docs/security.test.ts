@@ -1,4 +1,4 @@
-// Is docs/security.md complete, and is every test that it names a test?
+// docs/security.md is complete, and every test that it names exists.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { test } from 'node:test'
 const root = join(import.meta.dirname, '../..')
 const page = readFileSync(join(root, 'docs/security.md'), 'utf8')
 
-/** The entries of the attack table: one goes only with its attack. */
+/** The entries of the attack table. Remove an entry only if the attack is no longer possible. */
 const attacks = [
   'alg none',
   'null or blank signature',
@@ -30,7 +30,7 @@ const attacks = [
   'cross-tenant kid and jti',
   'CDN caching a Set-Cookie',
 ]
-/** The lines whose endpoint or option is still to come; taken off this list when it is there. */
+/** The lines whose endpoint or option is not built yet. */
 const unbuilt = [13, 21, 23, 24, 25, 27]
 
 /** Rows of the tables, by their first cell. */
@@ -40,14 +40,14 @@ const rows = [...page.matchAll(/^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)].map((
   tests: tests!,
 }))
 
-/** Every place where a test is named: `file`: “name”, “name”; `file`: “name”. */
+/** Every quote of a test's name: `file`: “name”, “name”; `file`: “name”. */
 const named = [...page.matchAll(/`((?:test|src)\/[\w./-]+\.ts)`: (“[^”]+”(?:, “[^”]+”)*)/g)].flatMap(
   ([, file, names]) => [...names!.matchAll(/“([^”]+)”/g)].map(([, name]) => ({ file: file!, name: name! })),
 )
 
 /**
- * What a file calls its tests, to the letter of the source: the first argument of what makes a test, the first member of
- * a row of a table of them, or the name of a member of such a table. Names made in a loop have their `${…}` as written.
+ * The names of a file's tests, as written in the source: the first argument of a function that makes a test, the first
+ * member of a row in a table of tests, or a property name in such a table. Names made in a loop keep their `${…}`.
  */
 function testNames(file: string): Set<string> {
   const source = readFileSync(join(root, file), 'utf8')
@@ -56,7 +56,7 @@ function testNames(file: string): Set<string> {
   return new Set([...source.matchAll(places)].map(([, , name]) => name!))
 }
 
-test('each of the 43 lines is there once, in order, with its tests; of those after them each at most once', () => {
+test('each of the 43 lines is there once, in order, with its tests; each later line at most once', () => {
   const lines = rows.filter(({ name }) => /^\d+$/.test(name))
   const numbers = lines.map(({ name }) => Number(name))
   assert.deepEqual(
@@ -68,7 +68,7 @@ test('each of the 43 lines is there once, in order, with its tests; of those aft
     [...new Set(numbers)].sort((a, b) => a - b),
   )
   for (const { name, says } of lines) {
-    assert.equal(/not built yet/i.test(says), unbuilt.includes(Number(name)), `line ${name}: is it built?`)
+    assert.equal(/not built yet/i.test(says), unbuilt.includes(Number(name)), `line ${name}: built or not`)
   }
 })
 
@@ -81,10 +81,10 @@ test('each attack of the table is there once', () => {
   )
 })
 
-test('every row names tests, and every test that is named is one of its file', () => {
+test('every row names tests, and every named test is in its file', () => {
   for (const { name, tests } of rows.filter(({ says }) => !/^(must hold|refused by|the lesson)$|^-+$/.test(says))) {
     assert.match(tests, /^`[\w./-]+`: “/, `“${name}” has no test`)
-    // Whatever is in the cell is read as names: nothing is passed over by a slip of the pen.
+    // The whole cell must consist of names, so that no typing error hides a name.
     const rest = tests.replaceAll(/`[\w./-]+\.ts`: (“[^”]+”(?:, )?)+/g, '').replaceAll('; ', '')
     assert.equal(rest, '', `“${name}”: ${rest}`)
   }

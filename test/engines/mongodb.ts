@@ -1,4 +1,4 @@
-// How do tests get a MongoDB? `MONGODB_URL` names one; else SecantusDB, where scripts/install-mongodb-engine.sh put it.
+// A MongoDB for tests: the one that `MONGODB_URL` names, or SecantusDB as scripts/install-mongodb-engine.sh installs it.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs'
@@ -12,15 +12,15 @@ import { freePort } from '../server/process.ts'
 
 export interface MongoEngine {
   url: string
-  /** As it is printed: which server of which version. */
+  /** The name and version of the server, for the output. */
   name: string
-  /** Whether it is ours to stop and to start. */
+  /** Whether the tests may stop and start it. */
   own: boolean
-  /** The name of a database that nobody uses. */
+  /** The name of a new database. */
   database(): string
   stop(): Promise<void>
   start(): Promise<void>
-  /** Stands still, with all that has been sent to it, until it is thawed. */
+  /** Freezes the server, with all requests that were sent to it, until it is thawed. */
   freeze(): void
   thaw(): void
   remove(): Promise<void>
@@ -29,7 +29,7 @@ export interface MongoEngine {
 const root = join(import.meta.dirname, '../..')
 const program = globSync('.cache/secantusdb-*/bin/secantusd-py', { cwd: root })[0]
 
-/** Why there is no server to run on; undefined where there is one. In CI a missing one is a failure, not a reason. */
+/** The reason why there is no server, or undefined if there is one. In CI a missing server is a failure. */
 export const noMongo: string | undefined =
   process.env.MONGODB_URL || program || process.env.CI
     ? undefined
@@ -66,7 +66,7 @@ export async function startMongo(): Promise<MongoEngine> {
   async function start(): Promise<void> {
     const flags = ['--host', '127.0.0.1', '--port', String(port), '--storage-path', folder, '--cache-size', '256M']
     server = spawn(path, [...flags, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] })
-    // Whatever ends the tests ends it, and it keeps them from no end.
+    // It ends with the tests, and does not keep them from ending.
     server.unref()
     process.once('exit', kill)
     for (const until = Date.now() + 30_000; ; await delay(50)) {
@@ -94,7 +94,7 @@ export async function startMongo(): Promise<MongoEngine> {
   try {
     await start()
   } catch {
-    // Somebody else took the port in the meantime.
+    // Another process took the port in the meantime.
     await stop()
     port = await freePort()
     await start()
@@ -119,7 +119,7 @@ export async function startMongo(): Promise<MongoEngine> {
 
 const urlOf = (port: number) => `mongodb://127.0.0.1:${port}/?directConnection=true`
 
-/** A client as an app would make it, but for its patience. */
+/** A client as an app would make it, but with short timeouts. */
 export function newClient(url: string, options: object = {}): MongoClient {
   return new MongoClient(url, { serverSelectionTimeoutMS: 2000, ...options })
 }
@@ -133,7 +133,7 @@ async function versionOf(url: string): Promise<string> {
   }
 }
 
-/** A store that closes its own client: what a process of the crash kit opens. */
+/** A store that closes its own client, for the processes of the crash kit. */
 export function openMongoStore(url: string, database: string): Store {
   const client = newClient(url)
   const store = createMongoStore(client.db(database))
@@ -146,12 +146,12 @@ export function openMongoStore(url: string, database: string): Store {
   }
 }
 
-/** One way to have a MongoDB open: a store in a database of its own, and how it is closed. */
+/** One way to open a store in a new database, and to close it. */
 export interface MongoSource {
   open(database: string): { store: Store; end(): Promise<void> }
 }
 
-/** The engine as the contract sees it, through one way to have it open. */
+/** The engine for the store contract, with one way to open a store. */
 export function mongoHarness(engine: MongoEngine, source: MongoSource): StoreHarness {
   const opened = new Map<Store, { database: string; end(): Promise<void> }>()
   return {

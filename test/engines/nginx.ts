@@ -1,4 +1,4 @@
-// How do tests get an nginx? A real one in a folder of its own, with TLS and a certificate that is made for the run.
+// A real nginx for tests, in a new folder, with TLS and a certificate made for the run.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { waitUntil } from './redis.ts'
 
 const notRun = 'not run: nginx or openssl is not installed (apt-get install nginx openssl)'
 
-/** Why tests that need an nginx are skipped, or false. In CI a missing nginx is a failure. */
+/** The reason why tests that need nginx are skipped, or false. In CI a missing nginx is a failure. */
 export const nginxMissing: string | false = (() => {
   try {
     execFileSync('nginx', ['-v'], { stdio: 'ignore' })
@@ -26,13 +26,13 @@ export interface Nginx {
   remove(): Promise<void>
 }
 
-/** A test that fails half-way, or is told to end, leaves no nginx behind. */
+/** Stops the nginx of a test that fails or is terminated. */
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** One server with one `location /`, whose lines are given: `proxy_pass http://127.0.0.1:3000;`. */
+/** Starts one server with one `location /` that has the given lines, such as `proxy_pass http://127.0.0.1:3000;`. */
 export async function startNginx(location: string, { tls }: { tls: boolean }): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-nginx-'))
   const port = await freePort()

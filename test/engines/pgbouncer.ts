@@ -1,4 +1,4 @@
-// How do tests get a PgBouncer? Debian's, in transaction mode, in front of the tests' PostgreSQL.
+// A PgBouncer for tests: Debian's, in transaction mode, in front of the tests' PostgreSQL.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,10 +9,10 @@ import { once } from './postgres.ts'
 
 const notRun = 'not run: pgbouncer is not installed (apt-get install pgbouncer)'
 
-/** Where Debian puts it, which is not on everybody's PATH. */
+/** Debian's path, which is not in every PATH. */
 const path = `${process.env.PATH}:/usr/sbin`
 
-/** Its version, or why there is none. In CI a missing one is a failure. */
+/** Its version, or the reason why there is none. In CI a missing one is a failure. */
 export const pgbouncer: { version: string } | { missing: string } = (() => {
   try {
     const told = execFileSync('pgbouncer', ['--version'], { encoding: 'utf8', env: { ...process.env, PATH: path } })
@@ -23,7 +23,7 @@ export const pgbouncer: { version: string } | { missing: string } = (() => {
   }
 })()
 
-/** Starts one in front of the server of a URL; `through` makes the URL of a database lead through it. */
+/** Starts one in front of the server of a URL. `through` returns the URL of a database by way of it. */
 export async function startPgBouncer(url: string) {
   const { hostname, port: serverPort, username, password } = new URL(url)
   const folder = mkdtempSync(join(tmpdir(), 'daypass-pgbouncer-'))
@@ -35,14 +35,14 @@ export async function startPgBouncer(url: string) {
     unix_socket_dir: '',
     auth_type: 'any',
     pool_mode: 'transaction',
-    // Fewer than clients: each gets another's connection all the time.
+    // Fewer connections than clients, so that clients change connections all the time.
     default_pool_size: 3,
   }
   const file = join(folder, 'pgbouncer.ini')
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}\n`)
   const server = `host=${hostname} port=${serverPort || 5432} user=${username} password=${decodeURIComponent(password)}`
   writeFileSync(file, `[databases]\n* = ${server}\n[pgbouncer]\n${lines.join('')}`)
-  // As root it refuses to run; anybody else may run it.
+  // It refuses to run as root; any other user may run it.
   const user = process.getuid?.() === 0 ? ['--user', 'nobody'] : []
   const child = spawn('pgbouncer', ['-q', ...user, file], { stdio: 'ignore', env: { ...process.env, PATH: path } })
   process.once('exit', () => child.kill('SIGKILL'))

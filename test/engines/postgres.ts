@@ -1,4 +1,4 @@
-// How do tests get a PostgreSQL? `POSTGRES_URL` names one; else PostgreSQL 18 from npm, in a folder of its own.
+// A PostgreSQL for tests: the one that `POSTGRES_URL` names, or PostgreSQL 18 from npm, in a new folder.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -43,7 +43,7 @@ export async function startPostgres(): Promise<PostgresEngine> {
   if (given) return engine(given, { stop: async () => {}, start: async () => {}, remove: async () => {} })
 
   const folder = mkdtempSync(join(tmpdir(), 'daypass-postgres-'))
-  // Where the tests run as root, another user runs the server and must get to its data.
+  // If the tests run as root, another user runs the server and needs access to its data.
   chmodSync(folder, 0o755)
   const port = await freePort()
   const server = new EmbeddedPostgres({
@@ -52,7 +52,7 @@ export async function startPostgres(): Promise<PostgresEngine> {
     password: 'postgres',
     port,
     persistent: true,
-    // PostgreSQL refuses to run as root; the package makes a user for it then.
+    // PostgreSQL refuses to run as root, so the package creates a user for it.
     createPostgresUser: process.getuid?.() === 0,
     onLog: () => {},
     onError: () => {},
@@ -69,7 +69,7 @@ export async function startPostgres(): Promise<PostgresEngine> {
   })
 }
 
-/** A store with a pool of its own, which it closes: what the crash kit opens in every process. */
+/** A store that closes its own pool, for the processes of the crash kit. */
 export function openPostgresStore(url: string): Store {
   const pool = new pg.Pool({ connectionString: url, max: 4, connectionTimeoutMillis: 3000 })
   pool.on('error', () => {})

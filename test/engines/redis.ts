@@ -1,5 +1,5 @@
-// How do tests get a Redis? Real servers in a folder of their own: one alone, and a Cluster of three masters with a
-// replica each. `REDIS_URL` names a server to use for what does not stop it.
+// Redis for tests: real servers in a new folder, one alone, and a Cluster of three masters with a replica each.
+// `REDIS_URL` names a server for tests that do not stop it.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -17,7 +17,7 @@ import type { Store, StoreHarness } from '../../src/testing/index.ts'
 
 const notRun = 'not run: redis-server is not installed (apt-get install redis-server)'
 
-/** Why tests that need servers of their own are skipped, or false. In CI a missing engine is a failure. */
+/** The reason why tests that need a Redis are skipped, or false. In CI a missing engine is a failure. */
 export const redisMissing: string | false = (() => {
   try {
     execFileSync('redis-server', ['--version'])
@@ -30,29 +30,29 @@ export const redisMissing: string | false = (() => {
 
 export interface RedisServer {
   port: number
-  /** Bytes of its append-only files. */
+  /** The size of its append-only files in bytes. */
   files(): Buffer[]
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void
-  /** `kill -9`, and its end. */
+  /** Sends `kill -9` and waits for the end. */
   kill(): Promise<void>
   /** Starts it again on the same port and folder. */
   start(): Promise<void>
 }
 
-/** What a test talks to: one server or a Cluster. */
+/** One server or a Cluster. */
 export interface RedisEngine {
-  /** As DAYPASS_STORE names it. */
+  /** The value for DAYPASS_STORE. */
   url: string
   version: string
   servers: RedisServer[]
-  /** A client for looking at what is there. */
+  /** A client that inspects the data. */
   admin: Redis | Cluster
   remove(): Promise<void>
 }
 
 export type Library = 'node-redis' | 'ioredis'
 
-/** One server; each write is on disk before it is answered. */
+/** One server. Each write is on disk before its response. */
 export async function startRedis(...settings: string[]): Promise<RedisEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-'))
   const server = await startServer(folder, await freePort(), ['--appendfsync', 'always', ...settings])
@@ -71,13 +71,13 @@ export async function startRedis(...settings: string[]): Promise<RedisEngine> {
   }
 }
 
-/** The server that `REDIS_URL` names. It is not stopped, and what is written there stays until it expires. */
+/** The server that `REDIS_URL` names. It is not stopped, and the tests' data stays there until it expires. */
 export async function givenRedis(url: string): Promise<RedisEngine> {
   const admin = new Redis(url)
   return { url, version: await versionOf(admin), servers: [], admin, remove: async () => admin.disconnect() }
 }
 
-/** Three masters with a replica each; a master that is silent for so many milliseconds is replaced. */
+/** Three masters with a replica each. A master that does not respond for so many milliseconds is replaced. */
 export async function startRedisCluster(nodeTimeout = 1000): Promise<RedisEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-cluster-'))
   const ports: number[] = []
@@ -114,7 +114,7 @@ export async function startRedisCluster(nodeTimeout = 1000): Promise<RedisEngine
   }
 }
 
-/** A master, its replica, and one Sentinel that replaces a master silent for half a second. */
+/** A master, its replica, and a Sentinel that replaces a master after half a second without a response. */
 export async function startRedisSentinel() {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-sentinel-'))
   const [master, replica, watch] = [await freePort(), await freePort(), await freePort()]
@@ -146,7 +146,7 @@ export async function startRedisSentinel() {
   }
 }
 
-/** A test that fails half-way, or is told to end, leaves no server behind. */
+/** Stops the servers of a test that fails or is terminated. */
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
@@ -212,7 +212,7 @@ async function versionOf(client: Redis): Promise<string> {
   return /redis_version:(\S+)/.exec(await client.info('server'))![1]!
 }
 
-/** A port that is free, as is the one 10,000 above (a Cluster's bus), both below those that outgoing connections take. */
+/** A free port whose port 10,000 above (the Cluster's bus) is free too. Both are below the ports of outgoing connections. */
 async function freePort(taken: number[] = []): Promise<number> {
   for (;;) {
     const port = 10_500 + Math.floor(Math.random() * 12_000)
@@ -235,7 +235,7 @@ export async function waitUntil(isSo: () => Promise<boolean>, milliseconds = 15_
   throw new Error(`not so after ${milliseconds} ms: ${isSo}`)
 }
 
-/** A client as an app would make it, and how the app closes it. */
+/** A client as an app would make it, and its close function. */
 export async function connect(url: string, library: Library): Promise<{ client: RedisClient; close(): void }> {
   const nodes = /^redis\+cluster:\/\/(.*)/.exec(url)?.[1]?.split(',')
   if (library === 'ioredis') {
@@ -256,7 +256,7 @@ export async function connect(url: string, library: Library): Promise<{ client: 
   return { client, close: () => client.destroy() }
 }
 
-/** A store that closes its client with itself: what the crash kit opens in every process. */
+/** A store that closes its own client, for the processes of the crash kit. */
 export async function openRedisStore(url: string, library: Library, options?: RedisStoreOptions): Promise<Store> {
   const { client, close } = await connect(url, library)
   const store = createRedisStore(client, options)
@@ -270,8 +270,8 @@ export async function openRedisStore(url: string, library: Library, options?: Re
 }
 
 /**
- * The store contract on one engine: each store has a prefix of its own, and a client of its own that is closed with it.
- * Raw rows are its keys and what was appended to the files since.
+ * The engine for the store contract: each store has its own prefix and its own client, which is closed with it.
+ * The raw rows are its keys and the data appended to the files since.
  */
 export function redisHarness(
   engine: RedisEngine,
@@ -307,7 +307,7 @@ export function redisHarness(
   }
 }
 
-/** All keys with a prefix, whatever the client puts before it, and what they hold. */
+/** All keys with a prefix, also behind a prefix of the client, with their values. */
 export async function readKeys(node: Redis, prefix: string): Promise<(string | Buffer)[]> {
   const rows: (string | Buffer)[] = []
   for (const key of await node.keys(`*${prefix}:*`)) {

@@ -1,4 +1,4 @@
-// Does the packed package work in an empty project?
+// The packed package works in an empty project.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -20,7 +20,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-// The node that runs this comes first, as `npm ci` has put it first here.
+// The Node that runs this test is first in PATH, as after `npm ci`.
 const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
 let project: string
 
@@ -42,7 +42,7 @@ async function node(code: string): Promise<string> {
   return (await run(process.execPath, ['--disable-warning=ExperimentalWarning', file], { cwd: project, env })).stdout
 }
 
-test('it brings jose and nothing else', () => {
+test('it installs jose and nothing else', () => {
   const names = readdirSync(join(project, 'node_modules')).filter((name) => !name.startsWith('.'))
   assert.deepEqual(names.sort(), ['daypass', 'jose'])
 })
@@ -50,7 +50,7 @@ test('it brings jose and nothing else', () => {
 test('every subpath can be imported, with exactly the names that are documented', async () => {
   const paths = Object.keys(exports).filter((path) => path !== './package.json')
   const names: Record<string, string[]> = {}
-  // What an app that imports daypass/react has anyway.
+  // An app that imports daypass/react has React installed.
   symlinkSync(join(root, 'node_modules/react'), join(project, 'node_modules/react'))
   for (const path of paths) {
     const name = path.replace(/^\./, 'daypass')
@@ -60,7 +60,7 @@ test('every subpath can be imported, with exactly the names that are documented'
   assert.deepEqual(names, expected, 'a change of the public names is a change of exports.json, and of the CHANGELOG')
 })
 
-test('a session begins, goes on and ends on SQLite', async () => {
+test('a session begins, continues and ends on SQLite', async () => {
   const output = await node(`
     import { createDaypass, isDaypassError } from 'daypass'
     import { createSqliteStore } from 'daypass/sqlite'
@@ -76,7 +76,7 @@ test('a session begins, goes on and ends on SQLite', async () => {
   assert.equal(output, 'ada true\n')
 })
 
-test('it brings no server, no console and no command', () => {
+test('it contains no server, no console and no command', () => {
   const files = readdirSync(join(project, 'node_modules/daypass/dist'), { recursive: true }) as string[]
   assert.ok(files.length > 0)
   assert.deepEqual(
@@ -86,7 +86,7 @@ test('it brings no server, no console and no command', () => {
   assert.equal(existsSync(join(project, 'node_modules/.bin')), false)
 })
 
-test('its types are good in a strict project, with nothing skipped', async () => {
+test('its types compile in a strict project, without skipLibCheck', async () => {
   mkdirSync(join(project, 'src'))
   writeFileSync(
     join(project, 'src/app.ts'),

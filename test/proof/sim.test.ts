@@ -45,7 +45,7 @@ for (const { seed, about } of [
   { seed: 20, about: 'a client without keys, thieves and failovers' },
   { seed: 22, about: 'a phone, a failover that loses a write, a store that is away' },
 ]) {
-  test(`seed ${seed} has the same story as ever: ${about}`, async () => {
+  test(`seed ${seed} has the stored story: ${about}`, async () => {
     const file = join(import.meta.dirname, `stories/${seed}.txt`)
     const story = `${await storyOf(seed)}\n`
     if (process.env.DAYPASS_UPDATE_STORIES) writeFileSync(file, story)
@@ -227,7 +227,7 @@ const sabotaged: Case[] = [
   },
 ]
 
-// Each case begins near a seed that finds it, to save time.
+// To save time, each case begins near a seed that finds it.
 for (const { name, property, from, sabotage, change = (plan: Plan) => plan } of sabotaged) {
   test(`found: ${name}`, { timeout: 240_000 }, async (t) => {
     for (let seed = from; seed < from + 300; seed++) {

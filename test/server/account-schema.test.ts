@@ -1,4 +1,4 @@
-// The accounts' tables on every engine: an app's own are left alone, a newer version's too, half-made ones are finished.
+// The accounts' tables on every engine: tables of the app and of newer versions stay unchanged, incomplete ones are completed.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -19,23 +19,23 @@ import { newPool } from '../stores/postgres-setup.ts'
 const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 1_700_000_000_000 }
 const isNewer = { code: 'ERR_STORE_SCHEMA' }
 
-/** An empty database of an engine, and what another program does in it. */
+/** An empty database of an engine, and the actions of another program in it. */
 interface Database {
   url: string
-  /** Says that the accounts' tables need this version. */
+  /** Sets the version that the accounts' tables need. */
   setUsableFrom(version: number): Promise<unknown>
-  /** All that is in it. */
+  /** The whole content. */
   dump(): Promise<unknown>
 }
 
-/** Refused by the name that is taken, and by what to do. */
+/** The error names the taken name and says what to do. */
 const isTaken = (name: string) => (error: any) => {
   assert.equal(error.code, 'ERR_OPTION_INVALID')
   assert.ok(error.message.includes(`\`${name}\``) && error.message.includes('DAYPASS_STORE'), error.message)
   return true
 }
 
-/** Opens the accounts, and checks that they are refused for the name and write nothing. */
+/** Opens the accounts, and asserts that this fails because of the name and writes nothing. */
 async function checkTaken({ url, dump }: Database, name: string): Promise<void> {
   const found = await dump()
   const stores = await openStores(url)
@@ -45,7 +45,7 @@ async function checkTaken({ url, dump }: Database, name: string): Promise<void> 
 
 /** The rules that are the same on every engine. */
 function describeSchema(makeDatabase: (t: TestContext) => Promise<Database>): void {
-  test('a server that runs while a newer version changes the tables writes nothing, and reads nothing', async (t) => {
+  test('a running server reads and writes nothing after a newer version has changed the tables', async (t) => {
     const { url, setUsableFrom, dump } = await makeDatabase(t)
     const { accounts, close } = await openStores(url)
     t.after(close)
@@ -64,7 +64,7 @@ function describeSchema(makeDatabase: (t: TestContext) => Promise<Database>): vo
     assert.equal(await accounts.setPassword('1', 'hash', 'other'), true)
   })
 
-  test('an older server that starts at a newer version’s tables writes nothing', async (t) => {
+  test('an older server that starts with a newer version’s tables writes nothing', async (t) => {
     const { url, setUsableFrom, dump } = await makeDatabase(t)
     const newer = await openStores(url)
     t.after(() => newer.close())
@@ -78,7 +78,7 @@ function describeSchema(makeDatabase: (t: TestContext) => Promise<Database>): vo
   })
 
   for (const order of ['sessions first', 'accounts first', 'both at once']) {
-    test(`sessions and accounts share a database, from nothing and again: ${order}`, async (t) => {
+    test(`sessions and accounts share a database, when it is empty and later: ${order}`, async (t) => {
       const { url } = await makeDatabase(t)
       for (let start = 0; start < 2; start++) {
         const stores = await openStores(url)
@@ -102,7 +102,7 @@ function describeSchema(makeDatabase: (t: TestContext) => Promise<Database>): vo
   }
 }
 
-/** Tables of an app's that bear a name of the accounts'. */
+/** An app's own tables with the names of the accounts' tables. */
 const foreign = [
   ['daypass_account', 'CREATE TABLE daypass_account (id text PRIMARY KEY, email text)'],
   ['daypass_account', 'CREATE VIEW daypass_account AS SELECT 1 AS id'],
@@ -126,7 +126,7 @@ describe('SQLite', () => {
   describeSchema(makeDatabase)
 
   for (const [name, statement] of foreign) {
-    test(`nothing is written where the app has made its own: ${statement}`, async (t) => {
+    test(`nothing is written if the app has its own table or view: ${statement}`, async (t) => {
       const database = await makeDatabase(t)
       database.db.exec(statement)
       await checkTaken(database, name)
@@ -156,14 +156,14 @@ describe('PostgreSQL', () => {
   describeSchema(makeDatabase)
 
   for (const [name, statement] of [...foreign, ['daypass_limit', 'CREATE TABLE daypass_limit (key text)'] as const]) {
-    test(`nothing is written where the app has made its own: ${statement}`, async () => {
+    test(`nothing is written if the app has its own table or view: ${statement}`, async () => {
       const database = await makeDatabase()
       await once(database.url, statement)
       await checkTaken(database, name)
     })
   }
 
-  test('tables that are half made are made to their end, wherever their maker died', async () => {
+  test('incomplete tables are completed, wherever the program that created them died', async () => {
     let isWhole = false
     for (let statements = 1; !isWhole; statements++) {
       assert.ok(statements < 30)
@@ -192,7 +192,7 @@ describe('PostgreSQL', () => {
     }
   })
 
-  test('a role that may not make tables uses those that are there', async () => {
+  test('a role that may not create tables uses the existing ones', async () => {
     const { url } = await makeDatabase()
     const stores = await openStores(url)
     await stores.accounts.create(account)
@@ -241,14 +241,14 @@ describe('Redis', { skip: redisMissing }, () => {
         ['a hash', schemaKey, (admin, key) => admin.hset(key, 'theirs', 'x')],
       ]
       for (const [kind, key, make] of others) {
-        test(`${key} is a key of the app’s own (${kind}): refused by its name, and left alone`, async () => {
+        test(`${key} is a key of the app (${kind}): the error names it, and it stays unchanged`, async () => {
           const database = await makeDatabase()
           await make(database.admin, key)
           await checkTaken(database, key)
         })
       }
 
-      test('a key of the app’s own where an account belongs: the call that meets it names it', async (t) => {
+      test('a key of the app in place of an account: the error of the call names it', async (t) => {
         const { url, admin } = await makeDatabase()
         await admin.set('daypass:account:{a@b.c}', 'x')
         const { accounts, close } = await openStores(url)
@@ -286,14 +286,14 @@ describe('MongoDB', { skip: noMongo }, () => {
   describeSchema(makeDatabase)
 
   for (const name of ['daypass_account', 'daypass_account_schema', 'daypass_limit']) {
-    test(`nothing is written where the app keeps documents of its own in ${name}`, async (t) => {
+    test(`nothing is written if the app has its own documents in ${name}`, async (t) => {
       const database = await makeDatabase(t)
       await database.db.collection(name).insertOne({ body: 'of the app' })
       await checkTaken(database, name)
     })
   }
 
-  test('an empty collection that was made beforehand is used, and indexes that are missing are made', async (t) => {
+  test('an existing empty collection is used, and missing indexes are created', async (t) => {
     const { db } = await makeDatabase(t)
     await db.createCollection('daypass_account')
     for (let start = 0; start < 2; start++) {
@@ -305,7 +305,7 @@ describe('MongoDB', { skip: noMongo }, () => {
     }
   })
 
-  test('an error that quotes a value is passed on without it', async (t) => {
+  test('an error that quotes a value is rethrown without the value', async (t) => {
     const { db } = await makeDatabase(t)
     const accounts = createMongoAccounts(db as any)
     await accounts.open()

@@ -18,14 +18,14 @@ const newAccount = () => {
   return { id, email: `zoë{${id}}@b.c`, passwordHash: 'hash', createdAt: Date.now() }
 }
 
-/** Opens with some drivers not to be found. */
+/** Opens the stores as if some drivers were not installed. */
 async function openWithout(hidden: string[], url: string): Promise<Stores> {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
       if (hidden.includes(specifier) && /server\/src\/peer/.test(context.parentURL ?? '')) {
         throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
       }
-      // What was found once is remembered: each driver that is looked for is another module.
+      // Each hidden driver is a different module, because Node caches a module once it is found.
       return next(specifier, context)
     },
   })
@@ -42,7 +42,7 @@ async function checkStores(t: TestContext, url: string, hidden: string[] = []): 
   t.after(() => Promise.all(instances.map((stores) => stores.close())))
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'https://one.test', store: sessions })
 
-  // All at once on an empty database, beside the sessions.
+  // All at the same time on an empty database, together with the sessions.
   await Promise.all([auth.issue('ada'), ...instances.map((stores) => stores.accounts.open())])
   const account = newAccount()
   assert.equal(await accounts.findByEmail(account.email), null)
@@ -126,7 +126,7 @@ describe('mongodb:', { skip: noMongo }, () => {
   })
 })
 
-test('accounts are opened once before their first calls, and again where opening failed', async () => {
+test('accounts are opened once before their first calls, and again if opening failed', async () => {
   let opened = 0
   let isAway = true
   const account = newAccount()

@@ -1,4 +1,4 @@
-// Which texts are no e-mail addresses? They are refused before any store is asked: not every engine can hold them.
+// Invalid e-mail addresses are rejected before any call of a store: not every engine can store them.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -29,7 +29,7 @@ const refused: Record<string, string> = {
   nothing: '',
 }
 for (const [name, email] of Object.entries(refused)) {
-  test(`an e-mail with ${name} is refused, and no store is asked`, async () => {
+  test(`an e-mail address with ${name} is rejected without a call of the store`, async () => {
     for (const call of [accounts.register, accounts.signIn]) {
       await assert.rejects(call({ email, password: 'a long password' }, caller), (error) =>
         isDaypassError(error, 'ERR_REQUEST_INVALID'),
@@ -38,7 +38,7 @@ for (const [name, email] of Object.entries(refused)) {
   })
 }
 
-test('addresses with letters of any script, emoji and 254 characters come to the store', async () => {
+test('addresses with letters of any script, emoji and 254 characters reach the store', async () => {
   for (const email of ['zoë@exämple.org', '用户@例子.广告', '😀@b.c', `${'a'.repeat(250)}@b.c`]) {
     await assert.rejects(accounts.signIn({ email, password: 'a long password' }, caller), /the store was asked/, email)
   }

@@ -15,11 +15,11 @@ const newKey = () => `"${randomBytes(16).toString('base64url')}"`
 const password = 'correct horse battery'
 const hideModules = `--import=${import.meta.resolve('./hide-modules.ts')}`
 
-/** Lives through a person's first day at a server on an empty database. */
+/** Runs through a person's first day on a server with an empty database. */
 async function live(t: TestContext, store: string | undefined, { hide = '', forgets = false } = {}): Promise<void> {
   const server = await startServerProcess({
     DAYPASS_SECRET: randomBytes(48).toString('base64'),
-    // The Cluster serves both drivers, one after the other, and its rows belong to one issuer.
+    // Both drivers use the Cluster, one after the other, and its rows belong to one issuer.
     DAYPASS_ISSUER: 'https://id.example',
     ...(store !== undefined && { DAYPASS_STORE: store }),
     ...(hide !== '' && { NODE_OPTIONS: hideModules, HIDE_MODULES: hide }),
@@ -70,7 +70,7 @@ async function liveAt(server: ServerProcess, forgets: boolean): Promise<void> {
   assert.equal((await post(`${server.url}/auth/login`, { ...credentials, password: next.next })).status, 200)
 }
 
-/** A server listens before its driver has found the engine. */
+/** Waits for the engine: a server listens before its driver has connected. */
 async function isReady(server: ServerProcess): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
     if ((await fetch(`${server.url}/readyz`)).status === 200) return
@@ -131,7 +131,7 @@ describe('the documented Redis user (docs/redis.md)', { skip: redisMissing }, ()
       })
       after(() => engine.remove())
       for (const [driver, hide] of Object.entries({ redis: 'ioredis', ioredis: 'redis' })) {
-        test(`is allowed all that the server does, through ${driver}`, (t) =>
+        test(`has all the rights that the server needs, through ${driver}`, (t) =>
           live(t, engine.url.replace('://', '://daypass:PASSWORD@'), { hide }))
       }
     })

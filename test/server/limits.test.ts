@@ -1,4 +1,4 @@
-// Limits on tries: what strangers learn from them, and whom they keep out.
+// Limits on tries reveal nothing to strangers, and do not keep the owner out.
 
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -28,7 +28,7 @@ async function open(t: TestContext) {
 
 const from = (ip: string, device?: string): Caller => ({ ip, findDevice: () => device })
 
-/** What a try comes to: the account's `in`, `wrong`, or the error's code. */
+/** The outcome of a try: `in`, `wrong`, or the error's code. */
 async function outcome(attempt: Promise<object | null>): Promise<string> {
   return attempt.then(
     (account) => (account === null ? 'wrong' : 'in'),
@@ -42,7 +42,7 @@ const register = (accounts: Accounts, email: string, caller: Caller) =>
   outcome(accounts.register({ email, password: 'a password of nobody' }, caller))
 const limited = 'ERR_RATE_LIMITED'
 
-describe('a limit that is reached tells nobody which addresses are taken', () => {
+describe('a limit that is reached does not reveal which addresses are taken', () => {
   const before: Record<string, (accounts: Accounts) => Promise<void>> = {
     async 'registrations of free addresses'(accounts) {
       for (let n = 0; n < 20; n++) await register(accounts, `free-${n}@b.c`, from('192.0.2.1'))
@@ -85,7 +85,7 @@ describe('strangers who fill counters do not keep the owner out', () => {
     assert.equal(await signIn(accounts, 'ada@b.c', password, from('198.51.100.7')), 'in')
   })
 
-  test('strangers from everywhere: guesses end, and the owner’s browser goes on', async (t) => {
+  test('strangers from everywhere: guesses are stopped, and the owner’s browser can sign in', async (t) => {
     const { accounts, addAccount } = await open(t)
     await addAccount('ada@b.c')
     const guess = (n: number) => signIn(accounts, 'ada@b.c', `guess ${n}`, from(`192.0.2.${n}`))
@@ -96,7 +96,7 @@ describe('strangers who fill counters do not keep the owner out', () => {
     }
   })
 
-  test('nor from changing the password while signed in', async (t) => {
+  test('one stranger: the owner can change the password while signed in', async (t) => {
     const { accounts, addAccount } = await open(t)
     const { id } = await addAccount('ada@b.c')
     for (let n = 0; n < 110; n++) await signIn(accounts, 'ada@b.c', 'wrong', from(`192.0.2.${n}`))
@@ -104,7 +104,7 @@ describe('strangers who fill counters do not keep the owner out', () => {
     assert.equal(await signIn(accounts, 'ada@b.c', 'another horse', from('192.0.2.1', 'known')), 'in')
   })
 
-  test('a known browser and a session have ten wrong tries as well', async (t) => {
+  test('a known browser and a session have ten wrong tries each', async (t) => {
     const { accounts, addAccount } = await open(t)
     const { id } = await addAccount('ada@b.c')
     const caller = from('192.0.2.1', 'known')
@@ -116,7 +116,7 @@ describe('strangers who fill counters do not keep the owner out', () => {
   })
 })
 
-test('a hundred guesses at once are counted like a hundred in a row', async (t) => {
+test('a hundred guesses at once count like a hundred in a row', async (t) => {
   const { accounts, addAccount } = await open(t)
   await addAccount('ada@b.c')
   const guesses = Array.from({ length: 50 }, (_, n) => signIn(accounts, 'ada@b.c', `${n}`, from('192.0.2.1')))
@@ -125,7 +125,7 @@ test('a hundred guesses at once are counted like a hundred in a row', async (t) 
   assert.equal(outcomes.filter((each) => each === limited).length, 40)
 })
 
-test('two hundred people behind one address sign in with right passwords, some twice and some after a typing error', async (t) => {
+test('two hundred people behind one address sign in with correct passwords, some twice and some after a typing error', async (t) => {
   const { accounts, addAccount } = await open(t)
   const people = Array.from({ length: 200 }, (_, n) => `person-${n}@b.c`)
   for (const email of people) await addAccount(email)
@@ -180,7 +180,7 @@ describe('known browsers', () => {
     ...(cookie !== undefined && { cookie }),
   })
 
-  test('a browser that signed in before gets in while strangers guess, with the cookie that it was given', async (t) => {
+  test('a browser that has signed in before can sign in while strangers guess, with its cookie', async (t) => {
     const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
     t.after(() => server.remove())
     const credentials = { email: 'ada@example.com', password }
@@ -195,7 +195,7 @@ describe('known browsers', () => {
     assert.equal((await post(`${server.url}/auth/login`, credentials, pageHeaders(server, cookie))).status, 200)
   })
 
-  test('a cookie of another account, another server or of one’s own making is none', () => {
+  test('a cookie of another account, of another server or a made-up one does not count', () => {
     const devices = createDevices(['a secret of one server, thirty-two bytes'])
     const cookie = devices.remember(undefined, 'ada@b.c', true).split(';')[0]!
     assert.match(devices.remember(undefined, 'ada@b.c', true), /; Secure$/)
@@ -210,7 +210,7 @@ describe('known browsers', () => {
     assert.equal(createDevices(['another secret, of thirty-two bytes too']).find(cookie, 'ada@b.c'), undefined)
     assert.equal(devices.find(cookie.replace(/=..../, '=AAAA'), 'ada@b.c'), undefined)
     assert.equal(devices.find(undefined, 'ada@b.c'), undefined)
-    // A secret that is on its way out still counts.
+    // An old secret that is still in the list counts.
     const rotated = createDevices([
       'a new secret of the server, long enough',
       'a secret of one server, thirty-two bytes',

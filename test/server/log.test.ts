@@ -1,4 +1,4 @@
-// The log: what it must not hold, how often it repeats itself, and a reader that ends.
+// The log contains no secrets, does not repeat errors too often, and survives a reader that ends.
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -80,7 +80,7 @@ test('a reader of the log that ends does not end the server', async (t) => {
   assert.equal(code, 0)
 })
 
-test('an error of the database is logged once a minute, with how often it was left out; others each time', () => {
+test('an error of the database is logged once a minute, with the number of repeats; other errors each time', () => {
   const lines: any[] = []
   const time = { now: 1_000_000 }
   const log = createLog('info', { write: (line: string) => void lines.push(JSON.parse(line)) })
@@ -100,7 +100,7 @@ test('an error of the database is logged once a minute, with how often it was le
   assert.equal(lines.length, 6)
 })
 
-test('the log holds no property of an error beside its name, code, text and place', () => {
+test('the log contains only the name, code, message and stack of an error', () => {
   const lines: string[] = []
   const log = createLog('info', { write: (line: string) => void lines.push(line) })
   const url = Object.assign(new TypeError('Invalid URL'), { input: 'redis://:s3cret@host:x', code: 'ERR_INVALID_URL' })
@@ -109,7 +109,7 @@ test('the log holds no property of an error beside its name, code, text and plac
   assert.doesNotMatch(lines.join(''), /s3cret/)
 })
 
-describe('what drivers say of their connections is in the log, and not again and again', { concurrency: 2 }, () => {
+describe('connection errors of drivers are in the log, once a minute at most', { concurrency: 2 }, () => {
   const check = (name: string, expected: RegExp, store: () => Promise<string> | string) =>
     test(name, { skip: name === 'WRONGPASS' ? redisMissing : false }, async (t) => {
       const server = await startServerProcess({ DAYPASS_STORE: await store() })
@@ -119,11 +119,11 @@ describe('what drivers say of their connections is in the log, and not again and
         await fetch(`${server.url}/readyz`)
         await delay(20)
       }
-      // Some more tries to connect, and calls that fail.
+      // More tries to connect, and more failing calls.
       for (let n = 0; n < 5; n++) assert.equal((await fetch(`${server.url}/readyz`)).status, 503)
       const errors = server.log.filter((line) => line.level === 'error')
       assert.ok(seen().length >= 1, JSON.stringify(errors))
-      // One of a driver and a few of calls that wait for it, which say something else.
+      // One error of a driver, and a few of the waiting calls, which have another text.
       const texts = errors.map((line) => JSON.stringify([line.reason, line.cause]).replaceAll(/\d+/g, '0'))
       assert.equal(new Set(texts).size, texts.length, texts.join('\n'))
       assert.ok(texts.length <= 5, texts.join('\n'))
@@ -139,7 +139,7 @@ describe('what drivers say of their connections is in the log, and not again and
   check('WRONGPASS', /WRONGPASS/, () => `redis://u:s3cret@127.0.0.1:${engine.servers[0]!.port}`)
 })
 
-test('what an engine said reaches the log, through every store that tells it as a text', async (t) => {
+test('an engine’s error text reaches the log through every store', async (t) => {
   const port = await freePort()
   const pool = new pg.Pool({ host: '127.0.0.1', port, password: 'canary' })
   const client = new MongoClient(`mongodb://u:canary@127.0.0.1:${port}`, { serverSelectionTimeoutMS: 200 })

@@ -24,7 +24,7 @@ function post(port: number, path: string, body: object, localAddress: string) {
   })
 }
 
-test('the cookies are Secure, and each caller has limits of their own', { skip: nginxMissing }, async (t) => {
+test('the cookies are Secure, and each caller has separate limits', { skip: nginxMissing }, async (t) => {
   const server = await startServerProcess({ DAYPASS_STORE: 'memory:', DAYPASS_TRUSTED_PROXIES: '127.0.0.1' })
   t.after(() => server.remove())
   assert.match(lines, /http:\/\/127\.0\.0\.1:3000/)

@@ -1,4 +1,4 @@
-// A password change: what breaks off half-way, and what races it.
+// A password change that fails half-way can be repeated, and races with sign-ins are safe.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ const signIn = async (server: ServerProcess, secret: string) =>
 const liveSessions = (db: DatabaseSync) =>
   db.prepare('SELECT count(*) AS n FROM daypass_session WHERE revoked_at IS NULL').get()!.n
 
-test('a change that fails between the password and the sessions is repeated as it was, and has done both then', async (t) => {
+test('a change that fails after setting the password is repeated with the same request, and then also ends the sessions', async (t) => {
   const { server, db, one, two } = await open(t)
   const change = () =>
     post(`${server.url}/auth/password`, { current: password, next }, { authorization: `Bearer ${one.accessToken}` })
@@ -43,17 +43,17 @@ test('a change that fails between the password and the sessions is repeated as i
   assert.equal(await signIn(server, next), 200)
 })
 
-test('a repeated change is no way to learn the password: a wrong next one is refused', async (t) => {
+test('a repeated change does not reveal the password: a wrong `next` is rejected', async (t) => {
   const { server, one } = await open(t)
   const bearer = { authorization: `Bearer ${one.accessToken}` }
   const wrong = await post(`${server.url}/auth/password`, { current: 'wrong', next: 'a wrong guess' }, bearer)
   assert.equal(wrong.status, 400)
 })
 
-test('a sign-in with the old password that is under way when the password changes leaves no session', async (t) => {
+test('a sign-in with the old password during a password change leaves no session', async (t) => {
   const { server, db } = await open(t)
   const before = liveSessions(db)
-  // Between the check of the password and the end of the sign-in, as another server would do it.
+  // Another server does this between the check of the password and the end of the sign-in.
   db.exec(`CREATE TRIGGER race AFTER INSERT ON daypass_session
     BEGIN UPDATE daypass_account SET password_hash = 'of another password'; END`)
   const racing = await post(`${server.url}/auth/login`, body(password))
@@ -61,7 +61,7 @@ test('a sign-in with the old password that is under way when the password change
   assert.equal(liveSessions(db), before)
 })
 
-test('of two changes at once one is done, and the other is refused', async (t) => {
+test('of two changes at once one succeeds, and the other is rejected', async (t) => {
   const { server, one, two } = await open(t)
   const results = await Promise.all(
     [one, two].map(({ accessToken }, n) =>

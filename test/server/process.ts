@@ -1,4 +1,4 @@
-// Runs the server application for tests: a process of its own, on a port of its own.
+// Runs the server application for tests, as a separate process on its own port.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -14,11 +14,11 @@ const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 export interface ServerProcess {
   url: string
   folder: string
-  /** Lines of the log so far, parsed. */
+  /** The parsed lines of the log so far. */
   log: Record<string, unknown>[]
-  /** All it wrote, to look for what must not be there. */
+  /** The whole output, to search for secrets. */
   output(): string
-  /** Ends it by a signal and waits for its end; the exit code. */
+  /** Ends it by a signal, waits for its end and returns the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
   /** Starts it again on the same port and folder. */
   start(): Promise<void>
@@ -26,7 +26,7 @@ export interface ServerProcess {
   remove(): Promise<void>
 }
 
-/** A port that was free a moment ago. */
+/** Returns a free port. */
 export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
@@ -36,11 +36,11 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** Servers on a shared database are given their secret. */
+/** Servers on a shared database need a given secret. */
 const secret = randomBytes(48).toString('base64')
 const isShared = (store = '') => /^(postgres|redis|mongodb)/.test(store)
 
-/** Starts the server. Where it does not start, nothing of it stays behind. */
+/** Starts the server. If it does not start, its process and folder are removed. */
 export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-server-'))
   const port = await freePort()
@@ -96,7 +96,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
   try {
     await start()
   } catch (error) {
-    // A process that is left would keep the test from ending.
+    // A remaining process would keep the test from ending.
     await remove()
     throw error
   }
@@ -111,7 +111,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
   }
 }
 
-/** Posts JSON as a command line does: no Origin, no Sec-Fetch-Site. */
+/** Posts JSON as a command line does, without Origin and Sec-Fetch-Site. */
 export async function post(
   url: string,
   body: unknown,

@@ -1,4 +1,4 @@
-// DAYPASS_STORE=redis://…: which driver is used, what does a wrong URL say, and what where nobody answers?
+// DAYPASS_STORE=redis://…: the choice of the driver, errors of wrong URLs, and servers that do not respond.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -11,7 +11,7 @@ import type { Redis } from 'ioredis'
 import { openRedis } from '../../server/src/open-redis.ts'
 import { redisMissing, startRedis } from '../engines/redis.ts'
 
-/** Opens with these drivers not to be found. What was found once stays found: the tests go from none to both. */
+/** Opens as if these drivers were not installed. Node caches modules, so the tests go from no driver to both. */
 async function openWithout(hidden: string[], url: string) {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
@@ -28,7 +28,7 @@ async function openWithout(hidden: string[], url: string) {
   }
 }
 
-test('where no driver is installed, the error names the command that installs one', async () => {
+test('without an installed driver, the error names the command that installs one', async () => {
   await assert.rejects(openWithout(['redis', 'ioredis'], 'redis://localhost'), {
     code: 'ERR_OPTION_INVALID',
     message: /npm install redis/,
@@ -40,7 +40,7 @@ for (const [library, hidden] of [
   ['redis', []],
 ] as const) {
   for (const url of ['redis://u:s3cret@127.0.0.1:1/0', 'redis+cluster://u:s3cret@127.0.0.1:1,127.0.0.1:2']) {
-    test(`${library}, ${url.split(':')[0]}: where nobody answers, every call is 503 in bounded time`, async () => {
+    test(`${library}, ${url.split(':')[0]}: if the server does not respond, every call is 503 in bounded time`, async () => {
       const stores = await openWithout([...hidden], url)
       const began = performance.now()
       const calls = [stores.sessions.check(), stores.sessions.find('x'), stores.accounts.findById('1')]
@@ -56,7 +56,7 @@ for (const [library, hidden] of [
     })
   }
 
-  test(`${library}: sessions and accounts on a real server, found again when it is back`, {
+  test(`${library}: sessions and accounts on a real server are there again after it was down`, {
     skip: redisMissing,
   }, async (t) => {
     const engine = await startRedis('--user', 'u', 'on', '>p:w', '~*', '+@all')
@@ -88,7 +88,7 @@ for (const [library, hidden] of [
   ['ioredis', ['redis']],
   ['redis', []],
 ] as const) {
-  test(`${library}: an address of IPv6`, { skip: redisMissing }, async (t) => {
+  test(`${library}: an IPv6 address`, { skip: redisMissing }, async (t) => {
     const engine = await startRedis('--bind', '127.0.0.1', '::1')
     t.after(engine.remove)
     const stores = await openWithout([...hidden], `redis://[::1]:${engine.servers[0]!.port}`)
@@ -97,7 +97,7 @@ for (const [library, hidden] of [
     await stores.sessions.check()
   })
 
-  test(`${library}: what the server or the network says of credentials and names holds no password`, {
+  test(`${library}: errors of the server and the network about credentials and names contain no password`, {
     skip: redisMissing,
   }, async (t) => {
     const engine = await startRedis('--user', 'u', 'on', '>s3cret', '+@connection')
@@ -128,7 +128,7 @@ for (const [library, hidden] of [
   })
 }
 
-test('a URL that is none of ours is refused, and its password is not repeated', async () => {
+test('an invalid URL is rejected, and the error does not contain its password', async () => {
   for (const url of [
     'redis://',
     'redis://a,b',
@@ -154,7 +154,7 @@ test('a URL that is none of ours is refused, and its password is not repeated', 
   }
 })
 
-test('options that cannot be meant are refused', () => {
+test('meaningless options are rejected', () => {
   const client: any = { sendCommand: async () => null, withCommandOptions: () => client }
   for (const options of [
     { prefix: '' },

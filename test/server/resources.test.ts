@@ -1,4 +1,4 @@
-// What requests of strangers cost, and what a lock of another process holds up.
+// Requests of strangers cost no disk write, and a lock of another process blocks no other request.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -11,14 +11,14 @@ import { post, startServerProcess } from './process.ts'
 
 const password = 'correct horse battery'
 
-test('a sign-in that is refused writes nothing to the database file, so it waits for no disk', async (t) => {
+test('a rejected sign-in writes nothing to the database file, so it waits for no disk', async (t) => {
   const server = await startServerProcess()
   t.after(() => server.remove())
   const path = join(server.folder, 'daypass.db')
   await post(`${server.url}/auth/register`, { email: 'ada@example.com', password, transport: 'body' })
   const db = new DatabaseSync(path)
   t.after(() => db.close())
-  // Changes with every commit of another connection.
+  // It changes with every commit of another connection.
   const version = () => db.prepare('PRAGMA data_version').get()!.data_version
   const before = version()
   const attempt = (email: string, secret: string, route = 'login') =>
@@ -33,9 +33,9 @@ test('a sign-in that is refused writes nothing to the database file, so it waits
   assert.notEqual(version(), before, 'the check sees commits')
 })
 
-test('PostgreSQL: tries are counted in a table that is not logged, so a refused sign-in waits for no disk', async (t) => {
+test('PostgreSQL: tries are counted in an unlogged table, so a rejected sign-in waits for no disk', async (t) => {
   const engine = await startPostgres()
-  // Where a server does not start, an engine that goes on would keep the test from ending.
+  // If a server does not start, a running engine would keep the test from ending.
   t.after(() => engine.remove())
   const url = await engine.database()
   const server = await startServerProcess({ DAYPASS_STORE: url })
@@ -51,7 +51,7 @@ test('PostgreSQL: tries are counted in a table that is not logged, so a refused 
   assert.ok(counters.rows.length > 0)
 })
 
-test('while another process holds the write lock, /healthz is answered', async (t) => {
+test('while another process holds the write lock, /healthz responds', async (t) => {
   const server = await startServerProcess({ DAYPASS_RATE_LIMIT: 'off' })
   t.after(() => server.remove())
   const first = await post(`${server.url}/auth/register`, { email: 'ada@example.com', password, transport: 'body' })
@@ -80,7 +80,7 @@ test('while another process holds the write lock, /healthz is answered', async (
   assert.equal((await writes.login!()).status, 200)
 })
 
-test('a call of the accounts that waits for a lock lets everything else go on', async (t) => {
+test('a call of the accounts that waits for a lock blocks nothing else', async (t) => {
   const folder = temporaryFolder()
   t.after(folder.remove)
   const path = `${folder.path}/app.db`
@@ -104,7 +104,7 @@ test('a call of the accounts that waits for a lock lets everything else go on', 
     turns = 0
     await assert.rejects(call(), { code: 'ERR_STORE_LOCKED' })
     assert.ok(turns >= 20, `${turns} turns of the event loop meanwhile`)
-    // Reads are answered meanwhile.
+    // Reads succeed meanwhile.
     assert.equal(await stores.accounts.findById('1'), null)
   }
   locker.exec('ROLLBACK')

@@ -1,4 +1,4 @@
-// Does the server application do what its page and its README say?
+// The server application as a process: the commands of its pages, accounts, limits, signals and start errors.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -31,7 +31,7 @@ describe('with curl, against the body transport', () => {
     return { status: Number(stdout.slice(at + 1)), ...JSON.parse(stdout.slice(0, at)) }
   }
 
-  test('login, refresh, the same refresh again, and the end of whoever holds the old token', async () => {
+  test('login, refresh, the same refresh again, and the end of the session at an old token', async () => {
     const credentials = { email: 'curl@example.com', password, transport: 'body' }
     const registered = await curl('/auth/register', credentials)
     assert.equal(registered.status, 200)
@@ -44,7 +44,7 @@ describe('with curl, against the body transport', () => {
     assert.equal(first.status, 200)
     const again = await curl('/auth/refresh', { refreshToken: login.refreshToken }, idempotencyKey)
     assert.equal(again.refreshToken, first.refreshToken)
-    // "A minute later": later than the interval, which is a second here (and a day in test/core with its clock).
+    // "A minute later" means later than the interval, which is a second here (and a day in test/core with its own clock).
     await new Promise((resolve) => setTimeout(resolve, 1200))
     const later = await curl('/auth/refresh', { refreshToken: login.refreshToken }, idempotencyKey)
     assert.equal(later.refreshToken, first.refreshToken)
@@ -72,7 +72,7 @@ describe('accounts', () => {
   const body = (email: string, secret = password) => ({ email, password: secret, transport: 'body' })
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
-  test('a wrong password, an unknown address and a taken one get the same answer', async () => {
+  test('a wrong password, an unknown address and a taken one get the same response', async () => {
     assert.equal((await post(`${server.url}/auth/register`, body('ada@example.com'))).status, 200)
     const answers = await Promise.all([
       post(`${server.url}/auth/login`, body('ada@example.com', 'not her password')),
@@ -85,7 +85,7 @@ describe('accounts', () => {
     }
   })
 
-  test('registering again with the right password signs in, to the same account, whatever the case', async () => {
+  test('registering again with the correct password signs in to the same account, in upper or lower case', async () => {
     const first = await post(`${server.url}/auth/register`, body('Twice@Example.com'))
     const second = await post(`${server.url}/auth/register`, body('twice@example.com '))
     assert.equal(second.status, 200)
@@ -109,7 +109,7 @@ describe('accounts', () => {
   })
 
   const malformed: [string, object][] = [
-    ['no e-mail address', { email: 'ada', password }],
+    ['an invalid e-mail address', { email: 'ada', password }],
     ['a NUL in the e-mail address', { email: 'a\0@b.c', password }],
     ['half a character in the e-mail address', { email: '\uD83D@b.c', password }],
     ['an object for a password', { email: 'a@b.c', password: { $ne: null } }],
@@ -123,7 +123,7 @@ describe('accounts', () => {
     })
   }
 
-  test('a back end with the API key makes sessions, and nobody else does', async () => {
+  test('only a back end with the API key creates sessions', async () => {
     const body = { subject: 'user-1', claims: { role: 'admin' } }
     const refused = await post(`${server.url}/admin/sessions`, body, bearer('x'.repeat(32)))
     assert.equal(refused.status, 401)
@@ -145,7 +145,7 @@ describe('accounts', () => {
 })
 
 describe('rate limits', () => {
-  test('ten wrong passwords close an account for a while, the right one included, also after a restart', async () => {
+  test('ten wrong passwords lock an account for a while, also for the correct one and after a restart', async () => {
     const server = await startServerProcess()
     try {
       const attempt = (secret: string) =>
@@ -170,7 +170,7 @@ describe('rate limits', () => {
     }
   })
 
-  test('a right password clears an account of its wrong ones', async () => {
+  test('a correct password resets an account’s count of wrong ones', async () => {
     const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
     try {
       const attempt = (secret: string) =>
@@ -187,10 +187,10 @@ describe('rate limits', () => {
 })
 
 describe('as a process', () => {
-  test('a request in flight is answered when it is told to stop, and it leaves with 0', async () => {
+  test('a request under way gets its response when the server is stopped, and the exit code is 0', async () => {
     const server = await startServerProcess()
     try {
-      // A registration takes a fifth of a second of hashing: told to stop right after it is asked.
+      // A registration takes a fifth of a second of hashing. The server is stopped right after the request.
       const body = JSON.stringify({ email: 'slow@example.com', password, transport: 'body' })
       const headers = { 'content-type': 'application/json', 'content-length': body.length }
       const answer = new Promise<number>((resolve, reject) => {
@@ -211,7 +211,7 @@ describe('as a process', () => {
     }
   })
 
-  test('sessions, and the secret it made, outlive kill -9', async () => {
+  test('sessions and the generated secret survive kill -9', async () => {
     const server = await startServerProcess()
     try {
       const made = await post(`${server.url}/auth/register`, { email: 'k@example.com', password, transport: 'body' })
@@ -224,7 +224,7 @@ describe('as a process', () => {
     }
   })
 
-  test('it says that it is alive, ready and what it counted', async () => {
+  test('/healthz and /readyz are 200, and /metrics has the counts', async () => {
     const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
     try {
       await post(`${server.url}/auth/register`, { email: 'm@example.com', password, transport: 'body' })
@@ -247,7 +247,7 @@ describe('as a process', () => {
     ['Redis, ioredis', 'redis://127.0.0.1:1', 'redis'],
     ['MongoDB', 'mongodb://127.0.0.1:1', ''],
   ] as const) {
-    test(`a server that cannot start ends, whatever its driver is doing: ${name}`, async (t) => {
+    test(`a server that cannot start ends, also while its driver connects: ${name}`, async (t) => {
       const folder = mkdtempSync(join(tmpdir(), 'daypass-no-start-'))
       t.after(() => rmSync(folder, { recursive: true }))
       const { PATH = '' } = process.env
@@ -260,18 +260,18 @@ describe('as a process', () => {
 
   const mistakes: [string, Record<string, string>, RegExp][] = [
     ['a misspelt setting', { DAYPASS_ACESS_TOKEN_LIFETIME: '2' }, /DAYPASS_ACESS_TOKEN_LIFETIME is not a setting/],
-    ['a lifetime that is no number', { DAYPASS_IDLE_TIMEOUT: 'a week' }, /DAYPASS_IDLE_TIMEOUT must be a number/],
+    ['a lifetime that is not a number', { DAYPASS_IDLE_TIMEOUT: 'a week' }, /DAYPASS_IDLE_TIMEOUT must be a number/],
     ['a weak secret', { DAYPASS_SECRET: 'changeme' }, /openssl rand/],
     [
       'a shared database without a secret',
       { DAYPASS_STORE: 'postgres://localhost/x' },
       /DAYPASS_SECRET is not set; every/,
     ],
-    ['a store that nobody knows', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
+    ['an unknown store', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
     ['a folder that is a file', { DAYPASS_STORE: 'sqlite:/dev/null/x.db' }, /DAYPASS_SECRET|database/],
   ]
   for (const [name, env, expected] of mistakes) {
-    test(`it says what to do about ${name}, in one line`, async () => {
+    test(`${name}: one line says what to do`, async () => {
       const { PATH = '' } = process.env
       const answer = run(process.execPath, [cli, 'serve'], {
         env: { PATH, PORT: '0', DAYPASS_STORE: 'memory:', ...env },
