@@ -1,21 +1,21 @@
 // A clock that tests set.
 
-/** A clock that moves only when a test moves it. */
+/** A clock that moves only when a test calls it. */
 export interface FakeClock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Moves on by so many seconds; a negative number sets the clock back. */
+  /** Moves the clock forward by this many seconds. A negative number sets it back. */
   advance(seconds: number): void
-  /** Goes to an instant, in milliseconds since the epoch. */
+  /** Sets the clock to an instant, in milliseconds since the epoch. */
   set(instant: number): void
-  /** The same as `now`, to be given as the `clock` option. */
+  /** The same function as `now`, for the `clock` option. */
   readonly clock: () => number
 }
 
 /**
  * Makes a clock for the `clock` option of `createDaypass` and `createVerifier`.
  *
- * @param start Where it stands, in milliseconds since the epoch. Default 2026-01-01T00:00:00Z.
+ * @param start The first instant, in milliseconds since the epoch. Default 2026-01-01T00:00:00Z.
  * @example
  * ```ts
  * import { createFakeClock } from 'daypass/testing'

@@ -7,25 +7,25 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { FromWorker, ToWorker } from './crash-worker.ts'
-import { createClients, type KitAnswer, type KitLoad, type KitReport, type KitRequest } from './kit-clients.ts'
+import { createClients, type KitLoad, type KitReport, type KitRequest, type KitResponse } from './kit-clients.ts'
 import { openKitStore, type StoreSource } from './store-source.ts'
 
 /** Options of {@link runCrashKit}. */
 export interface CrashKitOptions extends KitLoad {
-  /** How every process opens the store; the database is there and empty, or as it was. */
+  /** How every process opens the store. The database exists. It need not be empty. */
   store: StoreSource
-  /** How many server processes there are at a time. Default 3. */
+  /** The number of server processes at a time. Default 3. */
   workers?: number
-  /** How many of them are killed −9, at random moments; half of those after the commit and before the answer. Default 40. */
+  /** How many processes are killed −9 at random moments, half of them between the commit and the response. Default 40. */
   kills?: number
 }
 
 /**
- * Runs clients against several server processes on one store, and kills the servers one after another. Afterwards every
- * client that kept trying has its session, each session is one lineage, no row is lost or too many, and a thief with an
- * old token got nothing and is caught.
+ * Runs clients against several server processes on one store, and kills the servers one after another. Then it checks that
+ * every client that kept trying has its session, that each session is one lineage, and that no row is missing or left
+ * over. A thief with an old token must have got nothing, and must be caught.
  *
- * @throws Error naming what was found wrong, and the seed.
+ * @throws Error with the seed and a list of everything that was wrong.
  * @example
  * ```ts
  * import { runCrashKit } from 'daypass/testing'
@@ -44,40 +44,39 @@ export async function runCrashKit(options: CrashKitOptions): Promise<KitReport> 
   try {
     for (let i = 0; i < count; i++) workers.push(createWorker(source, secret))
     await Promise.all(workers.map((worker) => worker.ready))
-    const clients = await createClients(store, secret, ask, options)
+    const clients = await createClients(store, secret, send, options)
     let kills = 0
 
     async function killAll(): Promise<void> {
       while (kills < wanted && failure === undefined) {
         await delay(clients.chance.below(60))
-        const index = clients.chance.below(count)
-        const victim = workers[index]!
+        const victim = clients.chance.pick(workers)
         if (!victim.isReady) continue
         if (clients.chance.below(2) === 0) victim.kill()
-        // It has no request to wait for, so it is killed at once.
-        else await Promise.race([victim.dieAtNextAnswer(), delay(200).then(victim.kill)])
+        // It may get no more requests, so it is killed after 200 ms in any case.
+        else await Promise.race([victim.dieAtNextResponse(), delay(200).then(victim.kill)])
         await victim.gone
         kills++
         if (failure !== undefined) break
         const next = createWorker(source, secret)
-        // One that cannot open the store is a finding, not bad luck.
+        // A process that cannot open the store fails the run.
         next.ready.catch((error) => {
           failure ??= error
         })
-        workers[index] = next
+        workers[workers.indexOf(victim)] = next
       }
       if (failure !== undefined) throw failure
       await Promise.all(workers.map((worker) => worker.ready))
     }
 
-    async function ask(request: KitRequest): Promise<KitAnswer> {
-      let ready = workers.filter((worker) => worker.isReady)
-      while (ready.length === 0) {
-        if (failure !== undefined) return 'lost'
+    async function send(request: KitRequest): Promise<KitResponse> {
+      while (failure === undefined) {
+        const ready = workers.filter((worker) => worker.isReady)
+        const worker = ready[Math.floor(Math.random() * ready.length)]
+        if (worker !== undefined) return worker.send(request)
         await delay(5)
-        ready = workers.filter((worker) => worker.isReady)
       }
-      return ready[Math.floor(Math.random() * ready.length)]!.ask(request)
+      return 'lost'
     }
 
     await clients.run(killAll())
@@ -92,17 +91,17 @@ export async function runCrashKit(options: CrashKitOptions): Promise<KitReport> 
 
 type Worker = ReturnType<typeof createWorker>
 
-// Run from the sources as .ts and from the package as .js.
+// The extension is .ts in the sources and .js in the package.
 const workerFile = fileURLToPath(new URL(`./crash-worker${import.meta.url.slice(-3)}`, import.meta.url))
 
 function createWorker(source: StoreSource, secret: string) {
   const child: ChildProcess = fork(workerFile, [], {
     execArgv: [],
-    // Compiled once for all of them: most of what a kill costs is the start of the next process.
+    // Starting the next process is most of the cost of a kill. The shared cache saves compiling.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'daypass-crash-kit'), ...process.env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  const waiting = new Map<number, (answer: KitAnswer) => void>()
+  const waiting = new Map<number, (response: KitResponse) => void>()
   let nextId = 0
   let state: 'starting' | 'ready' | 'gone' = 'starting'
   let mustDie = false
@@ -114,25 +113,25 @@ function createWorker(source: StoreSource, secret: string) {
     child.once('exit', () => {
       state = 'gone'
       ready.reject(new Error('a server process ended before it was ready'))
-      for (const answer of waiting.values()) answer('lost')
+      for (const respond of waiting.values()) respond('lost')
       waiting.clear()
       resolve()
     })
   })
   child.on('message', (message: FromWorker) => {
-    if (message.kind === 'answer') {
-      waiting.get(message.id)?.(message.answer)
+    if (message.kind === 'response') {
+      waiting.get(message.id)?.(message.response)
       waiting.delete(message.id)
     } else if (message.kind === 'ready') {
       state = 'ready'
       ready.resolve()
     } else ready.reject(new Error(`a server process could not open the store: ${message.reason}`))
   })
-  const send = (message: ToWorker) => {
-    // A process that was killed a moment ago takes no message; its exit answers for it.
+  const post = (message: ToWorker) => {
+    // A process that was just killed takes no message. Its exit resolves the requests that wait.
     if (child.connected) child.send(message, () => {})
   }
-  send({ kind: 'open', store: source, secret })
+  post({ kind: 'open', store: source, secret })
 
   return {
     ready: ready.promise,
@@ -140,16 +139,16 @@ function createWorker(source: StoreSource, secret: string) {
     get isReady() {
       return state === 'ready'
     },
-    ask(request: KitRequest): Promise<KitAnswer> {
+    send(request: KitRequest): Promise<KitResponse> {
       return new Promise((resolve) => {
         const id = nextId++
         waiting.set(id, resolve)
-        send({ kind: 'refresh', id, request, dieBeforeAnswer: mustDie })
+        post({ kind: 'refresh', id, request, dieBeforeResponse: mustDie })
         if (state === 'gone') resolve('lost')
       })
     },
-    /** Resolves when it has died of its next answer. */
-    dieAtNextAnswer(): Promise<void> {
+    /** Makes the process die instead of sending its next response. Resolves when it is gone. */
+    dieAtNextResponse(): Promise<void> {
       mustDie = true
       return gone
     },

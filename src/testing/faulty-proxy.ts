@@ -6,32 +6,33 @@ import { createSeededRandom, freshSeed } from './random.ts'
 
 /** Options of {@link startFaultyProxy}. */
 export interface FaultyProxyOptions {
-  /** Where the engine listens. */
+  /** The port of the engine. */
   port: number
-  /** Default 127.0.0.1. */
+  /** The host of the engine. Default 127.0.0.1. */
   host?: string
-  /** The share of the pieces of traffic in whose middle the connection ends. Default 0.01. */
+  /** The share of chunks in which the proxy cuts the connection. Default 0.01. */
   cut?: number
-  /** A piece is held back for up to so many milliseconds. Default 3. */
+  /** The longest delay of a chunk, in milliseconds. Default 3. */
   delay?: number
-  /** A number from 0 up to 1. Default: seeded by `DAYPASS_TEST_SEED`, or at random. */
+  /** Returns a random number from 0 up to, but not including, 1. Default: seeded by `DAYPASS_TEST_SEED`, or at random. */
   chance?: () => number
 }
 
-/** A proxy that runs. */
+/** A running proxy. */
 export interface FaultyProxy {
   host: string
   port: number
-  /** How many connections it has cut. */
+  /** The number of connections that it has cut. */
   cuts(): number
-  /** Resolves when it has cut so many: what a load under it waits for, as chance alone promises no number. */
+  /** Resolves when it has cut this many connections. A load can wait for it, because the number of cuts is random. */
   untilCut(count: number): Promise<void>
   close(): Promise<void>
 }
 
 /**
- * Stands between a store and its engine (or a client and its server): holds traffic back, and cuts connections so that a
- * part of a question or of an answer arrives and nothing more; neither side knows what the other had.
+ * Starts a proxy between a store and its engine, or between a client and its server. It delays traffic and cuts
+ * connections in the middle of a chunk. Then part of a request or a response arrives, and neither side knows how much the
+ * other received.
  *
  * @example
  * ```ts
@@ -53,7 +54,7 @@ export async function startFaultyProxy(options: FaultyProxyOptions): Promise<Fau
   const open = new Set<Socket>()
   let cuts = 0
 
-  /** Passes on what comes from one side, in its order. */
+  /** Forwards the chunks of one side in order. */
   function carry(from: Socket, to: Socket): void {
     open.add(from)
     let tail: Promise<unknown> = Promise.resolve()
@@ -66,7 +67,7 @@ export async function startFaultyProxy(options: FaultyProxyOptions): Promise<Fau
     from.on('data', (data) => {
       tail = tail.then(async () => {
         await delay(chance() * most)
-        // Nothing follows the part that arrived: no TCP loses bytes in the middle.
+        // Forward nothing after a cut, because TCP does not lose bytes in the middle of a stream.
         if (isCut || to.destroyed) return
         if (chance() >= cut) return void to.write(data)
         isCut = true

@@ -1,4 +1,4 @@
-// Clients that never give up, and a thief, for the crash and concurrency kits. Independent of how requests reach a server.
+// The clients and the thieves of the crash and concurrency kits. The kit decides how a request reaches a server.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -7,65 +7,68 @@ import type { Store } from '../core/store.ts'
 import { isDaypassError } from '../errors.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 
-/** A refresh on its way to some server. */
+/** A refresh request. */
 export interface KitRequest {
   refreshToken: string
   idempotencyKey: string
 }
 
-/** What came back: tokens, a code, or nothing at all. */
-export type KitAnswer = { refreshToken: string; accessToken: string } | { code: string } | 'lost'
+/** The response to a refresh: tokens, an error code, or nothing. */
+export type KitResponse = { refreshToken: string; accessToken: string } | { code: string } | 'lost'
 
 /** Options that both kits share. */
 export interface KitLoad {
-  /** How many sessions are refreshed at the same time. Default 8. */
+  /** The number of sessions that are refreshed at the same time. Default 8. */
   sessions?: number
-  /** How many tabs refresh each session at the same time, sharing its storage and no lock. Default 3. */
+  /** The number of tabs that refresh each session at the same time. They share its storage, but no lock. Default 3. */
   tabs?: number
-  /** How many of the sessions a thief has a token of. Default 2. */
+  /** The number of sessions whose first token a thief copied. Default 2. */
   prey?: number
-  /** Default: another one each time, or the one in `DAYPASS_TEST_SEED`. */
+  /** The seed of the random numbers. Default: `DAYPASS_TEST_SEED`, or a new seed each time. */
   seed?: number
-  /** Seconds in which everyone must get in again when all servers are well. Default 20. */
+  /** Seconds in which every client must refresh once more when all servers work again. Default 20. */
   patience?: number
 }
 
-/** What happened, in numbers. A kit that found anything wrong throws instead. */
+/** The numbers of a run. A kit that finds anything wrong throws instead. */
 export interface KitReport {
   seed: number
   seconds: number
   sessions: number
-  /** Refreshes whose answer a client applied. */
+  /** Refreshes whose tokens a client stored. */
   refreshes: number
-  /** Requests that were never answered. */
+  /** Requests without a response. */
   lost: number
-  /** Races lost (409). */
+  /** Refreshes that lost a race (409). */
   superseded: number
-  /** Answers that said: later (503). */
+  /** Responses that asked to retry later (503). */
   unavailable: number
-  /** How often a thief was turned away, and how many sessions the theft ended. */
+  /** Responses to a thief. None has a token. */
   thefts: number
+  /** Stolen sessions that the theft ended. */
   caught: number
-  /** How many servers were killed. */
+  /** Server processes that were killed. */
   kills: number
 }
 
-/** What one client keeps where it survives: a token, and the key of the refresh that it is asking for. */
+/** One session's owner. The tabs share its storage: a token, and the key of the refresh that is pending. */
 interface Client {
   sessionId: string
+  /** The first token, if a thief has a copy of it. */
   stolen: string | null
   storage: { token: string; pendingKey: string | null }
+  /** The error code that ended the session. */
   over: string | null
-  /** What it was told where it did not get on, and how often: for the story of a run that failed. */
-  told: Record<string, number>
+  /** How often each refresh failed, by error code. The error of a failed run shows it. */
+  failures: Record<string, number>
 }
 
 /** The clients of one run. */
 export interface Clients {
   readonly chance: SeededRandom
-  /** Refreshes until told to stop; resolves when nobody is asking any more. */
+  /** Refreshes until the given promise settles. Resolves when no request is in flight. */
   run(until: Promise<unknown>): Promise<void>
-  /** Every client that kept trying gets in once more; the rows are as they should be; the thief is caught. */
+  /** Lets every client refresh once more, and checks the owners, the rows and the thieves. */
   finish(kills: number): Promise<KitReport>
 }
 
@@ -74,14 +77,14 @@ const issuer = 'https://kit.daypass.example'
 /**
  * Signs in the clients of a run.
  *
- * @param store Where the parent looks at the rows.
+ * @param store The store whose rows are checked.
  * @param secret The secret of all servers.
- * @param ask Sends a request to some server; never throws.
+ * @param send Sends a request to one of the servers. It never throws.
  */
 export async function createClients(
   store: Store,
   secret: string,
-  ask: (request: KitRequest) => Promise<KitAnswer>,
+  send: (request: KitRequest) => Promise<KitResponse>,
   { sessions = 8, tabs = 3, prey = 2, seed = freshSeed(), patience = 20 }: KitLoad,
 ): Promise<Clients> {
   const began = performance.now()
@@ -90,7 +93,7 @@ export async function createClients(
   const subject = `kit-${randomBytes(8).toString('hex')}`
   const wrong: string[] = []
   const counts = { refreshes: 0, lost: 0, superseded: 0, unavailable: 0, thefts: 0, caught: 0 }
-  /** The one token that was ever handed out of each generation of each session. */
+  /** The only token that was issued for each generation of each session. */
   const lineage = new Map<string, string>()
 
   const clients: Client[] = []
@@ -102,7 +105,7 @@ export async function createClients(
       stolen: i < prey ? refreshToken : null,
       storage: { token: refreshToken, pendingKey: null },
       over: null,
-      told: {},
+      failures: {},
     })
   }
 
@@ -113,32 +116,36 @@ export async function createClients(
     lineage.set(name, token)
   }
 
-  /** One refresh, asked once. True where it brought the client on. */
+  /** Sends one refresh. True if the client stored the new token. */
   async function refresh(client: Client): Promise<boolean> {
     const { storage } = client
-    // Kept before it is sent; the same until the answer is in.
+    // Store the key before the request is sent, and keep it until the response has come.
     storage.pendingKey ??= newKey()
     const { token, pendingKey } = storage
-    const answer = await ask({ refreshToken: token, idempotencyKey: pendingKey })
-    if (answer === 'lost') {
+    const response = await send({ refreshToken: token, idempotencyKey: pendingKey })
+    if (response === 'lost') {
       counts.lost++
-      client.told.nothing = (client.told.nothing ?? 0) + 1
+      countFailure(client, 'no response')
       return false
     }
-    if ('code' in answer) {
-      client.told[answer.code] = (client.told[answer.code] ?? 0) + 1
-      if (answer.code === 'ERR_REFRESH_SUPERSEDED') counts.superseded++
-      else if (answer.code.startsWith('ERR_STORE_')) counts.unavailable++
-      else client.over = answer.code
+    if ('code' in response) {
+      countFailure(client, response.code)
+      if (response.code === 'ERR_REFRESH_SUPERSEDED') counts.superseded++
+      else if (response.code.startsWith('ERR_STORE_')) counts.unavailable++
+      else client.over = response.code
       return false
     }
-    follow(answer.refreshToken)
-    if (sessionOf(answer.refreshToken) !== client.sessionId) wrong.push('a token of another session came')
+    follow(response.refreshToken)
+    if (sessionOf(response.refreshToken) !== client.sessionId) wrong.push('a response had a token of another session')
     if (storage.token !== token) return false
-    storage.token = answer.refreshToken
+    storage.token = response.refreshToken
     if (storage.pendingKey === pendingKey) storage.pendingKey = null
     counts.refreshes++
     return true
+  }
+
+  function countFailure({ failures }: Client, name: string): void {
+    failures[name] = (failures[name] ?? 0) + 1
   }
 
   async function tab(client: Client, isOver: () => boolean): Promise<void> {
@@ -147,22 +154,22 @@ export async function createClients(
     }
   }
 
-  /** Comes with a copy of the first token, once its owner has gone on for sure. */
-  async function thief(client: Client, isOver: () => boolean): Promise<void> {
+  /** Presents a copy of the first token after its owner has refreshed at least twice. */
+  async function thief(client: Client, stolen: string, isOver: () => boolean): Promise<void> {
     while (!isOver() && client.over === null) {
       await delay(20 + chance.below(60))
-      if (generationOf(client.storage.token) >= 2) await steal(client)
+      if (generationOf(client.storage.token) >= 2) await steal(stolen)
     }
   }
 
-  async function steal(client: Client): Promise<void> {
-    const answer = await ask({ refreshToken: client.stolen!, idempotencyKey: newKey() })
-    if (answer === 'lost') return
+  async function steal(stolen: string): Promise<void> {
+    const response = await send({ refreshToken: stolen, idempotencyKey: newKey() })
+    if (response === 'lost') return
     counts.thefts++
-    if (!('code' in answer)) wrong.push('a thief was let in')
+    if (!('code' in response)) wrong.push('a thief got a token')
   }
 
-  /** The owner of a session with no thief about never loses it. */
+  /** An owner must not lose a session of which a thief has no copy. */
   function checkOwners(): void {
     for (const { over, stolen, sessionId } of clients) {
       const caught = stolen !== null && (over === 'ERR_REFRESH_TOKEN_REUSED' || over === 'ERR_SESSION_REVOKED')
@@ -183,13 +190,13 @@ export async function createClients(
     }
   }
 
-  /** An hour later, when no race can be meant: the copy ends the session it was taken from, and no other. */
+  /** An hour later a copy cannot be a lost race. It must end its session, and no other. */
   async function catchThieves(): Promise<void> {
     const later = createDaypass({ secret, issuer, store, clock: () => Date.now() + 3_600_000 })
     const codeOf = async (refreshToken: string) => {
       try {
         await later.refresh(refreshToken, { idempotencyKey: newKey() })
-        return 'let in'
+        return 'refreshed'
       } catch (error) {
         return isDaypassError(error) ? error.code : String(error)
       }
@@ -202,7 +209,7 @@ export async function createClients(
         counts.caught++
       }
       const code = await codeOf(storage.token)
-      const expected = stolen === null ? 'let in' : 'ERR_SESSION_REVOKED'
+      const expected = stolen === null ? 'refreshed' : 'ERR_SESSION_REVOKED'
       if (code !== expected) wrong.push(`the owner an hour later: ${code} and not ${expected}`)
     }
   }
@@ -213,31 +220,31 @@ export async function createClients(
       let over = false
       const isOver = () => over
       const all = clients.flatMap((client) => {
-        const asking = Array.from({ length: tabs }, () => tab(client, isOver))
-        return client.stolen === null ? asking : [...asking, thief(client, isOver)]
+        const refreshing = Array.from({ length: tabs }, () => tab(client, isOver))
+        return client.stolen === null ? refreshing : [...refreshing, thief(client, client.stolen, isOver)]
       })
-      const asked = Promise.all(all)
+      const done = Promise.all(all)
       try {
-        // Where nobody has a session left to ask with, what was waited for may never come.
-        await Promise.race([until, asked])
+        // If all sessions have ended, `until` may never settle.
+        await Promise.race([until, done])
       } finally {
         over = true
-        await asked
+        await done
       }
     },
     async finish(kills) {
       const deadline = Date.now() + patience * 1000
       for (const client of clients) {
-        client.told = {}
+        client.failures = {}
         while (client.over === null && !(await refresh(client))) {
           if (wrong.length > 0) break
           if (Date.now() > deadline) {
-            wrong.push(`${client.sessionId} does not get in any more; it was told ${JSON.stringify(client.told)}`)
+            wrong.push(`${client.sessionId} cannot refresh any more: ${JSON.stringify(client.failures)}`)
             break
           }
           await delay(5)
         }
-        if (client.stolen !== null && client.over === null) await steal(client)
+        if (client.stolen !== null && client.over === null) await steal(client.stolen)
       }
       checkOwners()
       await checkRows()

@@ -1,22 +1,22 @@
-// Random numbers that a seed repeats.
+// Random numbers from a seed.
 
-/** Chance that repeats itself: the same seed, the same numbers. For tests only; anyone can foretell it. */
+/** Random numbers that repeat with the same seed. They are predictable, so use them only in tests. */
 export interface SeededRandom {
   readonly seed: number
-  /** A number from 0 up to, but not, 1. */
+  /** A number from 0 up to, but not including, 1. */
   next(): number
-  /** A whole number from 0 up to, but not, `below`. */
+  /** A whole number from 0 up to, but not including, `below`. */
   below(below: number): number
-  /** One of these. */
+  /** One item of a list that is not empty. */
   pick<T>(from: readonly T[]): T
-  /** Random bytes: to be given as the `random` option of `createDaypass`. */
+  /** Random bytes, for the `random` option of `createDaypass`. */
   readonly bytes: (size: number) => Uint8Array
 }
 
 /**
- * Makes a source of chance from a seed (mulberry32).
+ * Makes a random number generator from a seed (mulberry32).
  *
- * @param seed Any whole number; print it where a test fails.
+ * @param seed Any whole number. Print it when a test fails.
  * @example
  * ```ts
  * import { createSeededRandom } from 'daypass/testing'
@@ -39,12 +39,12 @@ export function createSeededRandom(seed: number): SeededRandom {
     seed,
     next,
     below,
-    pick: (from) => from[below(from.length)]!,
+    pick: <T>(from: readonly T[]) => from[below(from.length)] as T,
     bytes: (size) => Uint8Array.from({ length: size }, () => word() & 0xff),
   }
 }
 
-/** A random seed, or the one in `DAYPASS_TEST_SEED`, so that a failed run can be repeated. */
+/** The seed in `DAYPASS_TEST_SEED`, which repeats a failed run, or a random one. */
 export function freshSeed(): number {
   const given = Number(process.env.DAYPASS_TEST_SEED)
   return Number.isInteger(given) && given > 0 ? given : Math.floor(Math.random() * 0x7fff_ffff) + 1

@@ -1,4 +1,4 @@
-// The store contract: the rules that every store must keep, for any test runner.
+// The store contract: the rules that every store must keep. It works with any test runner.
 
 import type { StoreRule } from './store-harness.ts'
 import { advanceRules } from './store-rules-advance.ts'
@@ -9,7 +9,7 @@ import { rowRules } from './store-rules-rows.ts'
 import { secretRules } from './store-rules-secrets.ts'
 
 /**
- * The whole contract of a store. Every rule opens a store of its own on an empty database; none may be skipped.
+ * The whole contract of a store. Every rule opens a store of its own on an empty database. No rule may be skipped.
  *
  * @example
  * ```ts

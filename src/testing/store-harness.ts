@@ -1,4 +1,4 @@
-// The interface between a store's author and the contract, and helpers for its rules.
+// The interface between a store and the contract, and helpers for the rules.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -6,33 +6,33 @@ import { bufferOf } from '../core/bytes.ts'
 import { beginSession, type Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 
-/** One engine, as the contract sees it. */
+/** Gives the contract access to one engine. */
 export interface StoreHarness {
-  /** A store on an empty database of its own. It is closed by the rule that opened it. */
+  /** Makes a store on an empty database of its own. The rule that called `open` closes the store. */
   open(): Promise<Store>
-  /** Everything that the engine holds for this store: files, rows, keys, logs, as bytes or text. */
+  /** Returns everything that the engine holds for this store as bytes or text: files, rows, keys and logs. */
   rawRows(store: Store): Promise<(Uint8Array | string)[]>
-  /** Called after every rule, when its store is closed: drops what `open` made. */
+  /** Deletes the database that `open` made. Called after every rule, when the store is closed. */
   cleanup?(): Promise<void>
-  /** Takes a line worth printing, such as a seed. */
+  /** Prints a line, such as a seed. */
   note?(line: string): void
 }
 
-/** One rule of the contract: a name for the test, and the test. */
+/** One rule of the contract: the name of a test, and the test itself. */
 export interface StoreRule {
   readonly name: string
   run(harness: StoreHarness): Promise<void>
 }
 
-/** What one rule works with. Times begin now, as real as they are: an engine may expire rows by its own clock. */
+/** The tools of one rule. Times are real, because an engine may expire rows by its own clock. */
 export interface Bench {
   store: Store
   harness: StoreHarness
   /** The instant the rule began, in whole milliseconds. */
   t0: number
-  /** Writes a session with these members and gives the row as it was written. */
+  /** Writes a session with these members, and returns the row that was written. */
   create(members?: Partial<Session>): Promise<Session>
-  /** A step that fits the session as it is given, a second after it was made. */
+  /** A step that redeems the session's newest token, one second after `t0`. */
   step(session: Session, members?: Partial<Advance>): Advance
 }
 
@@ -43,7 +43,7 @@ export const second = 1000
 export const minute = 60 * second
 export const hour = 60 * minute
 
-/** Makes a rule: opens a store, runs the body, and closes and cleans up whatever became of it. */
+/** Makes a rule. It opens a store, runs the body, and closes and cleans up even if the body failed. */
 export function rule(name: string, body: (bench: Bench) => Promise<void>): StoreRule {
   return {
     name,
@@ -96,13 +96,13 @@ export function makeStep(session: Session, now: number, members: Partial<Advance
   }
 }
 
-/** Fresh random bytes, as plain a Uint8Array as there is. */
+/** Random bytes as a plain Uint8Array, not as a Buffer. */
 export const bytes = (size: number): Uint8Array => new Uint8Array(randomBytes(size))
 
 /** A session id as `issue` makes it. */
 export const freshId = (): string => randomBytes(16).toString('base64url')
 
-/** A row with its bytes as text, so that a Buffer and a Uint8Array, and a member absent and undefined, are the same. */
+/** A row with its bytes as text. It makes a Buffer equal to a Uint8Array, and an absent member equal to undefined. */
 export function plain(session: Session | null | undefined) {
   if (session === null || session === undefined) return null
   const { secret, parentSalt, parentKey, device, ...rest } = session
@@ -120,7 +120,7 @@ export function sameRow(actual: Session | null | undefined, expected: Session | 
   assert.deepEqual(plain(actual), plain(expected), message)
 }
 
-/** The row is there, or the rule has failed. */
+/** Returns the row, and fails the rule if there is none. */
 export async function findRow(store: Store, id: string): Promise<Session> {
   const row = await store.find(id)
   assert.ok(row !== null, 'the row is gone')
