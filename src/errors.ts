@@ -131,7 +131,7 @@ export const errorKinds = {
   ERR_SUBJECT_CHECK_FAILED: {
     status: 503,
     error: 'temporarily_unavailable',
-    message: 'isActive() failed. Nothing was changed; try again shortly.',
+    message: 'findSubject() failed. Nothing was changed; try again shortly.',
   },
   ERR_ADOPT_FAILED: {
     status: 503,

@@ -16,8 +16,11 @@ export function createApp(options: { secret: string; database: string }) {
     store: createSqliteStore(options.database),
     accessTokenLifetime: 15 * 60,
     idleTimeout: 7 * 24 * 60 * 60,
-    // The tutorials' "find the user": a user who was deleted or disabled gets no new token.
-    isActive: (subject) => users.some((user) => user.id === subject && user.active),
+    // The tutorials' "find the user": every refresh says what is true now, and a user who was disabled gets no new token.
+    findSubject: (subject) => {
+      const user = users.find(({ id, active }) => id === subject && active)
+      return user && { claims: { role: user.role } }
+    },
   })
   const web = createExpressAuth(auth, { basePath: '', paths: { refresh: '/refresh-token' }, transport: 'body' })
 

@@ -25,7 +25,11 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
     secret,
     issuer: 'http://localhost:4002',
     store: createMongoStore(connection),
-    isActive: async (id) => (await users.exists({ _id: id, active: true })) !== null,
+    // The tutorials' "find the user": every refresh says what is true now, and a user who was disabled gets no new token.
+    findSubject: async (id) => {
+      const user = await users.findOne({ _id: id, active: true })
+      return user && { claims: { role: user.role } }
+    },
     // An old token must have the old signature and be in its user's array. It is traded once, and removed.
     adopt: adoptJwt({
       secret: oldSecret,

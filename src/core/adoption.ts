@@ -15,7 +15,7 @@ import type { RefreshToken } from './refresh-token.ts'
 import { advance } from './rotation.ts'
 import { beginSession, type RevokedReason, type Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
-import { isAllowed } from './subject.ts'
+import { lookUp } from './subject.ts'
 
 /** An old token that its scheme has recognized. */
 export interface OldToken {
@@ -136,9 +136,10 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       if (request.clientId !== undefined && request.clientId !== begun.clientId) {
         throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
       }
-      if (!(await isAllowed(parts, begun.subject))) throw new DaypassError('ERR_SUBJECT_INACTIVE')
+      const known = await lookUp(parts, begun)
+      if (known === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
       const { generation } = token
-      const session = advance({ ...begun, generation, burstGeneration: generation }, step)
+      const session = advance({ ...known, generation, burstGeneration: generation }, step)
       // The lifetime is less than a millisecond, so the session is expired from the start.
       if (session === null) throw new DaypassError('ERR_SESSION_EXPIRED')
       // Sign before writing the row: if the signer fails, there must be no session without a holder.

@@ -59,9 +59,15 @@ export interface IssueOptions<C = Claims> {
   onReplaceFailed?: (error: unknown) => void
 }
 
-/** The second argument of `issue`: required if the claims' type has required members. */
-export type IssueArguments<C> =
-  Partial<C> extends C ? [options?: IssueOptions<C>] : [options: IssueOptions<C> & { claims: C }]
+/**
+ * The second argument of `issue`: required if the claims' type has required members, unless `findSubject` provides them
+ * (`Finds`).
+ */
+export type IssueArguments<C, Finds extends boolean = false> = true extends Finds
+  ? [options?: IssueOptions<C>]
+  : Partial<C> extends C
+    ? [options?: IssueOptions<C>]
+    : [options: IssueOptions<C> & { claims: C }]
 
 /** Options of `refresh`. */
 export interface RefreshOptions extends RequestOrigin {
@@ -76,15 +82,17 @@ export interface RefreshOptions extends RequestOrigin {
 }
 
 /** The result of `createDaypass`. Every method may throw `ERR_STORE_…` (503) if the store is unavailable. */
-export interface Daypass<C = Claims> {
+export interface Daypass<C = Claims, Finds extends boolean = false> {
   /**
    * Begins a session. The app has verified the subject's identity before. A subject is a string of 1 to 255 characters.
    * NUL, U+FFFE, U+FFFF and unpaired surrogates are rejected in it, as in `clientId`, `scope` and `amr`: not every engine
    * can store them.
    *
-   * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`.
+   * Without claims, `findSubject` is asked for them.
+   *
+   * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`; `ERR_SUBJECT_INACTIVE` if `findSubject` finds nobody.
    */
-  issue(subject: string, ...options: IssueArguments<C>): Promise<Tokens<C>>
+  issue(subject: string, ...options: IssueArguments<C, Finds>): Promise<Tokens<C>>
   /**
    * Trades a refresh token for new tokens, exactly once.
    *

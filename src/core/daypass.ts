@@ -8,7 +8,7 @@ import { createEmitter } from './events.ts'
 import { createGrants, toSessionInfo } from './grant.ts'
 import { createKeys } from './keys.ts'
 import { openFirst } from './open-store.ts'
-import { type DaypassOptions, readOptions } from './options.ts'
+import { type DaypassOptions, type FindSubject, readOptions } from './options.ts'
 import type { Parts } from './parts.ts'
 import { createPruner } from './prune.ts'
 import { createRefresh } from './refresh.ts'
@@ -43,7 +43,11 @@ const maxListed = 1000
  * console.log(claims.role, renewed.expiresIn)
  * ```
  */
-export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C> {
+export function createDaypass<C = Claims>(
+  options: DaypassOptions<C> & { findSubject: FindSubject<C> },
+): Daypass<C, true>
+export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C>
+export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C, true> {
   const settings = readOptions(options)
   const { issuer, audience, accessTokenLifetime } = settings
   const keys = createKeys(options.secret, issuer, settings.algorithm, options.signingKeys)

@@ -23,7 +23,9 @@ export async function newSession<C>(
   if (!isSubject(subject)) {
     throw wrong(`The subject must be a string of 1 to 255 characters, without ${unstorable}.`)
   }
-  const claims = await readClaims(given.claims, settings.claims)
+  // Without claims, `findSubject` provides them.
+  const isFound = given.claims === undefined && settings.findSubject !== undefined
+  const claims = isFound ? {} : await readClaims(given.claims, settings.claims)
   const expiresAt = now + settings.absoluteTimeout
   const secret = settings.random(16)
   const session = beginSession({ id, subject, clientId: settings.clientId, secret, createdAt: now, expiresAt })

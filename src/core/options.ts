@@ -1,7 +1,7 @@
 // The options of `createDaypass`, and their defaults.
 
 import { DaypassError } from '../errors.ts'
-import type { Adopter } from './api.ts'
+import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
 import { randomBytes } from './random.ts'
@@ -23,6 +23,15 @@ export interface ClaimsSchema<C> {
 type SchemaResult<C> =
   | { readonly value: C; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string }[] }
+
+/** A user as the app knows them now. Claims are required if their type has required members. */
+export type FoundSubject<C = Claims> = Partial<C> extends C ? { claims?: C } : { claims: C }
+
+/** Finds the user of a session. `undefined`, as from `Map.get` or `Array.find`, means the same as `null`. */
+export type FindSubject<C = Claims> = (
+  subject: string,
+  session: SessionInfo<C>,
+) => FoundSubject<C> | null | undefined | Promise<FoundSubject<C> | null | undefined>
 
 /** Options of `createDaypass`. Durations are seconds. */
 export interface DaypassOptions<C = Claims> {
@@ -76,10 +85,12 @@ export interface DaypassOptions<C = Claims> {
   /** The maximum number of sessions per subject. Above it, the longest unused end. Default 100; `Infinity`: no limit. */
   maxSessionsPerSubject?: number
   /**
-   * Called at every refresh, before anything changes: whether the subject may still sign in. False ends the session. If it
-   * throws, the response is 503 and the session stays. Costs one more read of the store per refresh.
+   * Finds the user, as the app knows them now. Called at every refresh, before anything changes, and at a sign-in without
+   * claims. The claims that it returns are those of the new access token, so a role that was taken away is gone at the next
+   * refresh; without them, the claims of the sign-in stay. `null` ends the session (`inactive`). If it throws, the response
+   * is 503 and the session stays. Costs one more read of the store per refresh.
    */
-  isActive?: (subject: string) => boolean | Promise<boolean>
+  findSubject?: FindSubject<C>
   /**
    * Accepts refresh tokens that the app issued before it used Daypass. Each is traded once for a session, so that nobody
    * has to sign in again. Made by `daypass/adopt`, or written by the app.
@@ -163,7 +174,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     reuseInterval: Math.round(reuseInterval * 1000),
     retryInterval: Math.round(retryInterval * 1000),
     maxSessionsPerSubject: max,
-    isActive: options.isActive,
+    findSubject: options.findSubject,
     adopt: options.adopt,
     claims: options.claims,
     whenStoreIsAway,

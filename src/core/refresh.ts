@@ -15,13 +15,19 @@ import {
   readRefreshToken,
 } from './refresh-token.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
-import type { Session } from './session.ts'
+import type { Claims, Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
-import { isAllowed } from './subject.ts'
+import { lookUp } from './subject.ts'
 import { toIp } from './text.ts'
 
 /** The result of an advance or an adoption. An adopted session's access token is signed before the session is written. */
 type Adoptable = Advanced & { accessToken?: string }
+
+/** The result of the checks before anything changes. */
+interface Examined {
+  claims: Claims
+  accessToken: string | undefined
+}
 
 /** Makes {@link Daypass.refresh}. */
 export function createRefresh<C>(
@@ -31,7 +37,7 @@ export function createRefresh<C>(
   adoption: Adoption | undefined,
 ) {
   const { settings, store, clock, emit, pruner } = parts
-  const { random, isActive } = settings
+  const { random, findSubject } = settings
 
   async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
     const token = readRefreshToken(text, parts) ?? (adoption ? await adoption.read(text) : null)
@@ -61,8 +67,9 @@ export function createRefresh<C>(
         if (outcome === 'adopted') await endSurplus(session.subject, now)
         pruner.maybe()
         const child = key === null ? random(8) : childSalt(session, key, salt)
-        const accessToken = advanced.accessToken ?? early ?? (await parts.sign(session, now))
-        return { outcome, ...parts.grant(session, accessToken, child, now) }
+        const current = withClaims(session, early)
+        const accessToken = advanced.accessToken ?? early?.accessToken ?? (await parts.sign(current, now))
+        return { outcome, ...parts.grant(current, accessToken, child, now) }
       }
 
       const decision = decide(session, presented, now, settings)
@@ -75,8 +82,9 @@ export function createRefresh<C>(
       emit(session, { type: decision.kind }, request)
       const child =
         decision.kind === 'replayed' ? childSalt(session, decision.parentKey, decision.parentSalt) : random(8)
-      const accessToken = early ?? (await parts.sign(session, now))
-      return { outcome: decision.kind, ...parts.grant(session, accessToken, child, now) }
+      const current = withClaims(session, early)
+      const accessToken = early?.accessToken ?? (await parts.sign(current, now))
+      return { outcome: decision.kind, ...parts.grant(current, accessToken, child, now) }
     }
     throw new DaypassError('ERR_REFRESH_SUPERSEDED')
   }
@@ -101,18 +109,18 @@ export function createRefresh<C>(
   }
 
   const needsExamination = ({ clientId }: RefreshOptions) =>
-    isActive !== undefined || parts.isSignerExternal || clientId !== undefined
+    findSubject !== undefined || parts.isSignerExternal || clientId !== undefined
 
   /**
    * Reads the row and calls the app and an external signer. Changes nothing, except that it may end the session.
    *
-   * @returns The access token, if an external signer made it.
+   * @returns The claims that the subject has now, and the access token if an external signer made it.
    */
   async function examine(
     token: RefreshToken | OldToken,
     presented: Presented,
     request: RefreshOptions,
-  ): Promise<string | undefined> {
+  ): Promise<Examined | undefined> {
     const session = await store.find(token.sessionId)
     const now = clock()
     // Ended sessions fall through to decide(), which picks the error code.
@@ -123,11 +131,13 @@ export function createRefresh<C>(
     }
     // A reused token falls through as well: decide() will end the session, so the app need not be called.
     if (decide(session, presented, now, settings).kind === 'reused') return undefined
-    if (!(await isAllowed(parts, session.subject))) {
+    const current = await lookUp(parts, session)
+    if (current === null) {
       await end(session.id, 'inactive', request)
       throw new DaypassError('ERR_SUBJECT_INACTIVE')
     }
-    return parts.isSignerExternal ? await parts.sign(session, now) : undefined
+    const { claims } = current
+    return { claims, accessToken: parts.isSignerExternal ? await parts.sign(current, now) : undefined }
   }
 
   /** A valid proof with an invalid tag can only be made with the server's secret, so it was stolen (see SECURITY.md). */
@@ -161,6 +171,10 @@ export function createRefresh<C>(
 
   return refresh
 }
+
+/** The session with the claims that the subject has now. */
+const withClaims = (session: Session, examined: Examined | undefined): Session =>
+  examined === undefined ? session : { ...session, claims: examined.claims }
 
 /** Whether the token belongs to the session. An old token always does: the session's id is derived from it. */
 const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)

@@ -1,11 +1,13 @@
 // Begins a session at a sign-in.
 
+import { DaypassError } from '../errors.ts'
 import type { IssueOptions, Tokens } from './api.ts'
 import { base64url } from './bytes.ts'
 import { newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { SignOut } from './sign-out.ts'
+import { lookUp } from './subject.ts'
 
 /**
  * When a session was last used. A sign-in counts as a minute later than it was: its instant was read before the app checked
@@ -21,7 +23,9 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
   async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
     await store.ready()
     const now = clock()
-    const session = await newSession(parts, base64url(random(16)), subject, now, given)
+    const begun = await newSession(parts, base64url(random(16)), subject, now, given)
+    const session = given.claims === undefined ? await lookUp(parts, begun) : begun
+    if (session === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
     // Sign before writing the row: if the signer fails, there must be no session without a holder.
     const accessToken = await parts.sign(session, now)
     await store.create(session)

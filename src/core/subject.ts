@@ -1,17 +1,28 @@
-// Checks whether a subject may still sign in.
+// Looks up the subject of a session: whether the app still knows them, and which claims they have now.
 
 import { DaypassError } from '../errors.ts'
+import { readClaims } from './claims.ts'
+import { toSessionInfo } from './grant.ts'
 import type { Parts } from './parts.ts'
+import type { Session } from './session.ts'
 
 /**
- * Calls the app's `isActive` to check whether a subject may still sign in.
+ * Calls the app's `findSubject`. Returns the session with the claims that the subject has now, or null if the app does not
+ * know the subject any more. Without `findSubject`, the session is returned as it is.
  *
- * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `isActive` throws.
+ * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `findSubject` throws, `ERR_CLAIMS_INVALID` if its claims are invalid.
  */
-export async function isAllowed<C>({ settings: { isActive } }: Parts<C>, subject: string): Promise<boolean> {
-  if (isActive === undefined) return true
+export async function lookUp<C>({ settings }: Parts<C>, session: Session): Promise<Session | null> {
+  const { findSubject, claims: schema } = settings
+  if (findSubject === undefined) return session
+  const found = await callApp(async () => findSubject(session.subject, toSessionInfo<C>(session)))
+  if (!found) return null
+  return found.claims === undefined ? session : { ...session, claims: await readClaims<C>(found.claims, schema) }
+}
+
+async function callApp<T>(call: () => Promise<T>): Promise<T> {
   try {
-    return await isActive(subject)
+    return await call()
   } catch (cause) {
     throw new DaypassError('ERR_SUBJECT_CHECK_FAILED', undefined, { cause })
   }

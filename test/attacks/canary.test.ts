@@ -196,13 +196,13 @@ test('the library: no secret is in any text of an error, nor in any event', asyn
       },
     ]),
   ) as unknown as typeof store
-  let isActive: () => boolean = () => true
+  let findSubject: () => object | null = () => ({})
   const auth = createDaypass({
     secret: serverSecret,
     issuer: 'https://id.example',
     store: quoting,
     clock: time.clock,
-    isActive: () => isActive(),
+    findSubject: () => findSubject(),
     onEvent: (event) => say('an event', `${JSON.stringify(event)} ${inspect(event, { depth: Infinity })}`),
   })
   const keep = <T extends { refreshToken: string; accessToken: string }>(tokens: T): T => {
@@ -231,11 +231,11 @@ test('the library: no secret is in any text of an error, nor in any event', asyn
   await fails(auth.verify(next.refreshToken), 'ERR_ACCESS_TOKEN_INVALID')
   await fails(auth.verify(`${next.accessToken.slice(0, -8)}AAAAAAAA`), 'ERR_ACCESS_TOKEN_INVALID')
   await fails(auth.issue('ada', { claims: { sub: canary('claim') } }), 'ERR_CLAIMS_INVALID')
-  isActive = () => {
+  findSubject = () => {
     throw new Error('the user table is away')
   }
   await fails(refresh(next.refreshToken), 'ERR_SUBJECT_CHECK_FAILED')
-  isActive = () => true
+  findSubject = () => ({})
 
   for (const call of ['advance', 'find', 'create', 'revoke', 'revokeSubject', 'list']) {
     const fresh = await issue()
@@ -267,9 +267,9 @@ test('the library: no secret is in any text of an error, nor in any event', asyn
   await fails(refresh(next.refreshToken), 'ERR_SESSION_REVOKED')
   await fails(auth.verify(next.accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
   const old = await issue()
-  isActive = () => false
+  findSubject = () => null
   await fails(refresh(old.refreshToken), 'ERR_SUBJECT_INACTIVE')
-  isActive = () => true
+  findSubject = () => ({})
   const late = await issue()
   time.advance(8 * 86_400)
   await fails(refresh(late.refreshToken), 'ERR_SESSION_EXPIRED')

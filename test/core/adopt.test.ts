@@ -230,7 +230,7 @@ describe('an old token', () => {
   test('of an inactive account is rejected and kept', async () => {
     const { adopter, give, list } = createList()
     let active = false
-    const { auth, rows } = start({ adopt: adopter, isActive: () => active })
+    const { auth, rows } = start({ adopt: adopter, findSubject: () => (active ? {} : null) })
     const old = give()
     await assert.rejects(auth.refresh(old), isRefused('ERR_SUBJECT_INACTIVE'))
     assert.deepEqual([rows.length, list.size], [0, 1])

@@ -433,19 +433,19 @@ test('a sign-in is one store call, and one more if sessions are counted; a refre
 })
 
 onEachStore(
-  'isActive returns false: the session is ended, the code says why, and nothing is rotated',
+  'findSubject returns null: the session is ended, the code says why, and nothing is rotated',
   {},
   async (rig) => {
     const asked: string[] = []
     let active = true
     const auth = rig.another({
-      isActive: async (subject) => {
+      findSubject: async (subject) => {
         asked.push(subject)
-        return active
+        return active ? {} : null
       },
     })
-    const { refreshToken, accessToken, session } = await auth.issue('user-1')
-    assert.deepEqual(asked, [], 'called at a refresh, not at a sign-in')
+    const { refreshToken, accessToken, session } = await auth.issue('user-1', { claims: {} })
+    assert.deepEqual(asked, [], 'not called at a sign-in that brings claims')
     const { refreshToken: next } = await auth.refresh(refreshToken)
     assert.deepEqual(asked, ['user-1'])
     active = false
@@ -459,15 +459,15 @@ onEachStore(
   },
 )
 
-onEachStore('isActive throws: 503, nothing changes, and the session stays', {}, async (rig) => {
+onEachStore('findSubject throws: 503, nothing changes, and the session stays', {}, async (rig) => {
   let broken = true
   const auth = rig.another({
-    isActive: () => {
+    findSubject: () => {
       if (broken) throw new Error('database password: hunter2')
-      return true
+      return {}
     },
   })
-  const { refreshToken, session } = await auth.issue('user-1')
+  const { refreshToken, session } = await auth.issue('user-1', { claims: {} })
   const before = await findRow(rig.store, session.id)
   await assert.rejects(auth.refresh(refreshToken), (error: Error & { code: string; status: number }) => {
     assert.equal(error.code, 'ERR_SUBJECT_CHECK_FAILED')
@@ -480,22 +480,22 @@ onEachStore('isActive throws: 503, nothing changes, and the session stays', {}, 
   assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
 })
 
-onEachStore('isActive is not called for a session that is over; the error says why it is over', {}, async (rig) => {
-  const auth = rig.another({ isActive: () => assert.fail('was asked') })
-  const { refreshToken, session } = await auth.issue('user-1')
+onEachStore('findSubject is not called for a session that is over; the error says why it is over', {}, async (rig) => {
+  const auth = rig.another({ findSubject: () => assert.fail('was called') })
+  const { refreshToken, session } = await auth.issue('user-1', { claims: {} })
   await auth.revoke(session.id)
   await refused(auth.refresh(refreshToken), 'ERR_SESSION_REVOKED')
 })
 
 onEachStore(
-  'isActive is not called for a reused token: a thief’s old token ends the session without it',
+  'findSubject is not called for a reused token: a thief’s old token ends the session without it',
   {},
   async (rig) => {
     const asked: string[] = []
     const auth = rig.another({
-      isActive: (subject) => {
+      findSubject: (subject) => {
         asked.push(subject)
-        return true
+        return {}
       },
     })
     const { refreshToken } = await auth.issue('user-1')
@@ -520,7 +520,7 @@ onEachStore(
       seen.push(structuredClone(event))
       rows.push(rig.store.find(event.sessionId))
     }
-    const auth = rig.another({ onEvent, isActive: () => active })
+    const auth = rig.another({ onEvent, findSubject: () => (active ? {} : null) })
     const keep = <T extends { refreshToken: string; accessToken: string }>(tokens: T) => {
       canaries.add(tokens.refreshToken.slice(4))
       canaries.add(tokens.accessToken)
@@ -544,8 +544,8 @@ onEachStore(
     const idle = keep(await auth.issue('user-1', { clientId: 'app', device: { ...origin, label: 'phone' } }))
     time.advance(8 * day)
     await refused(auth.refresh(idle.refreshToken, origin), 'ERR_SESSION_EXPIRED')
-    active = false
     const last = keep(await auth.issue('user-1', { clientId: 'app', device: { ...origin, label: 'phone' } }))
+    active = false
     await refused(auth.refresh(last.refreshToken, origin), 'ERR_SUBJECT_INACTIVE')
 
     assert.deepEqual(
@@ -600,7 +600,7 @@ test('check fails if the store fails', async () => {
 })
 
 test('no error contains a token, a key or a secret', async () => {
-  const { auth, time } = createRig(createMemoryStore(), { isActive: () => true })
+  const { auth, time } = createRig(createMemoryStore(), { findSubject: () => ({}) })
   const { refreshToken, accessToken } = await auth.issue('user-1')
   const idempotencyKey = newKey()
   await auth.refresh(refreshToken, { idempotencyKey })

@@ -359,15 +359,15 @@ onEachStore('a caller that disconnects before its token is redeemed: nothing is 
   assert.equal((await auth.refresh(refreshToken, { signal: new AbortController().signal })).outcome, 'rotated')
 })
 
-onEachStore('a caller that disconnects while isActive runs: nothing is redeemed', {}, async (rig) => {
+onEachStore('a caller that disconnects while findSubject runs: nothing is redeemed', {}, async (rig) => {
   const caller = new AbortController()
   const auth = rig.another({
-    isActive: () => {
+    findSubject: () => {
       caller.abort()
-      return true
+      return {}
     },
   })
-  const { refreshToken, session } = await auth.issue('user-1')
+  const { refreshToken, session } = await auth.issue('user-1', { claims: {} })
   await refused(auth.refresh(refreshToken, { signal: caller.signal }), 'ERR_REQUEST_ABORTED')
   assert.equal((await findRow(rig.store, session.id)).generation, 0)
 })
@@ -551,9 +551,9 @@ onEachStore(
   },
 )
 
-onEachStore('isActive is not called for a token that was forged with a stolen server secret', {}, async (rig) => {
-  const auth = rig.another({ isActive: () => assert.fail('was asked') })
-  const { session } = await auth.issue('user-1')
+onEachStore('findSubject is not called for a token that was forged with a stolen server secret', {}, async (rig) => {
+  const auth = rig.another({ findSubject: () => assert.fail('was called') })
+  const { session } = await auth.issue('user-1', { claims: {} })
   const { createKeys } = await import('../../src/core/keys.ts')
   const { mintRefreshToken } = await import('../../src/core/refresh-token.ts')
   const guessed = { ...(await findRow(rig.store, session.id)), secret: new Uint8Array(16) }

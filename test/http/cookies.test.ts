@@ -515,7 +515,7 @@ describe('only sign-out takes the cookie away', () => {
     'an account that is disabled': {
       status: 401,
       code: 'ERR_SUBJECT_INACTIVE',
-      daypass: { isActive: () => false },
+      daypass: { findSubject: () => null },
       run: (served, cookie) => post(served, cookie),
     },
     'a race lost': {
@@ -536,7 +536,7 @@ describe('only sign-out takes the cookie away', () => {
       status: 503,
       code: 'ERR_SUBJECT_CHECK_FAILED',
       daypass: {
-        isActive: () => {
+        findSubject: () => {
           throw new Error('away')
         },
       },

@@ -132,7 +132,10 @@ describe('the store away', () => {
     for (const lost of ['find', 'advance']) {
       test(`\`${lost}\` fails ${when} its work: 503, and asked again with the same key the session goes on`, async (t) => {
         const { store, fault } = faulty()
-        const { origin, errors, events } = await serve(t, { store, isActive: () => true })
+        const { origin, errors, events } = await serve(t, {
+          store,
+          findSubject: () => ({ claims: { role: 'member' } }),
+        })
         const first = await signInBody(origin)
         const key = newKey()
         Object.assign(fault, { call: lost, when })
@@ -178,13 +181,14 @@ describe('the store away', () => {
   })
 
   test('the app’s user table away: 503, nothing redeemed, the session lives', async (t) => {
-    let away = true
-    const isActive = () => {
+    let away = false
+    const findSubject = () => {
       if (away) throw new Error('connect ECONNREFUSED users.internal:5432')
-      return true
+      return { claims: { role: 'member' } }
     }
-    const { origin, errors, events } = await serve(t, { isActive })
+    const { origin, errors, events } = await serve(t, { findSubject })
     const { json } = await signInBody(origin)
+    away = true
     const answer = await refreshBody(origin, json.refreshToken, newKey())
     assertRefused(answer, 503, 'ERR_SUBJECT_CHECK_FAILED', 'temporarily_unavailable')
     assert.equal(answer.headers['retry-after'], '1')
@@ -230,20 +234,20 @@ describe('the caller gone', () => {
       })
     }
 
-    test(`${name}: while \`isActive\` is being asked: the token is not redeemed`, async (t) => {
+    test(`${name}: while \`findSubject\` runs: the token is not redeemed`, async (t) => {
       let asked!: () => void
-      let answer!: (active: boolean) => void
+      let answer!: (found: { claims: { role: string } }) => void
       const isAsked = new Promise<void>((resolve) => {
         asked = resolve
       })
-      const isAnswered = new Promise<boolean>((resolve) => {
+      const isAnswered = new Promise<{ claims: { role: string } }>((resolve) => {
         answer = resolve
       })
-      const isActive = () => {
+      const findSubject = () => {
         asked()
         return isAnswered
       }
-      const { auth, events, store } = makeDaypass({ isActive, reuseInterval: 0 })
+      const { auth, events, store } = makeDaypass({ findSubject, reuseInterval: 0 })
       const errors: unknown[] = []
       const server = await start(auth, { authenticate, onError: (error) => errors.push(error) })
       t.after(() => server.close())
@@ -254,7 +258,7 @@ describe('the caller gone', () => {
       await isAsked
       socket.destroy()
       await server.deserted()
-      answer(true)
+      answer({ claims: { role: 'member' } })
       await new Promise((resolve) => setTimeout(resolve, 20))
       assert.deepEqual(
         events.map((event) => event.type),
@@ -504,9 +508,9 @@ describe('the canary', () => {
     const { auth, time } = makeDaypass({
       store: createSqliteStore(database),
       onEvent: (event) => say('an event', event),
-      isActive: () => {
+      findSubject: () => {
         if (userTable === 'away') throw new Error('the user table is away')
-        return userTable === 'there'
+        return userTable === 'there' ? { claims: { role: 'member' } } : null
       },
     })
     const web = createNodeAuth(auth, {
