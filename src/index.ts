@@ -12,7 +12,7 @@ export type {
 export { createDaypass } from './core/daypass.ts'
 export type { DaypassEvent, RequestOrigin } from './core/events.ts'
 export type { Algorithm, Secret, SigningKey } from './core/keys.ts'
-export { type ClaimsSchema, type DaypassOptions, nist } from './core/options.ts'
+export { type ClaimsSchema, type DaypassOptions, type FindSubject, type FoundSubject, nist } from './core/options.ts'
 export type { Claims, Device, RevokedReason, Session } from './core/session.ts'
 export type { Advance, Advanced, Store } from './core/store.ts'
 export type { OnWarning, Warning, WarningCode } from './core/warn.ts'
