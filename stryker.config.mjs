@@ -11,6 +11,8 @@ process.env.DAYPASS_TEST_SEED ??= '1'
 export default {
   mutate: [
     'src/{core,http,verify}/**/*.ts',
+    // The translation of requests and responses.
+    'src/adapters/{node-http,fetch}.ts',
     // A table of texts that test/docs/errors.test.ts compares with docs/errors.md.
     '!src/errors.ts',
   ],
@@ -25,7 +27,7 @@ export default {
       'test/core/*.test.ts',
       'test/http/cookies.test.ts',
       'test/attacks/{sessions,vectors}.test.ts',
-      'test/http/csrf.test.ts',
+      'test/http/{csrf,routes}.test.ts',
       'test/adapters/*.test.ts',
       'test/fuzz/*.test.ts',
       'test/attacks/{http,tokens}.test.ts',

@@ -19,7 +19,7 @@ export type { RouteResponse } from '../http/response.ts'
 export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
 export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
 
-/** What a Request does not tell of its caller. */
+/** Facts about the caller that a Request does not have. */
 export interface CallerOptions {
   /** The caller's address, as the runtime knows it. */
   ip?: string | undefined

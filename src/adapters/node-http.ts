@@ -55,7 +55,7 @@ export interface NodeExchange {
   takeOver?: () => void
 }
 
-/** What the adapters for node:http offer, over an exchange. */
+/** The functions of an adapter, over an exchange. */
 export interface NodeHttp<C> {
   routes(exchange: NodeExchange): Promise<boolean>
   requireAuth: NodeGuard<C>
@@ -255,7 +255,7 @@ function send({ res, takeOver }: NodeExchange, { status, headers, body }: HttpRe
   if (res.headersSent || res.destroyed) return
   const head: Record<string, string | number | string[]> = {}
   for (const [name, value] of Object.entries(headers)) {
-    // What the app has set stays: its own cookies, and its own Vary.
+    // Keep the cookies and the Vary that the app has set.
     if (name === 'set-cookie' || name === 'vary') res.appendHeader(name, value)
     else head[name] = value
   }

@@ -45,7 +45,7 @@ export function createClientFinder(trusted?: readonly string[], warn: Warn = cre
   }
 }
 
-/** What the operator should know of a request that no trusted proxy passed on. */
+/** The warning for a request that no trusted proxy passed on; undefined where there is none. */
 function findProblem(connection: Connection, header: ReadHeader): string | undefined {
   const ignored = findIgnored(connection, header)
   const from = connection.ip ?? 'a Unix socket'
@@ -77,7 +77,7 @@ function createTrust(trusted: readonly string[]): (ip: string | undefined) => bo
   return (ip = '') => isIP(ip) !== 0 && list.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** What a trusted proxy says of its client. */
+/** The client as a trusted proxy describes it. */
 function readForwarded(
   connection: Connection,
   header: ReadHeader,

@@ -10,7 +10,7 @@ export interface TokenVerifier<C> {
   verify(accessToken: string): Promise<AccessToken<C>>
 }
 
-/** What a route asks of an access token beside being valid. */
+/** Demands on an access token beside being valid. */
 export interface GuardOptions extends AccessNeeds {
   /** Milliseconds since the epoch. Default `Date.now`. */
   clock?: () => number

@@ -17,7 +17,7 @@ import type { SignIn, Transport } from './sign-in-types.ts'
 import { createSignOut } from './sign-out.ts'
 import { createTokenTransport } from './token-transport.ts'
 
-/** What an adapter offers, without its framework. Nothing here throws: errors are responses. */
+/** An adapter without its framework. Nothing here throws: errors are responses. */
 export interface HttpAuth<C> {
   /** Responds to a request for one of the routes; null for any other path. */
   routes(request: HttpRequest): Promise<HttpResponse | null>

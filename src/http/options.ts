@@ -39,7 +39,7 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
   onWarning?: OnWarning
 }
 
-/** What a client may know of a server by its type: `createClient<typeof web>()`. */
+/** The types of a server that a client can use: `createClient<typeof web>()`. */
 export interface ServerTypes<C, Credentials, User> {
   claims: C
   credentials: Credentials

@@ -11,7 +11,7 @@ export interface HttpResponse {
   body: string | undefined
 }
 
-/** What a route returns: JSON, or nothing. */
+/** The return value of a route: JSON, or nothing. */
 export interface RouteResponse {
   /** Default 200, and 204 where there is no body. */
   status?: number
@@ -21,7 +21,7 @@ export interface RouteResponse {
   body?: unknown
 }
 
-/** What a route asks of an access token beside being valid. */
+/** Demands of a route on an access token beside being valid. */
 export interface AccessNeeds {
   /** Scopes that must all be there, separated by spaces. */
   scope?: string
@@ -29,7 +29,7 @@ export interface AccessNeeds {
   maxAge?: number
 }
 
-/** The `onError` option. What it returns does not matter. */
+/** The `onError` option. Its return value is ignored. */
 export type OnError = (error: unknown) => unknown
 
 /** The default of `onError`. */

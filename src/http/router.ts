@@ -12,7 +12,7 @@ import { createRouteTable, readParams } from './route-table.ts'
 import type { BeginSession } from './sign-in.ts'
 import type { TokenTransport } from './token-transport.ts'
 
-/** What routes need to run. */
+/** The parts that routes run with. */
 export interface RouterParts<C> {
   auth: Daypass<C>
   origins: Origins

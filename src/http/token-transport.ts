@@ -81,7 +81,7 @@ export function createTokenTransport(
   }
 }
 
-/** What a person may see of a session. */
+/** The fields of a session that its person may see. */
 export function describeSession<C>(session: SessionInfo<C>) {
   const { id, subject, scope, device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt } = session
   return { id, subject, ...(scope && { scope }), device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt }

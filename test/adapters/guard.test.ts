@@ -1,4 +1,4 @@
-// What does a guarded address ask, and what does its refusal tell a client to do? (RFC 6750 §3, RFC 9470 §3.)
+// `requireAuth`: what it checks, and the challenge of its rejections (RFC 6750 §3, RFC 9470 §3).
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'

@@ -1,4 +1,4 @@
-// What may an app set, what is it told of a request, and what does a caller get to hear? The routes beside their adapters.
+// Options of the routes, the request that `authenticate` gets, and the text of errors.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

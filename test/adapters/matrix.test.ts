@@ -1,4 +1,4 @@
-// The same HTTP cases through every adapter: whoever changes framework changes nothing else.
+// The same HTTP cases through every adapter, over real sockets.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

@@ -1,5 +1,5 @@
-// Daypass behind other middleware: bodies that something else has read, headers that something else has set.
-// `invalid_grant` signs people out, so no fault of the server's set-up may say it.
+// Daypass behind other middleware: bodies that other code has read, headers that other code has set.
+// `invalid_grant` signs people out, so no fault of the server's set-up may cause it.
 
 import assert from 'node:assert/strict'
 import type { IncomingMessage } from 'node:http'
@@ -58,7 +58,7 @@ const set =
 const keepRawBody = (req: IncomingMessage, _res: unknown, bytes: Buffer) => void Object.assign(req, { rawBody: bytes })
 const everything = { type: '*/*' }
 
-/** What stands before Daypass, and what becomes of a refresh by body. */
+/** The middleware before Daypass, and the status of a refresh by body. */
 const fronts: Record<string, [...front: RequestHandler[], expected: 200 | 500]> = {
   'express.json()': [express.json(), 200],
   'express.json({ strict: false })': [express.json({ strict: false }), 200],

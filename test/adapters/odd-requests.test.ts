@@ -1,4 +1,4 @@
-// Odd requests, to the byte, through every adapter over real sockets: the same answer, whichever an app uses.
+// Odd requests, byte by byte, through every adapter over real sockets. All give the same response.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -93,7 +93,7 @@ const sendChunks = (...chunks: string[]) => {
 const key = () => `Idempotency-Key: "${newKey()}"`
 const long = (size: number) => JSON.stringify({ ...JSON.parse(login), more: 'x'.repeat(size) })
 
-/** What an answer is, in short: `200`, `400 ERR_REQUEST_INVALID`, with `cookie` and `cors` where it has them. */
+/** A response in short: `200`, `400 ERR_REQUEST_INVALID`, with `cookie` and `cors` where it has them. */
 type Expected = string
 interface Row {
   send: Buffer
@@ -188,7 +188,7 @@ const rows: Record<string, Row> = {
   '20 kB': { send: send('POST /auth/login', long(20_000)), is: LARGE },
   '200 kB': { send: send('POST /auth/login', long(200_000)), is: LARGE, but: parser(413) },
   '20 kB in chunks': { send: sendChunks(long(20_000)), is: LARGE },
-  // What a parser has left of it is small, and what it has read cannot be asked for.
+  // The parsed value is small, and the size of the text that the parser read is not known.
   '20 kB of blanks in chunks': { send: sendChunks(' '.repeat(20_000), login), is: LARGE, but: { json: '200' } },
   'small chunks': { send: sendChunks(login.slice(0, 5), login.slice(5)), is: '200' },
   'deep JSON': {

@@ -1,4 +1,4 @@
-// Who called, as a session's device and the events say it: an address, or nothing, through every door.
+// The caller's address in a session's device and in events, through every adapter.
 
 import assert from 'node:assert/strict'
 import type { RequestListener } from 'node:http'
@@ -25,7 +25,7 @@ const onExpress = (create: typeof express) => (t: TestContext, auth: Daypass<Rol
   return onListener(t, app.use(createExpressAuth(auth, { authenticate }).routes))
 }
 /** Each believes whatever stands in X-Forwarded-For. */
-const doors: Record<string, (t: TestContext, auth: Daypass<Role>) => Promise<string>> = {
+const starts: Record<string, (t: TestContext, auth: Daypass<Role>) => Promise<string>> = {
   'Express 5': onExpress(express),
   'Express 4': onExpress(express4),
   async Fastify(t, auth) {
@@ -56,7 +56,7 @@ const addresses: Record<string, string> = {
 }
 const noAddresses = ['<script>alert(1)</script>', 'A'.repeat(9000), 'unknown', '203.0.113.999', '1', '_hidden', '::g']
 
-for (const [name, start] of Object.entries(doors)) {
+for (const [name, start] of Object.entries(starts)) {
   test(`${name}: what is no address is not kept as one`, async (t) => {
     const { auth, events } = makeDaypass()
     const origin = await start(t, auth)

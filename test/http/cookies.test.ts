@@ -1,4 +1,4 @@
-// The refresh token's cookie: how it is set, over what, believed from whom; and that only sign-out takes it away.
+// The refresh token's cookie: its attributes over each kind of connection, and when it is cleared.
 
 import assert from 'node:assert/strict'
 import type { IncomingMessage } from 'node:http'
@@ -174,7 +174,7 @@ describe('the cookie', () => {
     })
   }
 
-  /** What a browser says of a page that asks `localhost:3000`; a proxy on this machine names that Host for any site. */
+  /** The headers of browsers for pages that call `localhost:3000`. A proxy on this machine sends that Host for any site. */
   const pages: [isHere: boolean, headers: Record<string, string>][] = [
     [true, { origin: 'http://localhost:3000' }],
     [true, { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin' }],
@@ -639,7 +639,7 @@ describe('only sign-out takes the cookie away', () => {
     const own = await signOut(json.session.id)
     assert.deepEqual([own.status, (await auth.sessions('ada')).length], [204, 1])
     assert.match(own.setCookie!, /Max-Age=0/)
-    // What is over already is no failure, and there is nothing to take away.
+    // A session that has already ended is no failure, and there is nothing to clear.
     assert.equal((await signOut(json.session.id)).status, 204)
   })
 

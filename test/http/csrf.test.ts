@@ -1,4 +1,4 @@
-// Which pages may make a browser do something here? The whole matrix, against one short table of rules.
+// The origin check and CORS: every site, method and origin against a short table of rules.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -37,7 +37,7 @@ const rules: {
   },
 ]
 
-/** What a browser or a program does; `cookie` where the answer sets or reads one. */
+/** The action of a browser or a program; `cookie` where the response sets or reads one. */
 interface Route {
   line: string
   cookie: boolean

@@ -1,4 +1,4 @@
-// A little server over SQLite, run as a process of its own so that it can be killed where it hurts most.
+// A server over SQLite in a process of its own, so that a test can kill it at any moment.
 //
 //   node dying-server.ts <database> <flag file> <milliseconds that its clock is ahead>
 //

@@ -1,4 +1,4 @@
-// What breaks, breaks alone: the store away, the caller gone, the app's own code failing. And nothing of it tells a secret.
+// Faults over HTTP: a store that fails, a caller that disconnects, an app whose code throws. No response or log has a secret.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -110,7 +110,7 @@ describe('the store away', () => {
     const fault = { call: '', when: 'before' }
     const proxy = new Proxy(store, {
       get: (target, name: keyof Store) =>
-        // What a store need not have stays away.
+        // Optional members of a store stay undefined.
         target[name] &&
         (async (...given: never[]) => {
           const fail = () => {
@@ -610,7 +610,7 @@ describe('the canary', () => {
     assert.equal((await refresh(old.json.refreshToken, newKey())).json.code, 'ERR_SESSION_EXPIRED')
     const last = await login('last')
 
-    // What an app that calls Daypass itself may put into its own log
+    // Errors that an app that calls Daypass itself may put into its own log
     for (const attempt of [
       () => auth.refresh(ada.json.refreshToken, { idempotencyKey: newKey() }),
       () => auth.refresh(last.json.refreshToken, { idempotencyKey: `${key} x` }),

@@ -1,4 +1,4 @@
-// Whatever comes in: the documented 4xx with a code, no word about our inside, no crash, and the session untouched.
+// Malformed requests: each gets its documented 4xx, and the session lives on.
 
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
@@ -26,7 +26,7 @@ import {
   signInCookie,
 } from './server.ts'
 
-/** What a caller has who is signed in twice, and a token of somebody else's server. */
+/** The tokens of a caller who is signed in twice, and a token of another server. */
 interface Live {
   token: string
   access: string
@@ -471,9 +471,9 @@ describe('malformed input that only a raw socket sends', () => {
     setFlagsFromString('--expose-gc')
     const collect = runInNewContext('gc') as () => void
     const used = async () => {
-      // What is still being hung up is not kept; a slow machine takes its time over it.
+      // Connections that are still closing use memory for a while.
       await server.deserted()
-      // Buffers are swept behind the collector's back; the second time waits for what the first has begun.
+      // Buffers are freed after the collection. The second time waits for those of the first.
       for (let time = 0; time < 2; time++) {
         collect()
         await new Promise((resolve) => setTimeout(resolve, 100))

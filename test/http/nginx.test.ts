@@ -1,5 +1,5 @@
-// Daypass behind a real nginx: as its defaults have it, and with the headers that people set. Over TLS the cookie is
-// `__Host-` and Secure, whatever the proxy does to the request and whoever is trusted.
+// Daypass behind a real nginx, with its defaults and with the usual headers. Over TLS the cookie is always `__Host-` and
+// Secure.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ import { authenticate, listen, makeDaypass, password, type Role, running } from 
 
 /** An address of this machine that is not the proxy's. */
 const visitor = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1'
-/** What tutorials tell people to set. */
+/** The headers that tutorials set. */
 const usual = `
   proxy_set_header Host $http_host;
   proxy_set_header X-Real-IP $remote_addr;
@@ -124,8 +124,8 @@ const oldBrowser = {}
 const secure = /^__Host-daypass=dpr_.*; Secure$/
 
 describe('behind nginx', { skip: nginxMissing }, () => {
-  const doors = { 'node:http': onNode, fetch: onFetch, 'Express 5': onExpress(undefined), Fastify: onFastify(false) }
-  for (const [name, start] of Object.entries(doors)) {
+  const starts = { 'node:http': onNode, fetch: onFetch, 'Express 5': onExpress(undefined), Fastify: onFastify(false) }
+  for (const [name, start] of Object.entries(starts)) {
     test(`${name}: nginx’s defaults, which change the Host and say nothing of themselves: the cookie is Secure`, async (t) => {
       const served = await serve(t, start, 'proxy_pass http://UPSTREAM;')
       assert.match((await signIn(served, newBrowser)).setCookie, secure)

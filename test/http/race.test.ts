@@ -1,4 +1,4 @@
-// Everything at once: one lineage whatever races, sign-out wins, and a server killed in the middle loses nobody.
+// Concurrent requests: one lineage in every race, sign-out wins, and a killed server signs nobody out.
 
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'

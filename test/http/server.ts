@@ -1,4 +1,4 @@
-// What the HTTP tests share: a real server on a port of its own, requests that nobody tidies up, and a Daypass to ask.
+// Shared by the HTTP tests: a real server on a free port, a Daypass, and requests that are sent as they are.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -70,7 +70,7 @@ export function makeDaypass(options: Partial<DaypassOptions<Role>> = {}) {
   return { auth, store, events, time }
 }
 
-/** Whoever knows the password is let in, as whom they say. */
+/** Accepts the password for any name. */
 export const authenticate: NonNullable<NodeOptions<Role>['authenticate']> = (credentials) =>
   typeof credentials.name === 'string' && credentials.password === password
     ? { subject: credentials.name, claims: { role: 'member' }, user: { name: credentials.name } }
@@ -96,7 +96,7 @@ export async function serve(
   return { ...made, web, errors, server, origin: server.origin, port: server.port }
 }
 
-/** What a test sends. */
+/** A request of a test. */
 export interface Sent {
   headers?: Record<string, string | string[]>
   /** Sent as JSON. */
@@ -105,7 +105,7 @@ export interface Sent {
   body?: string | Buffer
 }
 
-/** What came back. */
+/** A response. */
 export interface Answer {
   status: number
   headers: IncomingHttpHeaders

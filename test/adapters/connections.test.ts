@@ -1,4 +1,4 @@
-// Does a request mean the same whichever way it came in: HTTP/1.0, 1.1 or 2, a Unix socket, a Request, half of one?
+// A request means the same over HTTP/1.0, 1.1 and 2, a Unix socket and a Request, also if it breaks off.
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
