@@ -1,4 +1,4 @@
-// Comments are statements in plain English: the first line says what a file is, and few sentences begin with a riddle.
+// Comments and pages are statements in plain English: the first line of a file says what it is, and sentences begin plainly.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -42,6 +42,20 @@ const checked = [
 const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))
 const textOf = (file: string) => readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '')
 
+/** The pages that the rule holds for. */
+const pages = [
+  'README.md',
+  'SECURITY.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  ...[
+    ...['adopt', 'client', 'decisions', 'errors', 'glossary', 'keys', 'performance', 'protocol', 'recipes', 'scaling'],
+    ...['security', 'testing', 'threat-model', 'why'],
+  ].map((page) => `docs/${page}.md`),
+]
+
+const riddle = /^(?:What|Whatever|Who|Whoever|Whom|Whose|Nobody)\b/
+
 /** The sentences of all comments that begin a line. Examples in TSDoc are left out. */
 function sentencesOf(text: string): string[] {
   const comments = text.match(/^[ \t]*\/\*\*?[\s\S]*?\*\/|(?:^[ \t]*\/\/.*\n?)+/gm) ?? []
@@ -66,12 +80,25 @@ test('the first line of each file is a comment, and not a question', () => {
 
 test('fewer than 1 % of the sentences in comments begin with What, Who, Whoever, Nobody or Whatever', (t) => {
   const sentences = files.flatMap((file) => sentencesOf(textOf(file)).map((sentence) => ({ file, sentence })))
-  const riddles = sentences.filter(({ sentence }) =>
-    /^(?:What|Whatever|Who|Whoever|Whom|Whose|Nobody)\b/.test(sentence),
-  )
+  const riddles = sentences.filter(({ sentence }) => riddle.test(sentence))
   const percent = (100 * riddles.length) / sentences.length
   t.diagnostic(`${riddles.length} of ${sentences.length} sentences: ${percent.toFixed(1)} %`)
   const list = riddles.map(({ file, sentence }) => `${file}: ${sentence}`).join('\n')
   assert.ok(sentences.length > 500, 'the sentences are found')
   assert.ok(percent < 1, `${percent.toFixed(1)} % of the sentences:\n${list}`)
+})
+
+test('no sentence, heading or cell of a page begins with one of these words', () => {
+  let count = 0
+  for (const page of pages) {
+    const text = textOf(page)
+      .replace(/```[\s\S]*?```/g, '')
+      .replace(/“[^”]*”/g, '') // names of tests
+    for (const part of text.split(/(?<=[.!?:])\s+|\||\n\s*\n|^\s*(?:[-#]+|\d+\.) /m)) {
+      const sentence = part.replace(/^[^\w`]+/, '')
+      assert.doesNotMatch(sentence, riddle, page)
+      if (sentence !== '') count++
+    }
+  }
+  assert.ok(count > 1000, 'the sentences are found')
 })
