@@ -14,23 +14,23 @@ export interface Account {
 }
 
 /**
- * What the accounts need of a database. Each call is atomic and throws `ERR_STORE_…`: `ERR_STORE_SCHEMA` where a newer
- * version has changed the tables while this one runs, and then it writes nothing.
+ * The database contract of the accounts. Each call is atomic and throws `ERR_STORE_…`. If a newer version has changed the
+ * tables while this one runs, it throws `ERR_STORE_SCHEMA` and writes nothing.
  */
 export interface AccountStore {
   /**
-   * Makes the tables and indexes. Called before any other call, and again where it failed. Many instances may call it at
+   * Makes the tables and indexes. Called before any other call, and again after a failure. Many instances may call it at
    * once.
    *
-   * @throws DaypassError `ERR_STORE_SCHEMA` where a newer version made what is there, and `ERR_OPTION_INVALID` where a
+   * @throws DaypassError `ERR_STORE_SCHEMA` if a newer version made the tables, and `ERR_OPTION_INVALID` if a
    *   table of that name belongs to an app. Nothing was written then.
    */
   open(): Promise<void>
-  /** False where the e-mail address has an account already. */
+  /** False if the e-mail address has an account already. */
   create(account: Account): Promise<boolean>
   findByEmail(email: string): Promise<Account | null>
   findById(id: string): Promise<Account | null>
-  /** Replaces one password hash by another. False where the account has a different one by now. */
+  /** Replaces one password hash by another. False if the account has a different one by now. */
   setPassword(id: string, from: string, to: string): Promise<boolean>
 }
 
@@ -39,18 +39,18 @@ export const schemaVersion = 1
 
 /** Throws `ERR_STORE_SCHEMA` where the tables need a newer program than this one. */
 export function checkSchema(usableFrom: unknown): void {
-  // Negated, so that a version that cannot be read is refused too.
+  // Negated, so that an unreadable version is rejected too.
   if (!(Number(usableFrom ?? Number.NaN) <= schemaVersion)) throw new DaypassError('ERR_STORE_SCHEMA')
 }
 
-/** The error for a name that is in use where no record says that this server made it. */
+/** The error for a name that is in use, without a record that this server made it. */
 export const nameTaken = (name: string): DaypassError =>
   new DaypassError(
     'ERR_OPTION_INVALID',
     `The database of DAYPASS_STORE has a \`${name}\` that Daypass did not make. Give the server a database of its own.`,
   )
 
-/** The same accounts, opened before their first call. Where opening fails, that call fails and the next one tries again. */
+/** The same accounts, opened before their first call. If opening fails, that call fails and the next one tries again. */
 export function openAccountsFirst(store: AccountStore): AccountStore {
   let isOpen = false
   let opening: Promise<void> | undefined

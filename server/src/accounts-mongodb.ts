@@ -13,7 +13,7 @@ interface Row {
 
 /** Accounts beside the sessions of the same database. Calls throw `ERR_STORE_…`. */
 export function createMongoAccounts(db: Db): AccountStore {
-  // An answered call survives a failover, and nobody is refused because a secondary is behind.
+  // A confirmed call survives a failover, and no sign-in fails because a secondary is behind.
   const options = { writeConcern: { w: 'majority', wtimeoutMS: patience }, readPreference: 'primary' } as const
   const accounts: Collection<Row> = db.collection('daypass_account', options)
   const io = { maxTimeMS: patience }
@@ -35,7 +35,7 @@ export function createMongoAccounts(db: Db): AccountStore {
     return row && { id: row._id, email: row.email, passwordHash: row.password_hash, createdAt: row.created_at }
   }
 
-  /** Throws where an app has documents of its own. They have no record, which is written before any document. */
+  /** Throws if an app has its own documents there. The record is written before any document, so it is missing then. */
   async function checkFree(): Promise<void> {
     for (const [name, filter] of [
       ['daypass_account_schema', { usable_from: { $exists: false } }],

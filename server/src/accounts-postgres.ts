@@ -2,7 +2,7 @@
 
 import { type Account, type AccountStore, checkSchema, nameTaken, schemaVersion } from './account-store.ts'
 
-/** Runs one statement within its deadline. Throws what the driver throws. */
+/** Runs one statement within its deadline. Throws the driver's error. */
 export type Query = (text: string, values?: unknown[]) => Promise<Row[]>
 
 // biome-ignore lint/suspicious/noExplicitAny: each statement has columns of its own, which no driver types.
@@ -15,7 +15,7 @@ const schemaTable = `CREATE TABLE IF NOT EXISTS daypass_account_schema (
 const tables = [
   `CREATE TABLE IF NOT EXISTS daypass_account (
      id text PRIMARY KEY, email text NOT NULL UNIQUE, password_hash text NOT NULL, created_at int8 NOT NULL)`,
-  // Not logged: a count of tries may be lost in a crash, and a refused sign-in waits for no disk.
+  // Not logged: a count of tries may be lost in a crash, and a rejected sign-in waits for no disk.
   `CREATE UNLOGGED TABLE IF NOT EXISTS daypass_limit (
      key varchar(255) PRIMARY KEY, points int4 NOT NULL DEFAULT 0, expire int8)`,
 ]
@@ -97,7 +97,7 @@ async function define(query: Query, statement: string): Promise<void> {
       await query(statement)
       return
     } catch (error) {
-      // IF NOT EXISTS looks and then makes: of two instances at once, one may find that the other was faster.
+      // IF NOT EXISTS checks and then creates. If two instances do so at once, one may fail.
       if (tries === 5 || !alreadyThere.has(stateOf(error))) throw error
     }
   }

@@ -76,7 +76,7 @@ export function createSqliteAccounts(path: string): AccountStore & { close(): vo
       whenFree(() => {
         // Read before anything is written, and again in the transaction: several processes may start at once.
         const wasMade = isMade()
-        // An answered call survives a power cut. A file in WAL mode stays so.
+        // A confirmed call survives a power cut. A file in WAL mode stays so.
         db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
         if (wasMade) return
         transaction(() => {
@@ -100,7 +100,7 @@ export function createSqliteAccounts(path: string): AccountStore & { close(): vo
   }
 }
 
-/** SQLite itself never waits for a lock: it would keep the event loop from everything else. */
+/** SQLite itself never waits for a lock: that would block the event loop. */
 function connect(path: string): DatabaseSync {
   try {
     return new DatabaseSync(path, { timeout: 0 })
@@ -109,13 +109,13 @@ function connect(path: string): DatabaseSync {
   }
 }
 
-/** Runs a body, and again while another process holds the lock that it needs. */
+/** Runs a body, and repeats it while another process holds the lock. */
 async function whenFree<T>(body: () => T): Promise<T> {
   for (const until = performance.now() + lockPatience; ; await delay(5)) {
     try {
       return body()
     } catch (cause) {
-      // SQLITE_BUSY and SQLITE_LOCKED, whatever their extended code (https://sqlite.org/rescode.html).
+      // SQLITE_BUSY and SQLITE_LOCKED, with any extended code (https://sqlite.org/rescode.html).
       const code = ((cause as { errcode?: number }).errcode ?? 0) & 0xff
       if (code !== 5 && code !== 6) throw asStoreError(cause)
       if (performance.now() > until) throw new DaypassError('ERR_STORE_LOCKED', undefined, { cause })

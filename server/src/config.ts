@@ -29,7 +29,7 @@ export interface Config {
   logLevel: LogLevel
 }
 
-/** Every variable with what it does: what `daypass-server --help` prints. */
+/** Every variable with its description, as `daypass-server --help` prints it. */
 export const variables: Record<string, string> = {
   PORT: 'port to listen on (3000)',
   HOST: 'address to listen on (127.0.0.1; 0.0.0.0 for all)',
@@ -54,7 +54,7 @@ export const variables: Record<string, string> = {
 /** Reads the environment. Throws `ERR_OPTION_INVALID`, naming the variable. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   for (const name of Object.keys(env)) {
-    // A misspelt setting that is quietly not there is the worst kind of default.
+    // A misspelt setting would silently be the default.
     if (name.startsWith('DAYPASS_') && !name.startsWith('DAYPASS_TEST_') && !(name in variables)) {
       throw wrong(name, `is not a setting; the settings are ${Object.keys(variables).join(', ')}`)
     }

@@ -31,11 +31,11 @@ export const consolePage: FastifyPluginAsync = async (app) => {
   }
   app.register(staticFiles, {
     root: folder,
-    // Paths of files that are there now. All others stay the server's own 404.
+    // Paths of the files that exist at the start. All others get the server's own 404.
     wildcard: false,
     cacheControl: false,
     setHeaders(reply, path) {
-      // Vite names assets by their content. The page that names them is asked for anew.
+      // Vite names assets by their content. Browsers must revalidate the page that names them.
       const cache = path.endsWith('.html') ? 'no-cache' : 'public, max-age=31536000, immutable'
       for (const [name, value] of Object.entries({ ...policy, 'cache-control': cache })) reply.header(name, value)
     },

@@ -7,7 +7,7 @@ import { DaypassError } from 'daypass'
 export const patience = 5000
 
 /**
- * Waits for a call of a database. Its error becomes one that says nothing of the database to callers.
+ * Waits for a call of a database. Its error is replaced by one that reveals nothing of the database to callers.
  *
  * @throws DaypassError `ERR_STORE_UNAVAILABLE` when the call fails or the time is over.
  */
@@ -16,7 +16,7 @@ export async function withinPatience<T>(call: () => Promise<T>): Promise<T> {
   const late = delay(patience, undefined, { signal: timer.signal }).then(() => {
     throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `no answer in ${patience} ms` })
   })
-  // Aborted after every call that came in time.
+  // It rejects when the timer is aborted, after every call that is in time.
   late.catch(() => {})
   try {
     return await Promise.race([call(), late])
@@ -27,7 +27,7 @@ export async function withinPatience<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The text and the code alone go on: drivers put statements, parameters and addresses into their errors. */
+/** Keeps only the text and the code: drivers put statements, parameters and addresses into their errors. */
 export function asStoreError(error: unknown): DaypassError {
   if (error instanceof DaypassError) return error
   const { message, code } = (error ?? {}) as { message?: unknown; code?: unknown }
@@ -37,5 +37,5 @@ export function asStoreError(error: unknown): DaypassError {
   return new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
 }
 
-/** Whether a message repeats a value: a duplicate key in MongoDB, data that PostgreSQL cannot hold. */
+/** Whether a message repeats a value: a duplicate key in MongoDB, data that PostgreSQL cannot store. */
 const quotesValue = (code: unknown) => code === 11000 || /^22...$/.test(String(code))

@@ -1,4 +1,4 @@
-// Browsers that have signed in to an account before: a cookie that says so, and that no stranger can make.
+// Browsers that have signed in to an account before, recognized by a signed cookie.
 
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 

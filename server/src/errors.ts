@@ -1,9 +1,9 @@
-// Errors of the server's own routes as HTTP responses, in the words of Daypass's routes.
+// Errors of the server's own routes as HTTP responses, in the format of Daypass's routes.
 
 import { DaypassError, isDaypassError } from 'daypass'
 import type { FastifyError, FastifyReply } from 'fastify'
 
-/** Sends an error. Its cause is the operator's business and is not in the response. */
+/** Sends an error without its cause, which is for the operator only. */
 export function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   const { status, code, error, message, retryAfter } = toPublic(toDaypassError(thrown))
   if (retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter))))
@@ -12,13 +12,13 @@ export function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   return reply.code(status).header('cache-control', 'no-store').send({ error, code, message })
 }
 
-/** Fastify's own errors are about requests that it could not read. Whatever else is unknown is a fault of the server. */
+/** Fastify's own errors are about requests that it could not read. Any other unknown error is a fault of the server. */
 export function toDaypassError(thrown: unknown): DaypassError {
   if (isDaypassError(thrown)) return thrown
   const { code = '', statusCode } = (thrown ?? {}) as Partial<FastifyError>
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new DaypassError('ERR_MEDIA_TYPE')
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new DaypassError('ERR_BODY_TOO_LARGE')
-  // Without the parser's words: they quote the body, and there are passwords in it.
+  // Without the parser's message: it quotes the body, which contains passwords.
   if (statusCode === 400) return new DaypassError('ERR_REQUEST_INVALID', 'The body is not JSON.')
   return new DaypassError('ERR_INTERNAL', undefined, { cause: thrown })
 }

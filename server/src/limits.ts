@@ -24,13 +24,13 @@ const kinds = {
   device: { points: 10, duration: 15 * minute },
   /** Wrong current passwords in a session. */
   session: { points: 10, duration: 15 * minute },
-  /** Registrations from a network, whatever comes of them. */
+  /** Registrations from a network, successful or not. */
   registration: { points: 20, duration: 60 * minute },
 }
 
 type Kind = keyof typeof kinds
 
-/** One counter: its kind and the name of what it counts for. */
+/** One counter: its kind and its key. */
 export type Counter = readonly [kind: Kind, name: string]
 
 /** Every method may throw `ERR_RATE_LIMITED` and `ERR_STORE_…`. */
@@ -39,9 +39,9 @@ export interface Limits {
   countRegistration(network: string): Promise<void>
   /**
    * Runs a check of a password, counted in every counter before it begins: a hundred guesses at once are a hundred. A
-   * right password costs nothing. Null means wrong.
+   * correct password costs nothing. Null means a wrong one.
    *
-   * @throws DaypassError `ERR_OVERLOADED`, and what the check throws.
+   * @throws DaypassError `ERR_OVERLOADED`, and the errors of the check.
    */
   attempt<T>(counters: readonly Counter[], check: () => Promise<T | null>): Promise<T | null>
 }
@@ -61,13 +61,13 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
     if (state.consumedPoints > kinds[counter[0]].points) throw limited(state)
   }
 
-  /** Refuses before anything is written or waited for. */
+  /** Rejects before it writes or waits. */
   async function checkFull(counter: Counter): Promise<void> {
     const state = await call(counter, (limiter, key) => limiter.get(key))
     if (state !== null && state.consumedPoints >= kinds[counter[0]].points) throw limited(state)
   }
 
-  /** Takes back the counting of a try that was no wrong password. */
+  /** Uncounts a try that was not a wrong password. */
   async function giveBack(counters: readonly Counter[]): Promise<void> {
     await Promise.all(counters.map(give))
   }
@@ -80,7 +80,7 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
     },
     async attempt(counters, check) {
       await Promise.all(counters.map(checkFull))
-      // Counted when it is its turn: those who wait with right passwords behind one address fill no counter.
+      // Count a try when its turn comes, so that waiting people with correct passwords behind one address fill no counter.
       return takeTurn(async () => {
         const taken = await Promise.allSettled(counters.map(take))
         const refused = taken.find((result) => result.status === 'rejected')
@@ -101,7 +101,7 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
     },
   }
 
-  /** A right password clears the wrong ones of the same browser, session, or network for the same account. */
+  /** A correct password clears the wrong ones of the same browser, session, or network for the same account. */
   async function forget(counters: readonly Counter[]): Promise<void> {
     const own = counters.filter((counter) => !isShared(counter))
     await Promise.all(own.map((counter) => call(counter, (limiter, key) => limiter.delete(key))))
@@ -117,5 +117,5 @@ const isShared = ([kind]: Counter) => kind === 'network' || kind === 'account'
 const limited = ({ msBeforeNext }: RateLimiterRes) =>
   new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter: msBeforeNext / 1000 })
 
-/** Hashed, so that the counters are no list of who signs in here. */
+/** Hashed, so that the counters do not list the people who sign in here. */
 const hashOf = (name: string) => createHash('sha256').update(name).digest('base64url').slice(0, 22)

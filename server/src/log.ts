@@ -6,10 +6,10 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 /** How much is logged. `debug` adds every refresh. */
 export type LogLevel = 'debug' | 'info' | 'error' | 'off'
 
-/** Fields must hold no secret: events and error codes hold none. */
+/** Fields must contain no secret. Events and error codes contain none. */
 export type Log = Logger
 
-/** Writes lines. Where the reader of standard output ends, the server goes on without a log. */
+/** Writes lines. If the reader of standard output ends, the server continues without a log. */
 export function createLog(level: LogLevel, destination?: DestinationStream): Log {
   const options = {
     level: level === 'off' ? 'silent' : level,
@@ -21,11 +21,11 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
   return destination === undefined ? pino(options) : pino(options, destination)
 }
 
-/** Logs errors of the server's own. */
+/** Logs the server's own errors. */
 export type LogError = (message: string, error: unknown) => void
 
 /**
- * Logs errors. A database that is away, refuses the password or has an unknown certificate fails every call and every
+ * Logs errors. A database that is unavailable, rejects the password or has an unknown certificate fails every call and every
  * attempt to connect, so each of its errors is logged once a minute at most, with the number of those left out.
  */
 export function createErrorLog(log: Log, clock: () => number = Date.now): LogError {
@@ -40,7 +40,7 @@ export function createErrorLog(log: Log, clock: () => number = Date.now): LogErr
       return
     }
     seen.delete(ofStore)
-    // Few errors are different. Forget the oldest where some driver counts in its messages.
+    // Few errors are different. Forget the oldest, in case a driver puts counts into its messages.
     const [oldest] = seen.keys()
     if (seen.size >= 100 && oldest !== undefined) seen.delete(oldest)
     seen.set(ofStore, { at: clock(), repeated: 0 })
@@ -56,7 +56,7 @@ function keyOf(error: unknown): string {
   return String(code ?? message ?? inner).replaceAll(/\d+/g, '0')
 }
 
-/** An error and its causes, as fields: names, codes, texts and places. No other property, for drivers keep URLs there. */
+/** An error and its causes, as fields: names, codes, texts and places. No other property, because drivers put URLs there. */
 function errorFields(error: unknown): object {
   if (typeof error === 'string') return { reason: error }
   if (!(error instanceof Error)) return { error: typeof error }

@@ -3,7 +3,7 @@
 import type { DaypassEvent } from 'daypass'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
-// An object, so that an event that is new is missing here at compile time.
+// An object, so that the compiler reports a new event that is missing here.
 const none: Record<DaypassEvent['type'], 0> = {
   issued: 0,
   adopted: 0,
@@ -37,7 +37,7 @@ export function createMetrics() {
   })
   return {
     countEvent: ({ type }: DaypassEvent) => events.inc({ type }),
-    /** `route` is one of a few: the caller's own paths would be a label each. */
+    /** `route` is one of a few: each path of a caller would be another label. */
     observe: (request: { method: string; route: string; status: number }, seconds: number) =>
       requests.observe(request, seconds),
     contentType: registry.contentType,

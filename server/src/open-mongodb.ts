@@ -7,7 +7,7 @@ import { createMongoAccounts } from './accounts-mongodb.ts'
 import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
-/** Opens sessions, accounts and limits in one database. Throws `ERR_OPTION_INVALID` where the driver is missing. */
+/** Opens sessions, accounts and limits in one database. Throws `ERR_OPTION_INVALID` if the driver is missing. */
 export async function openMongo(url: string): Promise<Stores> {
   const mongodb = await importPeer<typeof import('mongodb')>('mongodb')
   if (mongodb === undefined) {
@@ -39,7 +39,7 @@ export async function openMongo(url: string): Promise<Stores> {
   }
 }
 
-/** The library would make its indexes when it is constructed, and print where that fails. */
+/** The library would create its indexes when it is constructed, and print an error if that fails. */
 const limits = (db: unknown) => ({ storeClient: db, tableName: 'daypass_limit', disableIndexesCreation: true })
 
 /** The database that a connection string names: `mongodb://a,b,c/NAME?replicaSet=r`. */

@@ -8,7 +8,7 @@ import { patience, withinPatience } from './deadline.ts'
 import { importPeer } from './peer.ts'
 import type { OnDriverError, Stores } from './stores.ts'
 
-/** Opens sessions, accounts and limits in one PostgreSQL. Throws `ERR_OPTION_INVALID` where no driver is installed. */
+/** Opens sessions, accounts and limits in one PostgreSQL. Throws `ERR_OPTION_INVALID` if no driver is installed. */
 export async function openPostgres(url: string, onDriverError: OnDriverError): Promise<Stores> {
   const { client, query, close } = (await openPg(url, onDriverError)) ?? (await openPostgresJs(url)) ?? missing()
   // As `pg` has it, for either driver. Without the names that the library gives its statements: a named statement lives
@@ -28,7 +28,7 @@ export async function openPostgres(url: string, onDriverError: OnDriverError): P
         storeClient,
         storeType: 'pool',
         tableName: 'daypass_limit',
-        // The accounts make it.
+        // The accounts create the table.
         tableCreated: true,
       }),
     close,

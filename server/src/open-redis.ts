@@ -31,9 +31,9 @@ interface Address {
 
 /**
  * Opens sessions, accounts and limits in one Redis: `redis://`, `rediss://` (TLS), `redis+cluster://host:port,host:port`
- * and `rediss+cluster://`. Waits no longer than a moment for the connection: calls are 503 until the server is there.
+ * and `rediss+cluster://`. Waits only briefly for the connection: calls are 503 until the server responds.
  *
- * @throws DaypassError `ERR_OPTION_INVALID` where the URL is wrong or no driver is installed.
+ * @throws DaypassError `ERR_OPTION_INVALID` if the URL is invalid or no driver is installed.
  */
 export async function openRedis(url: string, onDriverError: OnDriverError = () => {}): Promise<Stores> {
   const address = readAddress(url)
@@ -58,7 +58,7 @@ export async function openRedis(url: string, onDriverError: OnDriverError = () =
   }
 }
 
-/** The URL is in no error, its cause included: it may hold a password. */
+/** No error and no cause contains the URL, because it may contain a password. */
 function readAddress(url: string): Address {
   const [, tls, cluster, user = '', hosts = '', database = ''] =
     /^redis(s?)(\+cluster)?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)\/?(\d*)$/.exec(url) ?? []
@@ -94,7 +94,7 @@ function readNode(text: string): Node {
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port) || 6379 }
 }
 
-// A host that vanished answers nothing and closes nothing; TCP alone would wait for it for a quarter of an hour.
+// A host that has vanished sends nothing and closes nothing. TCP alone would wait for a quarter of an hour.
 const silence = 6000
 
 async function openIoredis(address: Address, onDriverError: OnDriverError): Promise<Opened | undefined> {
@@ -154,7 +154,7 @@ async function openNodeRedis(address: Address, onDriverError: OnDriverError): Pr
   }
 }
 
-/** What node-redis's clients for one server and for a Cluster have in common. */
+/** The common part of node-redis's clients for one server and for a Cluster. */
 interface NodeRedis {
   readonly isOpen: boolean
   connect(): Promise<unknown>
@@ -162,7 +162,7 @@ interface NodeRedis {
 }
 
 /**
- * Connects, and connects again when the servers are silent, which this driver alone would not notice. Returns a function
+ * Connects, and reconnects when the servers do not respond, which this driver alone does not detect. Returns a function
  * that ends it.
  */
 async function keepConnected(client: NodeRedis, ping: () => Promise<unknown>): Promise<() => Promise<void>> {

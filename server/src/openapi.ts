@@ -15,7 +15,7 @@ const schema = (name: string): Json => ({ $ref: `#/components/schemas/${name}` }
 const body = (value: Json, required = true): Json => ({ requestBody: { required, ...json(value) } })
 const ok = (description: string, value?: Json): Json => ({ description, ...(value && json(value)) })
 const noContent = (description: string): Json => ({ 204: { description } })
-/** Responses that are errors, by what they mean here. */
+/** The error responses, with their meaning. */
 const errors = (meanings: Record<number, string>): Json =>
   Object.fromEntries(Object.entries(meanings).map(([status, text]) => [status, ok(text, schema('Error'))]))
 

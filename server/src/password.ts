@@ -3,10 +3,10 @@
 import { hash, verify } from '@node-rs/argon2'
 import { DaypassError } from 'daypass'
 
-/** 19 MiB, two passes, one lane. The algorithm is argon2id where none is named. */
+/** 19 MiB, two passes, one lane. The default algorithm is argon2id. */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
-// Hashing runs on Node's few threads, which the rest of the process needs as well. What would wait too long is refused.
+// Hashing runs on Node's few threads, which the rest of the process needs as well. Too many waiting calls are rejected.
 const atOnce = 2
 const waitingAtMost = 64
 let running = 0

@@ -1,7 +1,7 @@
 // Imports drivers that only some need.
 
 /**
- * Imports an optional peer, or returns undefined where it is not installed. The name is a variable, so that bundlers do not
+ * Imports an optional peer, or returns undefined if it is not installed. The name is a variable, so that bundlers do not
  * look for the module.
  */
 export async function importPeer<Module>(name: string): Promise<Module | undefined> {

@@ -86,7 +86,7 @@ async function issueSession(auth: Daypass, { subject, claims = {} }: Record<stri
   try {
     return await auth.issue(subject, { claims: claims as Claims })
   } catch (error) {
-    // What is a fault of the app's own code in a library is the caller's here.
+    // In a library this is a fault of the app's code, but here it is the caller's.
     if (!(error instanceof DaypassError) || error.status !== 500) throw error
     throw new DaypassError('ERR_REQUEST_INVALID', error.message)
   }

@@ -20,9 +20,9 @@ import { openStores, type Stores } from './stores.ts'
 
 /** A server that is running. */
 export interface RunningServer {
-  /** Where it listens: `http://localhost:3000`. */
+  /** Its address: `http://localhost:3000`. */
   url: string
-  /** Answers what was requested, then stops. Connections that are not done in 10 seconds are cut. */
+  /** Completes the requests under way, then stops. Connections that remain after 10 seconds are closed. */
   stop(): Promise<void>
 }
 
@@ -31,14 +31,14 @@ export const { version } = JSON.parse(readFileSync(new URL('../package.json', im
   version: string
 }
 
-/** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`, `ERR_STORE_…`, or what `listen` throws. */
+/** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`, `ERR_STORE_…`, or the error of `listen`. */
 export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
   const logError = createErrorLog(log)
   const stores = await openStores(config.store, (error) => logError('the database’s driver failed', error))
   try {
     return await serveStores(stores, config, log, logError)
   } catch (error) {
-    // A driver that goes on connecting would keep the process from ending.
+    // A driver that keeps connecting would keep the process from ending.
     await stores.close()
     throw error
   }
@@ -78,7 +78,7 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
     trustProxy: trustedProxies,
-    // Requests that come while it stops are answered as well.
+    // Requests that arrive while it stops get a response as well.
     return503OnClosing: false,
   })
   // Every body is JSON.
@@ -90,7 +90,7 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? routeOf(request.url)
     metrics.observe({ method: request.method, route, status: reply.raw.statusCode }, reply.elapsedTime / 1000)
-    // What was busy when it stopped is idle now.
+    // Connections that were busy at the stop are idle now.
     if (stopping) setImmediate(() => app.server.closeIdleConnections())
   })
   app.register(web.routes)
@@ -169,7 +169,7 @@ async function listen(app: FastifyInstance, { port, host }: Config): Promise<str
   return `http://${['127.0.0.1', '0.0.0.0', '::'].includes(host) ? 'localhost' : host}:${found}`
 }
 
-/** Refreshes are many and say little. The rest is what an audit wants to read. */
+/** Refreshes are many and say little. Other events are for audits. */
 function logEvent(log: Log, event: DaypassEvent): void {
   const { type, ...fields } = event
   const isRoutine = type === 'rotated' || type === 'replayed' || type === 'retried' || type === 'superseded'
@@ -177,7 +177,7 @@ function logEvent(log: Log, event: DaypassEvent): void {
   else log.info(fields, type)
 }
 
-/** Names the route of a request that Daypass's own routes answer, for metrics; `other` for paths that nobody answers. */
+/** Names the route of a request to Daypass's own routes, for metrics; `other` for unknown paths. */
 function createRouteNames(paths: readonly string[]): (url: string) => string {
   const patterns = paths.map((path) => [path, new RegExp(`^${path.replace('{id}', '[^/]+')}$`)] as const)
   return (url) => {

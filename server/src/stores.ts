@@ -19,17 +19,17 @@ export interface Stores {
 /** Makes one kind of limit: `points` in `duration` seconds for each key. */
 export type CreateLimiter = (options: { keyPrefix: string; points: number; duration: number }) => RateLimiterAbstract
 
-/** Is given what a driver says of its connections, beside what it throws at calls. */
+/** Called with a driver's connection errors, which no call throws. */
 export type OnDriverError = (error: unknown) => void
 
-/** Opens what the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
+/** Opens the engine that the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
 export async function openStores(url: string, onDriverError: OnDriverError = () => {}): Promise<Stores> {
   try {
     const stores = await openEngine(url, onDriverError)
     return { ...stores, accounts: openAccountsFirst(stores.accounts) }
   } catch (error) {
     if (isDaypassError(error)) throw error
-    // Without the driver's words: they may quote the URL, and there is a password in it.
+    // Without the driver's message: it may quote the URL, which contains a password.
     throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE is not a URL that its driver takes; ${storeForms}.`)
   }
 }
@@ -57,7 +57,7 @@ async function openEngine(url: string, onDriverError: OnDriverError): Promise<St
   throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE must be ${storeForms}.`)
 }
 
-/** The limits are in memory: a request that is refused writes nothing. They are in a file while the server restarts. */
+/** The limits are in memory, so a rejected request writes nothing. A file keeps them while the server restarts. */
 function openSqlite(sessions: Store, path: string): Stores {
   const accounts = createSqliteAccounts(path)
   const limits = path === ':memory:' ? undefined : `${path}-limits`
@@ -81,7 +81,7 @@ function openSqlite(sessions: Store, path: string): Stores {
   }
 }
 
-/** Keeps the counters for the next process. Where that fails they begin anew. */
+/** Stores the counters for the next process. If that fails, they start again at zero. */
 function keep(path: string, limiters: Record<string, RateLimiterMemory>): void {
   const dumps = Object.entries(limiters).map(([kind, limiter]) => [kind, limiter.dump()])
   try {
@@ -89,7 +89,7 @@ function keep(path: string, limiters: Record<string, RateLimiterMemory>): void {
   } catch {}
 }
 
-/** Reads what the last process left, once. */
+/** Reads the counters of the last process, once. */
 function takeKept(path: string): Record<string, ReturnType<RateLimiterMemory['dump']>> {
   try {
     const kept = JSON.parse(readFileSync(path, 'utf8'))
@@ -101,9 +101,9 @@ function takeKept(path: string): Record<string, ReturnType<RateLimiterMemory['du
   }
 }
 
-/** Drivers read the URL at their first connection, and their errors quote it. Throws where it cannot be read. */
+/** Drivers read the URL at their first connection, and their errors quote it. Throws if it is invalid. */
 function checkAddress(url: string): void {
-  // Several hosts are no URL of the standard, and one driver takes them.
+  // A URL with several hosts is not standard, but one driver accepts it.
   const { username, password } = new URL(url.replace(/(?<=[@/][^/@?#]*),[^/@?#]*/, ''))
   decodeURIComponent(username + password)
 }

@@ -37,6 +37,7 @@ const checked = [
   'scripts',
   'proof',
   'server/web',
+  'server/src',
 ]
 
 const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))
