@@ -29,7 +29,7 @@ async function advanceBoth({ store }: Bench, session: Session, step: Advance): P
 
 /** The rules of `advance` for one caller at a time. */
 export const advanceRules: readonly StoreRule[] = [
-  rule('advance redeems the newest token: generation, parent, instants', async (bench) => {
+  rule('advance redeems the newest token and sets generation, parent and instants', async (bench) => {
     const session = await bench.create({ claims: { role: 'admin' }, device: { label: 'phone' } })
     const step = bench.step(session, { key: bytes(16) })
     const row = await advanceBoth(bench, session, step)
@@ -43,14 +43,14 @@ export const advanceRules: readonly StoreRule[] = [
     assert.equal(row.createdAt, session.createdAt)
   }),
 
-  rule('advance without a key clears the key of the rotation before', async (bench) => {
+  rule('advance without a key clears the key of the previous rotation', async (bench) => {
     const session = await bench.create()
     const first = await advanceBoth(bench, session, bench.step(session, { key: bytes(16) }))
     const second_ = await advanceBoth(bench, first!, bench.step(first!, { key: null, now: bench.t0 + 2 * second }))
     assert.equal(second_!.parentKey, null)
   }),
 
-  rule('advance of a generation that is gone matches nothing and changes nothing', async (bench) => {
+  rule('advance of an earlier generation matches no row and changes nothing', async (bench) => {
     const session = await bench.create({ generation: 5 })
     for (const generation of [0, 4]) {
       assert.equal(await advanceBoth(bench, session, bench.step(session, { generation })), null)
@@ -70,7 +70,7 @@ export const advanceRules: readonly StoreRule[] = [
     }
   }),
 
-  rule('advance of a session that is not there gives null and writes no row', async ({ store, step, create, t0 }) => {
+  rule('advance of an unknown session returns null and writes no row', async ({ store, step, create, t0 }) => {
     const session = await create()
     const id = freshId()
     assert.equal(await store.advance(step(session, { id })), null)
@@ -81,27 +81,24 @@ export const advanceRules: readonly StoreRule[] = [
     sameRow(await store.find(session.id), session)
   }),
 
-  rule('advance of a revoked session matches nothing, also where the row is behind', async (bench) => {
+  rule('advance of a revoked session matches no row, even if the row is behind', async (bench) => {
     const session = await bench.create({ revokedAt: bench.t0, revokedReason: 'admin' })
     assert.equal(await advanceBoth(bench, session, bench.step(session)), null)
     assert.equal(await advanceBoth(bench, session, bench.step(session, { generation: 4 })), null)
   }),
 
-  rule(
-    'advance at the very instant of the idle expiry matches nothing; a millisecond before, it does',
-    async (bench) => {
-      const session = await bench.create({ idleExpiresAt: bench.t0 + hour })
-      for (const generation of [0, 3]) {
-        for (const now of [bench.t0 + hour, bench.t0 + hour + 1, bench.t0 + 9 * hour]) {
-          assert.equal(await advanceBoth(bench, session, bench.step(session, { now, generation })), null)
-        }
+  rule('advance at the instant of the idle expiry matches no row; a millisecond before, it matches', async (bench) => {
+    const session = await bench.create({ idleExpiresAt: bench.t0 + hour })
+    for (const generation of [0, 3]) {
+      for (const now of [bench.t0 + hour, bench.t0 + hour + 1, bench.t0 + 9 * hour]) {
+        assert.equal(await advanceBoth(bench, session, bench.step(session, { now, generation })), null)
       }
-      const now = bench.t0 + hour - 1
-      assert.ok(await advanceBoth(bench, session, bench.step(session, { now, idleExpiresAt: now + hour })))
-    },
-  ),
+    }
+    const now = bench.t0 + hour - 1
+    assert.ok(await advanceBoth(bench, session, bench.step(session, { now, idleExpiresAt: now + hour })))
+  }),
 
-  rule('advance at the very instant of the absolute expiry matches nothing', async (bench) => {
+  rule('advance at the instant of the absolute expiry matches no row', async (bench) => {
     const expiresAt = bench.t0 + hour
     const session = await bench.create({ idleExpiresAt: expiresAt, expiresAt })
     assert.equal(await advanceBoth(bench, session, bench.step(session, { now: expiresAt })), null)
@@ -116,7 +113,7 @@ export const advanceRules: readonly StoreRule[] = [
     assert.equal(row!.expiresAt, expiresAt)
   }),
 
-  rule('advance sets an idle expiry that is earlier than the one before too', async (bench) => {
+  rule('advance can also set an earlier idle expiry', async (bench) => {
     const session = await bench.create()
     const row = await advanceBoth(bench, session, bench.step(session, { idleExpiresAt: bench.t0 + minute }))
     assert.equal(row!.idleExpiresAt, bench.t0 + minute)
@@ -150,14 +147,14 @@ export const advanceRules: readonly StoreRule[] = [
     }
   }),
 
-  rule('a clock set back keeps the burst that is on', async (bench) => {
+  rule('a clock that is set back does not end the burst', async (bench) => {
     const session = await bench.create({ burstAt: bench.t0 + hour, burstGeneration: 2, generation: 4 })
     const row = await advanceBoth(bench, session, bench.step(session))
     assert.equal(row!.burstAt, bench.t0 + hour)
     assert.equal(row!.burstGeneration, 2)
   }),
 
-  rule('advance keeps the address it came from, and the one before where none is given', async (bench) => {
+  rule('advance stores the IP address of the request; without one it keeps the previous address', async (bench) => {
     const session = await bench.create({ device: { userAgent: 'UA', ip: '192.0.2.1', label: 'phone' } })
     const first = await advanceBoth(bench, session, bench.step(session, { ip: '2001:db8::9' }))
     assert.deepEqual({ ...first!.device }, { userAgent: 'UA', ip: '2001:db8::9', label: 'phone' })

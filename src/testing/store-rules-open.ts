@@ -6,31 +6,34 @@ import { issuer, minute, rule, type StoreRule, sameRow } from './store-harness.t
 
 /** The rules of `open`, `check` and `now`. */
 export const openRules: readonly StoreRule[] = [
-  rule('open may be called again, by many at once, and changes no row', async ({ store, create }) => {
+  rule('open may be called again and concurrently, and changes no row', async ({ store, create }) => {
     const session = await create()
     await store.open(issuer)
     await Promise.all(Array.from({ length: 10 }, () => store.open(issuer)))
     sameRow(await store.find(session.id), session)
   }),
 
-  rule('a store that belongs to one issuer refuses another, and nothing is written', async ({ store, create, t0 }) => {
-    const session = await create()
-    for (const other of ['https://other.example', `${issuer}/`, issuer.toUpperCase(), '']) {
-      await assert.rejects(store.open(other), (error) => isDaypassError(error, 'ERR_STORE_ISSUER'), other)
-    }
-    await store.open(issuer)
-    sameRow(await store.find(session.id), session)
-    assert.equal((await store.list(session.subject, t0, 10)).length, 1)
-  }),
+  rule(
+    'a store that belongs to one issuer rejects another issuer, and writes nothing',
+    async ({ store, create, t0 }) => {
+      const session = await create()
+      for (const other of ['https://other.example', `${issuer}/`, issuer.toUpperCase(), '']) {
+        await assert.rejects(store.open(other), (error) => isDaypassError(error, 'ERR_STORE_ISSUER'), other)
+      }
+      await store.open(issuer)
+      sameRow(await store.find(session.id), session)
+      assert.equal((await store.list(session.subject, t0, 10)).length, 1)
+    },
+  ),
 
-  rule('check answers, and changes no row', async ({ store, create }) => {
+  rule('check resolves and changes no row', async ({ store, create }) => {
     const session = await create()
     await store.check()
     await Promise.all([store.check(), store.check()])
     sameRow(await store.find(session.id), session)
   }),
 
-  rule('now is the engine’s clock in milliseconds, where it has one of its own', async ({ store }) => {
+  rule('now returns the engine’s clock in milliseconds, if the engine has a clock', async ({ store }) => {
     if (store.now === undefined) return
     const now = await store.now()
     // In a test the engine is on this machine, or on one whose clock is set.

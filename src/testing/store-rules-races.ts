@@ -24,7 +24,7 @@ const won = (answers: (Advanced | null)[]) => answers.filter((answer) => answer 
 /** The rules about calls in flight together. */
 export const raceRules: readonly StoreRule[] = [
   rule(
-    'of 50 advances of one token at once exactly one wins, and the row is the winner’s',
+    'of 50 concurrent advances of one token exactly one wins, and the row is the winner’s',
     async ({ store, create, step }) => {
       for (let round = 0; round < 5; round++) {
         const session = await create()
@@ -39,7 +39,7 @@ export const raceRules: readonly StoreRule[] = [
   ),
 
   rule(
-    'several generations of one session in flight at once never skip, repeat or mix one up',
+    'concurrent advances of several generations of one session skip, repeat and mix up none',
     async ({ store, create, step }) => {
       const session = await create()
       // In order and at once: each may find the one before it done, or a row that is behind, which it heals. None may win twice.
@@ -59,7 +59,7 @@ export const raceRules: readonly StoreRule[] = [
   ),
 
   rule(
-    'a batch of many sessions, copies and strangers: each gets its own answer',
+    'in a batch of many sessions, copies and unknown sessions, each call gets its own result',
     async ({ store, create, step, t0 }) => {
       const sessions = await Promise.all(times(40, (i) => create({ subject: `subject-${i % 7}`, claims: { i } })))
       const ended = await create({ revokedAt: t0, revokedReason: 'admin' })
@@ -82,7 +82,7 @@ export const raceRules: readonly StoreRule[] = [
     },
   ),
 
-  rule('calls of every kind in flight together all answer, each its own', async ({ store, create, step, t0 }) => {
+  rule('concurrent calls of every kind each get their own result', async ({ store, create, step, t0 }) => {
     const [a, b, c] = [await create(), await create(), await create({ subject: 'subject-2', generation: 1 })]
     const born = makeSession(t0, { subject: 'subject-3' })
     const [advanced, revoked, , unknown, listed] = await Promise.all([
@@ -156,7 +156,7 @@ export const raceRules: readonly StoreRule[] = [
     )
   }),
 
-  rule('creating in parallel makes one row each', async ({ store, t0 }) => {
+  rule('parallel creates make one row each', async ({ store, t0 }) => {
     const sessions = times(60, (i) => makeSession(t0, { createdAt: t0 - i, claims: { i } }))
     await Promise.all(sessions.map((session) => store.create(session)))
     const listed = await store.list('subject-1', t0, 100)
@@ -173,22 +173,19 @@ export const raceRules: readonly StoreRule[] = [
     sameRow(await store.find(id), rivals[winner]!)
   }),
 
-  rule(
-    'close lets what is in flight finish first, and may be called twice',
-    async ({ store, create, step, t0, harness }) => {
-      const session = await create()
-      const rest = times(20, (i) => makeSession(t0, { subject: `late-${i}` }))
-      const flying = Promise.all([store.advance(step(session)), ...rest.map((each) => store.create(each))])
-      await store.check()
-      assert.ok((await flying)[0])
-      // On a store of its own: the rule's is closed by the rule.
-      const other = await harness.open()
-      await other.open(issuer)
-      const born = makeSession(t0)
-      const created = other.create(born)
-      await other.close()
-      await created
-      await other.close()
-    },
-  ),
+  rule('close waits for calls in flight, and may be called twice', async ({ store, create, step, t0, harness }) => {
+    const session = await create()
+    const rest = times(20, (i) => makeSession(t0, { subject: `late-${i}` }))
+    const flying = Promise.all([store.advance(step(session)), ...rest.map((each) => store.create(each))])
+    await store.check()
+    assert.ok((await flying)[0])
+    // On a store of its own: the rule's is closed by the rule.
+    const other = await harness.open()
+    await other.open(issuer)
+    const born = makeSession(t0)
+    const created = other.create(born)
+    await other.close()
+    await created
+    await other.close()
+  }),
 ]

@@ -19,7 +19,7 @@ const ids = (sessions: readonly { id: string }[]) => sessions.map((session) => s
 const sorted = (list: readonly string[]) => [...list].sort()
 
 const keeping: StoreRule[] = [
-  rule('create then find gives back every member of a full row', async ({ store, t0 }) => {
+  rule('find returns every member of the full row that create wrote', async ({ store, t0 }) => {
     const full = makeSession(t0, {
       subject: 'Zoë 🦊 𝒽ello',
       clientId: 'mobile app/2',
@@ -49,26 +49,23 @@ const keeping: StoreRule[] = [
     sameRow(await store.find(full.id), full)
   }),
 
-  rule(
-    'create then find gives back nulls, empty lists and absent device members as such',
-    async ({ store, create }) => {
-      const bare = await create()
-      const found = await findRow(store, bare.id)
-      sameRow(found, bare)
-      assert.deepEqual(Object.keys(found.device), [], 'an absent device member is absent')
-      assert.deepEqual(found.claims, {})
-      assert.deepEqual(found.amr, [])
-    },
-  ),
+  rule('find returns nulls, empty lists and absent device members as create wrote them', async ({ store, create }) => {
+    const bare = await create()
+    const found = await findRow(store, bare.id)
+    sameRow(found, bare)
+    assert.deepEqual(Object.keys(found.device), [], 'an absent device member is absent')
+    assert.deepEqual(found.claims, {})
+    assert.deepEqual(found.amr, [])
+  }),
 
-  rule('each device member is kept by itself', async ({ store, create }) => {
+  rule('each device member is stored independently of the others', async ({ store, create }) => {
     for (const device of [{ userAgent: 'a' }, { ip: '192.0.2.1' }, { label: 'c' }, { userAgent: '', label: '' }]) {
       const session = await create({ device })
       sameRow(await store.find(session.id), session)
     }
   }),
 
-  rule('a revoked row is kept with its instant and every reason', async ({ store, create, t0 }) => {
+  rule('a revoked row keeps its instant and its reason', async ({ store, create, t0 }) => {
     const reasons = [
       'sign-out',
       'reuse',
@@ -86,7 +83,7 @@ const keeping: StoreRule[] = [
     }
   }),
 
-  rule('claims of 4 kB with every kind of text come back as they were', async ({ store, create }) => {
+  rule('claims of 4 kB with every kind of text are returned unchanged', async ({ store, create }) => {
     const claims = { text: 'ü\u0000"\\𝕏'.repeat(400), __nested: { constructor: 1, toString: 'x', length: 0 } }
     const session = await create({ claims })
     assert.deepEqual((await findRow(store, session.id)).claims, claims)
@@ -95,7 +92,7 @@ const keeping: StoreRule[] = [
     assert.deepEqual((await findRow(store, other.id)).claims, odd)
   }),
 
-  rule('control characters and the last code points are kept, wherever texts are', async ({ store, create, t0 }) => {
+  rule('control characters and the last code points are kept in every text', async ({ store, create, t0 }) => {
     const odd = '\ufeff\u0001\t\r\n\u001f\u007f\u0085\u2028\ufffd\u{10ffff}'
     const device = { userAgent: odd, label: odd, ip: '\u0001x' }
     const session = await create({ subject: odd, clientId: odd, scope: odd, amr: [odd], device })
@@ -104,7 +101,7 @@ const keeping: StoreRule[] = [
     assert.deepEqual(ids(await store.revokeSubject(odd, t0, 'admin')), [session.id])
   }),
 
-  rule('subjects are texts, whatever is in them, and never mixed up', async ({ store, create, t0 }) => {
+  rule('subjects with any text in them are kept apart', async ({ store, create, t0 }) => {
     const subjects = [
       "o'hara; DROP TABLE daypass_session;--",
       '$ne',
@@ -129,7 +126,7 @@ const keeping: StoreRule[] = [
     assert.deepEqual(await store.list('nobody', t0, 100), [])
   }),
 
-  rule('find gives null for what is not there, however it is spelled', async ({ store, create }) => {
+  rule('find returns null for unknown ids, in every spelling', async ({ store, create }) => {
     const { id } = await create({ id: 'AAAAAAAAAAAAAAAAAAAAAA' })
     assert.equal(await store.find('BAAAAAAAAAAAAAAAAAAAAA'), null)
     // The same 16 bytes to a lenient decoder: one session has one name.
@@ -160,7 +157,7 @@ const keeping: StoreRule[] = [
     assert.deepEqual(await store.list('somebody else', first.createdAt, 100), [])
   }),
 
-  rule('what goes in and what comes out is a copy: changing it changes no row', async ({ store, create, step, t0 }) => {
+  rule('arguments and results are copies: changing them changes no row', async ({ store, create, step, t0 }) => {
     const given = makeSession(t0, {
       claims: { role: 'user', list: [1] },
       amr: ['pwd'],
@@ -220,7 +217,7 @@ function spoil(session: Session): void {
 }
 
 const ending: StoreRule[] = [
-  rule('revoke ends a session and gives the row as it is now; the first reason wins', async ({ store, create, t0 }) => {
+  rule('revoke ends a session and returns the new row; the first reason wins', async ({ store, create, t0 }) => {
     const session = await create({ claims: { a: 1 } })
     const ended = { ...session, revokedAt: t0 + 5, revokedReason: 'sign-out' } as const
     sameRow(await store.revoke(session.id, t0 + 5, 'sign-out'), ended)
@@ -229,7 +226,7 @@ const ending: StoreRule[] = [
     assert.equal(await store.revoke(freshId(), t0, 'admin'), null)
   }),
 
-  rule('of 50 revokes at once exactly one ended the session', async ({ store, create, t0 }) => {
+  rule('of 50 concurrent revokes exactly one ends the session', async ({ store, create, t0 }) => {
     const session = await create()
     const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => store.revoke(session.id, t0 + i, 'admin')))
     assert.equal(answers.filter((answer) => answer !== null).length, 1)
@@ -253,7 +250,7 @@ const ending: StoreRule[] = [
     assert.deepEqual(await store.revokeSubject('nobody', t0, 'admin'), [])
   }),
 
-  rule('revokeSubject leaves the session that is excepted', async ({ store, create, t0 }) => {
+  rule('revokeSubject does not end the excepted session', async ({ store, create, t0 }) => {
     const kept = await create()
     const ended = await create()
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'password', kept.id)), [ended.id])
@@ -264,7 +261,7 @@ const ending: StoreRule[] = [
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', '\u0000\ud800')), [last.id])
   }),
 
-  rule('list gives the live sessions of the subject, newest sign-in first', async ({ store, create, t0 }) => {
+  rule('list returns the live sessions of the subject, newest sign-in first', async ({ store, create, t0 }) => {
     const [b, a, c] = [
       await create({ createdAt: t0 - 2 * minute, device: { label: 'b' } }),
       await create({ createdAt: t0 - minute, claims: { a: 1 } }),
@@ -279,7 +276,7 @@ const ending: StoreRule[] = [
     assert.deepEqual(ids(await store.list('subject-1', t0, 100)), ids([b, c]))
   }),
 
-  rule('list gives no more than the limit: the newest sign-ins', async ({ store, create, t0 }) => {
+  rule('list returns at most `limit` sessions, the newest sign-ins', async ({ store, create, t0 }) => {
     const sessions = []
     for (let age = 0; age < 12; age++) sessions.push(await create({ createdAt: t0 - age * minute }))
     for (const limit of [1, 5, 12, 100]) {
@@ -287,7 +284,7 @@ const ending: StoreRule[] = [
     }
   }),
 
-  rule('list leaves out a session at the very instant of either expiry', async ({ store, create, t0 }) => {
+  rule('list leaves out a session from the instant of either expiry', async ({ store, create, t0 }) => {
     const idle = await create({ subject: 'idle', idleExpiresAt: t0 + hour })
     const absolute = await create({ subject: 'absolute', idleExpiresAt: t0 + hour, expiresAt: t0 + hour })
     for (const { id, subject } of [idle, absolute]) {
@@ -298,7 +295,7 @@ const ending: StoreRule[] = [
     }
   }),
 
-  rule('revokedSince gives what was revoked at or after the instant', async ({ store, create, t0 }) => {
+  rule('revokedSince returns the sessions that were revoked at or after the instant', async ({ store, create, t0 }) => {
     const rows = [await create(), await create(), await create({ subject: 'subject-2' })]
     await create()
     assert.deepEqual(await store.revokedSince(0), [])
@@ -321,7 +318,7 @@ const ending: StoreRule[] = [
 ]
 
 const forgetting: StoreRule[] = [
-  rule('prune deletes what was over before the instant, and leaves the rest', async ({ store, create, t0 }) => {
+  rule('prune deletes the sessions that ended before the instant, and no others', async ({ store, create, t0 }) => {
     const idle = await create({ idleExpiresAt: t0 + hour })
     const absolute = await create({ idleExpiresAt: t0 + hour, expiresAt: t0 + hour })
     const revoked = await create()
@@ -335,7 +332,7 @@ const forgetting: StoreRule[] = [
     assert.equal(await store.prune(t0 + hour + 1, 100), 0)
   }),
 
-  rule('prune goes in steps of no more than the limit, and gets to the end', async ({ store, create, t0 }) => {
+  rule('prune deletes at most `limit` rows a call, and repeated calls delete all', async ({ store, create, t0 }) => {
     for (let i = 0; i < 25; i++) {
       const session = await create({ subject: `s${i}`, idleExpiresAt: t0 + hour })
       if (i % 2 === 0) await store.revoke(session.id, t0 + i, 'admin')

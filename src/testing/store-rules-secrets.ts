@@ -41,7 +41,7 @@ export const secretRules: readonly StoreRule[] = [
   ),
 
   rule(
-    'a thief of the rows without the server secret forges no token, and the attempt ends no session',
+    'a thief with the rows but not the server secret cannot forge a token, and the attempt ends no session',
     async (bench) => {
       const { store } = bench
       const { auth, live } = await liveALittle(store)
@@ -66,7 +66,7 @@ export const secretRules: readonly StoreRule[] = [
     },
   ),
 
-  rule('a thief of the server secret without the rows forges no token', async (bench) => {
+  rule('a thief with the server secret but not the rows cannot forge a token', async (bench) => {
     const { store } = bench
     const { auth, live, proofKey } = await liveALittle(store)
     const { id } = (await auth.sessions('subject-1'))[0]!
@@ -79,7 +79,7 @@ export const secretRules: readonly StoreRule[] = [
     await assert.rejects(auth.refresh(live), (error) => isDaypassError(error, 'ERR_SESSION_REVOKED'))
   }),
 
-  rule('a whole session on this store: lost answers, late replays, a thief caught, sign-out', async ({ store }) => {
+  rule('a whole session on this store: lost responses, late replays, a theft detected, sign-out', async ({ store }) => {
     const { auth, clock } = createTestDaypass(store)
     const first = await auth.issue('subject-1', { claims: { role: 'admin' }, device: { label: 'phone' } })
     const key = newKey()
@@ -111,7 +111,7 @@ export const secretRules: readonly StoreRule[] = [
     assert.equal(await store.find(next.session.id), null)
   }),
 
-  rule('texts that an engine cannot keep: a stranger’s are cleaned, an app’s are refused', async ({ store }) => {
+  rule('texts that an engine cannot store are cleaned in a request, and rejected from the app', async ({ store }) => {
     const { auth } = createTestDaypass(store)
     const odd = 'a\u0000b\ud800c\udfff'
     const cleaned = 'a\ufffdb\ufffdc\ufffd'

@@ -54,7 +54,7 @@ const engines: Record<string, { skip: string | false; open(t: TestContext): Prom
 }
 
 for (const [name, { skip, open }] of Object.entries(engines)) {
-  test(`${name} away: every route that needs it answers 503 with Retry-After in bounded time, and everyone goes on`, {
+  test(`${name} away: every route that needs it responds 503 with Retry-After in bounded time, and no session is lost`, {
     skip,
     timeout: 120_000,
   }, async (t) => {

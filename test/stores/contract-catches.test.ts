@@ -33,7 +33,7 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
       return first as ReturnType<Store['advance']>
     }
   },
-  'advances what was revoked': (store, good) => {
+  'advances a revoked session': (store, good) => {
     store.revoke = async (id) => good.find(id)
   },
   'forgets the reason': (store, good) => {
@@ -57,13 +57,13 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
       return advanced && { ...advanced, session: { ...advanced.session, idleExpiresAt: step.idleExpiresAt } }
     }
   },
-  'takes the generation to the letter and mends nothing': (store, good) => {
+  'advances only the exact generation and heals nothing': (store, good) => {
     store.advance = async (step) => {
       const row = await good.find(step.id)
       return row?.generation === step.generation ? good.advance(step) : null
     }
   },
-  'never says that it mended': (store, good) => {
+  'never returns `healed: true`': (store, good) => {
     store.advance = async (step) => {
       const advanced = await good.advance(step)
       return advanced && { ...advanced, healed: false }
@@ -94,13 +94,13 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
   'lists in any order': (store, good) => {
     store.list = async (subject, now) => (await good.list(subject, now, 100)).reverse()
   },
-  'tells revocations only after the instant': (store, good) => {
+  'returns only the revocations after the instant': (store, good) => {
     store.revokedSince = (since) => good.revokedSince(since + 1)
   },
   'prunes without a limit': (store, good) => {
     store.prune = (before) => good.prune(before, Number.POSITIVE_INFINITY)
   },
-  'prunes the living': (store, good) => {
+  'prunes live sessions': (store, good) => {
     store.prune = (before, limit) => good.prune(before + 3_600_000, limit)
   },
   'hands out its own rows': (store) => {
@@ -135,7 +135,7 @@ for (const [name, breakIt] of Object.entries(broken)) {
   })
 }
 
-test('an engine that holds anything of a live token fails the contract', async () => {
+test('an engine that holds any part of a live token fails the contract', async () => {
   const rule = storeContract.find((each) => each.name.startsWith('after a life'))!
   const good = memoryHarness()
   for (const spell of [
@@ -155,7 +155,7 @@ test('an engine that holds anything of a live token fails the contract', async (
   await rule.run(good)
 })
 
-test('a store that looks first and writes after fails the concurrency kit', async () => {
+test('a store that reads and then writes, in two steps, fails the concurrency kit', async () => {
   const good = createMemoryStore()
   const store: Store = {
     ...good,
@@ -172,7 +172,7 @@ test('a store that looks first and writes after fails the concurrency kit', asyn
   await assert.rejects(runConcurrencyKit({ stores: [store], patience: 0.3 }), /With seed \d+, \d+ things wrong/)
 })
 
-test('a store that loses a row now and then fails the concurrency kit', async () => {
+test('a store that sometimes loses a row fails the concurrency kit', async () => {
   const good = createMemoryStore()
   let calls = 0
   const store: Store = { ...good, advance: async (step) => (++calls % 500 === 0 ? null : good.advance(step)) }
@@ -180,7 +180,7 @@ test('a store that loses a row now and then fails the concurrency kit', async ()
   await assert.rejects(runConcurrencyKit({ stores: [store] }), /signed out by bad luck/)
 })
 
-test('where everybody is signed out, the kit ends and says so, whatever it waits for', {
+test('if all clients are signed out, the kit ends with an error, even if `meanwhile` never settles', {
   timeout: 20_000,
 }, async () => {
   const good = createMemoryStore()
@@ -191,7 +191,9 @@ test('where everybody is signed out, the kit ends and says so, whatever it waits
   await assert.rejects(runConcurrencyKit({ stores: [store], meanwhile }), /signed out by bad luck/)
 })
 
-test('an error that is none of Daypass’s ends the kit at once, as it is', { timeout: 20_000 }, async () => {
+test('an error that is not a DaypassError ends the kit at once, and is thrown unchanged', {
+  timeout: 20_000,
+}, async () => {
   const good = createMemoryStore()
   let calls = 0
   const store: Store = {

@@ -18,7 +18,7 @@ for (const [name, createHarness] of engines) {
   })
 }
 
-test('the engines that ran are named at the end of the run', (t) => {
+test('the end of the run names the engines that ran', (t) => {
   t.diagnostic('engine: memory')
   t.diagnostic(`engine: SQLite ${process.versions.sqlite} (node:sqlite, file and :memory:)`)
 })

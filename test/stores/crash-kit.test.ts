@@ -31,13 +31,13 @@ test('SQLite on a file: 3 server processes, 100 of them killed −9, and nobody 
   assert.equal(report.caught, 2)
 })
 
-test('memory: 24 tabs on one server, a tenth of requests and answers lost, and nobody is signed out', async (t) => {
+test('memory: 24 tabs on one server, a tenth of requests and responses lost, and nobody is signed out', async (t) => {
   const report = await runConcurrencyKit({ stores: [createMemoryStore()] })
   t.diagnostic(summarize(report))
   assert.ok(report.lost > 100 && report.superseded > 0 && report.thefts > 0)
 })
 
-test('SQLite on a file: 3 connections in one process, answers lost, and nobody is signed out', async (t) => {
+test('SQLite on a file: 3 connections in one process, responses lost, and nobody is signed out', async (t) => {
   const folder = temporaryFolder()
   t.after(folder.remove)
   const stores = Array.from({ length: 3 }, () => createSqliteStore(join(folder.path, 'kit.db')))

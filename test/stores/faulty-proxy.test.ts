@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startFaultyProxy } from '../../src/testing/index.ts'
 
-test('of a connection that is cut, the beginning arrives and nothing after it', async (t) => {
+test('after a cut, only the beginning of the data has arrived', async (t) => {
   const engine = createServer(async (socket) => {
     socket.on('error', () => {}).setNoDelay(true)
     for (const piece of ['one two', ' three', ' four']) {

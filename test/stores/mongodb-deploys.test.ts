@@ -22,7 +22,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     await mongo.client.db(database).collection('daypass_schema').updateOne({ _id: module }, update)
   }
 
-  test('a rolling deploy forward and back: a newer version only adds, and the older one goes on beside it', async () => {
+  test('a rolling deploy forward and back: a newer version only adds, and the older one works beside it', async () => {
     const database = mongo.engine.database()
     const db = mongo.client.db(database)
     const running = createMongoStore(db)
@@ -50,7 +50,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     assert.equal(colour, 'blue', 'a refresh keeps what it does not know')
   })
 
-  test('an older program that starts on a newer schema is refused before anything is written', async () => {
+  test('an older program that starts on a newer schema is rejected before anything is written', async () => {
     const database = mongo.engine.database()
     const db = mongo.client.db(database)
     await db.collection('daypass_schema').insertOne({ _id: 'session' as any, version: 2, usable_from: 2, issuer })
@@ -62,7 +62,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     assert.equal(await dump(), before)
   })
 
-  test('an older program that runs changes no row of a newer one, and takes none of them for gone', async () => {
+  test('a running older program changes no row of a newer one, and treats none of them as missing', async () => {
     const database = mongo.engine.database()
     const db = mongo.client.db(database)
     const older = createMongoStore(db)
@@ -91,7 +91,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     await assert.rejects(auth.revoke(row.id), isRefused)
   })
 
-  test('of two issuers that open one empty database at once, one gets it, from many instances', async () => {
+  test('of two issuers that open one empty database concurrently, from many instances, one gets it', async () => {
     for (let round = 0; round < 5; round++) {
       const db = mongo.client.db(mongo.engine.database())
       const stores = Array.from({ length: 6 }, () => createMongoStore(db))
@@ -105,7 +105,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     }
   })
 
-  test('two apps with prefixes of their own share a database, and each has its own people', async () => {
+  test('two apps with different prefixes share a database and no session', async () => {
     const db = mongo.client.db(mongo.engine.database())
     const one = createMongoStore(db, { prefix: 'one' })
     const two = createMongoStore(db, { prefix: 'two' })
@@ -118,7 +118,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     assert.deepEqual(names, ['one_schema', 'one_session', 'two_schema', 'two_session'])
   })
 
-  test('what an error carries names no row and no filter', async () => {
+  test('errors contain no row and no filter', async () => {
     const db = mongo.client.db(mongo.engine.database())
     const store = createMongoStore(db)
     await store.open(issuer)

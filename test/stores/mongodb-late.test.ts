@@ -49,7 +49,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
     }
   }
 
-  test('a step that the engine carries out late changes nothing, and asked again it is done and announced', async (t) => {
+  test('a command that the engine runs late changes nothing; its retry succeeds and is announced', async (t) => {
     if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
     const database = mongo.engine.database()
     const { store, settled } = await open(t, database)
@@ -86,7 +86,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
   })
 
   for (const [name, shift] of Object.entries({ 'a minute ahead': -60_000, 'a minute behind': 60_000 })) {
-    test(`an engine whose clock is ${name} carries out what is in time, and refuses what is late`, async (t) => {
+    test(`an engine whose clock is ${name} runs commands in time and rejects late ones`, async (t) => {
       if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
       const real = Date.now
       // Our own clock is moved, which to us is an engine whose clock is wrong.
@@ -104,7 +104,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
     })
   }
 
-  test('a clock that is set while the app runs is met at the next call', async (t) => {
+  test('the next call allows for a clock that was set while the app runs', async (t) => {
     const real = Date.now
     const { store } = await open(t, mongo.engine.database())
     const session = makeSession(real())

@@ -69,7 +69,7 @@ const sources: Record<string, MongoSource> = {
     throughMongoose({ bufferCommands: false, autoIndex: false, autoCreate: false, ...bson }),
 }
 
-describe('a MongoDB client that its owner set up', noMongo === undefined ? {} : { skip: noMongo }, () => {
+describe('options of a MongoDB client', noMongo === undefined ? {} : { skip: noMongo }, () => {
   before(
     async () => {
       engine = await startMongo()
@@ -95,7 +95,7 @@ describe('a MongoDB client that its owner set up', noMongo === undefined ? {} : 
     })
   }
 
-  test('every write is acknowledged by a majority and every read asks the primary, whatever is set', async () => {
+  test('with any options, every write is acknowledged by a majority and every read goes to the primary', async () => {
     const seen: Record<string, any>[] = []
     const client = newClient(engine.url, { w: 0, readPreference: 'secondary', monitorCommands: true })
     client.on('commandStarted', ({ command }) => seen.push(command))
@@ -121,7 +121,7 @@ describe('a MongoDB client that its owner set up', noMongo === undefined ? {} : 
   })
 })
 
-test('autoEncryption is refused by name, before anything is sent', async () => {
+test('the error names autoEncryption, before anything is sent', async () => {
   const client = { connect: () => assert.fail('it connected'), options: { autoEncryption: {} } }
   const db: any = { client, command: () => assert.fail('it asked'), collection: () => assert.fail('it asked') }
   for (const source of [db, { asPromise: async () => {}, db }]) {
@@ -132,7 +132,7 @@ test('autoEncryption is refused by name, before anything is sent', async () => {
   }
 })
 
-test('what is no database, a wrong prefix and a wrong timeout are told at once', () => {
+test('a wrong source, prefix or timeout is rejected at once', () => {
   const db: any = { command() {}, collection() {} }
   for (const source of [{}, null, 'mongodb://localhost', { collectionName: 'x' }] as any[]) {
     assert.throws(() => createMongoStore(source), { code: 'ERR_OPTION_INVALID' })

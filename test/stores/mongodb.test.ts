@@ -42,7 +42,7 @@ describe('the MongoDB store', options, () => {
           passed++
         })
       }
-      test('the server is named at the end of the run', (t) => {
+      test('the end of the run names the server', (t) => {
         assert.equal(passed, storeContract.length)
         t.diagnostic(`engine: ${mongo.engine.name}, through ${name}: contract passed`)
       })
@@ -73,7 +73,7 @@ describe('the MongoDB store', options, () => {
     }
   })
 
-  test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async (t) => {
+  test('a hundred concurrent refreshes of one token through two instances: one lineage, no error but 409', async (t) => {
     const database = mongo.engine.database()
     const openStore = () => createMongoStore(mongo.open(t).db(database))
     await raceThrough([openStore(), openStore()])
@@ -92,7 +92,7 @@ describe('the MongoDB store', options, () => {
     assert.ok(report.refreshes > report.kills)
   })
 
-  test('2 instances, a tenth of requests and answers lost, and nobody is signed out', async (t) => {
+  test('2 instances, a tenth of requests and responses lost, and nobody is signed out', async (t) => {
     const database = mongo.engine.database()
     const stores = [openMongoStore(mongo.engine.url, database), openMongoStore(mongo.engine.url, database)]
     const report = await runConcurrencyKit({ stores, requests: 1200 })
@@ -151,7 +151,7 @@ describe('the MongoDB store', options, () => {
     }
   })
 
-  test('eight instances that start at once on an empty database make the indexes once', async (t) => {
+  test('eight instances that start together on an empty database make the indexes once', async (t) => {
     const database = mongo.engine.database()
     const clients = Array.from({ length: 8 }, () => mongo.open(t))
     await Promise.all(clients.map((own) => createMongoStore(own.db(database)).open(issuer)))
@@ -178,7 +178,7 @@ describe('the MongoDB store', options, () => {
     for (const { _id } of filters) assert.equal((Buffer.isBuffer(_id) ? _id : _id.buffer).length, 16)
   })
 
-  test('an address that looks like a field of the row is only a text', async (t) => {
+  test('an IP address that looks like a field of the row is stored as text', async (t) => {
     const { auth } = counted(t)
     const { refreshToken } = await auth.issue('ada')
     const { session } = await auth.refresh(refreshToken, { ip: '$secret' })
@@ -186,7 +186,7 @@ describe('the MongoDB store', options, () => {
     assert.equal((await auth.sessions('ada'))[0]!.device.ip, '$secret')
   })
 
-  test('while the server is away each call fails in bounded time as unavailable; when it is back, everyone goes on', {
+  test('while the server is away each call fails in bounded time as unavailable; later all clients continue', {
     timeout: 60_000,
   }, async (t) => {
     if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to stop')
@@ -226,7 +226,7 @@ describe('the MongoDB store', options, () => {
     await late.check()
   })
 
-  test('a server that hangs is given up on after the time-out', async (t) => {
+  test('a call to a hanging server fails after the timeout', async (t) => {
     const own = mongo.open(t)
     const db = own.db(mongo.engine.database())
     const hanging = {
@@ -240,10 +240,10 @@ describe('the MongoDB store', options, () => {
   })
 })
 
-test('where there is no server, the end of the run says so', (t) => {
+test('the end of the run says if there is no server', (t) => {
   if (noMongo !== undefined) t.diagnostic(`engine: MongoDB ${noMongo}`)
 })
 
-test('a source that is none is told at once', () => {
+test('a wrong source is rejected at once', () => {
   assert.throws(() => createMongoStore({} as any), { code: 'ERR_OPTION_INVALID' })
 })

@@ -82,7 +82,7 @@ const refused: Record<string, [option: string, driver: Driver]> = {
 }
 
 for (const [name, [option, driver]] of Object.entries(refused)) {
-  test(`what changes texts is refused at the first call, by its name, and nothing is written: ${name}`, async () => {
+  test(`an option that changes texts is rejected by name at the first call, and nothing is written: ${name}`, async () => {
     await isRefused(await server.engine.database(), driver, option)
   })
 }

@@ -34,7 +34,7 @@ const clocks: Record<string, () => number> = {
 }
 
 for (const [name, clock] of Object.entries(clocks)) {
-  test(`by a clock ${name}: what comes too late changes nothing, whichever call it was`, async () => {
+  test(`by a clock ${name}: late statements change nothing, in every call`, async () => {
     const url = await server.engine.database()
     const pool = newPool(url)
     const store = createPostgresStore(withoutCancel(pool), { timeout: 2000, clock })
@@ -67,7 +67,7 @@ for (const [name, clock] of Object.entries(clocks)) {
   })
 }
 
-test('after a 503 a second key is no theft, a retry without a key is none, and a sign-out is heard everywhere', async () => {
+test('after a 503 neither a second key nor a retry without a key is a theft, and a sign-out reaches all instances', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   let ahead = 0
@@ -100,7 +100,7 @@ test('after a 503 a second key is no theft, a retry without a key is none, and a
   await pool.end()
 })
 
-test('a sign-out that is asked for again is announced again: its first answer may have come very late', async () => {
+test('a repeated sign-out is announced again, because the first one may have become visible late', async () => {
   const pool = newPool(await server.engine.database())
   const store = createPostgresStore(pool)
   await store.open(issuer)
@@ -134,7 +134,7 @@ for (const [name, driver] of Object.entries(behindPgBouncer)) {
 }
 
 function cancels(driver: (url: string) => Connected): void {
-  test('a statement that nobody waits for is cancelled: it waits no more, and its connection is free', async () => {
+  test('a statement whose caller is gone is cancelled, and its connection is free', async () => {
     const url = await server.engine.database()
     const { client, end } = driver(url)
     const store = createPostgresStore(client, { timeout: 2000 })

@@ -79,7 +79,7 @@ describe('pg', () => {
   })
 })
 
-test('a pool whose idle connections break goes on, though nobody listens to its errors', async () => {
+test('a pool whose idle connections break continues to work without an error listener of the app', async () => {
   const own = await server.engine.database()
   const pool = new pg.Pool({ connectionString: own, max: 2 })
   const store = createPostgresStore(pool)

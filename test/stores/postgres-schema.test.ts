@@ -23,7 +23,7 @@ const behindPgBouncer = Object.fromEntries(
 )
 
 for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behindPgBouncer)]) {
-  test(`eight instances at once on one empty database through ${name}`, {
+  test(`eight instances start together on one empty database through ${name}`, {
     skip: name in behindPgBouncer && noPgBouncer,
   }, async () => {
     const url = await server.engine.database()
@@ -38,7 +38,7 @@ for (const [name, driver] of [...Object.entries(drivers), ...Object.entries(behi
   })
 }
 
-test('two prefixes are two sets of tables, for two issuers', async () => {
+test('two issuers with two prefixes have separate tables', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const shop = createPostgresStore(pool, { prefix: 'shop' })
@@ -55,7 +55,7 @@ test('two prefixes are two sets of tables, for two issuers', async () => {
   await pool.end()
 })
 
-test('two issuers that come at once to an empty database: one has it, and the other is told', async () => {
+test('of two issuers that open an empty database concurrently, one gets it and the other is rejected', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const results = await Promise.allSettled(
@@ -67,7 +67,7 @@ test('two issuers that come at once to an empty database: one has it, and the ot
   await pool.end()
 })
 
-test('a newer version that only adds is no obstacle to an older one, running or starting', async () => {
+test('a newer version that only adds does not stop an older one, running or starting', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const running = createPostgresStore(pool)
@@ -91,7 +91,7 @@ test('a newer version that only adds is no obstacle to an older one, running or 
   await pool.end()
 })
 
-test('a newer version that an older one cannot use: it is told so, and writes nothing, running or starting', async () => {
+test('an older version, running or starting, is rejected on tables that it cannot use, and writes nothing', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const running = createPostgresStore(pool)
@@ -119,7 +119,7 @@ test('a newer version that an older one cannot use: it is told so, and writes no
   await pool.end()
 })
 
-test('an app whose role may make no tables uses those that are there', async () => {
+test('a role that may not make tables can use existing ones', async () => {
   const url = await server.engine.database()
   const owner = newPool(url)
   await createPostgresStore(owner).open(issuer)
@@ -138,7 +138,7 @@ test('an app whose role may make no tables uses those that are there', async () 
   await owner.end()
 })
 
-test('check writes, waits for no lock, and tells that the engine only reads', async () => {
+test('check writes, waits for no lock, and reports a read-only engine', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool)

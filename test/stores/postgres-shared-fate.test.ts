@@ -16,7 +16,7 @@ const key = () => randomBytes(16).toString('base64url')
 const is503 = { status: 503, code: 'ERR_STORE_UNAVAILABLE' }
 const lockSubject = (subject: string) => `SELECT 1 FROM daypass_session WHERE subject = '${subject}' FOR UPDATE`
 
-test('one row is locked: 32 others refresh beside it, no statement waits, and no connection is held', async () => {
+test('while one row is locked, 32 others refresh, no statement waits, and no connection is held', async () => {
   const url = await server.engine.database()
   const pool = newPool(url, { max: 2 })
   const store = createPostgresStore(pool, { timeout: 10_000 })
@@ -45,7 +45,7 @@ test('one row is locked: 32 others refresh beside it, no statement waits, and no
   await pool.end()
 })
 
-test('a row that stays locked is 503 for its own caller, whatever the call; asked again, it goes on', async () => {
+test('every call on a row that stays locked is 503; its retry succeeds', async () => {
   const url = await server.engine.database()
   const pool = newPool(url, { max: 1 })
   const store = createPostgresStore(pool, { timeout: 2000 })
@@ -75,7 +75,7 @@ test('a row that stays locked is 503 for its own caller, whatever the call; aske
 const uuidOf = (id: string) => Buffer.from(id, 'base64url').toString('hex')
 
 /** Stores whose statements are held back, so that each meets the other's in the middle. */
-test('refreshes and sign-outs of one person at once, from two instances: nothing waits in a circle', async () => {
+test('concurrent refreshes and sign-outs of one subject from two instances do not deadlock', async () => {
   const url = await server.engine.database()
   const pools = [newPool(url), newPool(url)] as const
   const [a, b] = pools.map((pool) => createPostgresStore(pool)) as [Store, Store]
@@ -98,7 +98,7 @@ test('refreshes and sign-outs of one person at once, from two instances: nothing
   for (const pool of pools) await pool.end()
 })
 
-test('a database whose transactions are serializable: conflicts are asked again, and nobody hears of them', async () => {
+test('with serializable transactions, conflicts are retried and no caller gets an error', async () => {
   const url = await server.engine.database()
   await once(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_isolation = 'serializable'`)
   const pool = newPool(url)
@@ -120,7 +120,7 @@ test('a database whose transactions are serializable: conflicts are asked again,
 })
 
 for (const state of ['40001', '40P01']) {
-  test(`a statement that the engine gave up for others (${state}) is sent again`, async () => {
+  test(`a statement that the engine aborted for a conflict (${state}) is sent again`, async () => {
     const url = await server.engine.database()
     const pool = newPool(url)
     let failures = 3
@@ -145,7 +145,7 @@ for (const state of ['40001', '40P01']) {
   })
 }
 
-test('a value that PostgreSQL cannot hold fails alone in its batch; a large one is kept', async () => {
+test('a value that PostgreSQL cannot store fails alone in its batch; a large value is stored', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool)
@@ -182,7 +182,7 @@ test('a value that PostgreSQL cannot hold fails alone in its batch; a large one 
   await pool.end()
 })
 
-test('a list that the driver begins with holes, as postgres.js does after a broken connection, loses no row', async () => {
+test('a result list that begins with holes, as postgres.js makes after a broken connection, loses no row', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore({
@@ -207,7 +207,7 @@ test('a list that the driver begins with holes, as postgres.js does after a brok
   await pool.end()
 })
 
-test('what an error tells is the engine’s text, and none of the values', async () => {
+test('errors contain the engine’s text and no values', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const { client, end } = throughPostgresJs(url, { debug: true })

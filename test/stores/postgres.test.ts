@@ -22,7 +22,7 @@ const server = usePostgres(async (engine) => {
 for (const [name, driver] of Object.entries(drivers)) {
   describe(`through ${name}`, () => {
     runContract(() => database, driver)
-    test('its version is named at the end of the run', (t) => {
+    test('the end of the run names its version', (t) => {
       t.diagnostic(`engine: PostgreSQL ${server.engine.version} (${name})`)
     })
   })
@@ -32,13 +32,14 @@ const { noPgBouncer, behindPgBouncer } = server
 for (const [name, driver] of Object.entries(behindPgBouncer)) {
   describe(`through ${name} and a PgBouncer in transaction mode`, { skip: noPgBouncer }, () => {
     runContract(() => database, driver)
-    test('its version is named at the end of the run', (t) => {
+    test('the end of the run names its version', (t) => {
       if ('version' in pgbouncer)
         t.diagnostic(`engine: PostgreSQL ${server.engine.version} behind PgBouncer ${pgbouncer.version} (${name})`)
     })
   })
 }
-if (noPgBouncer) test('the engine that did not run is named', (t) => t.diagnostic(`engine: PgBouncer ${noPgBouncer}`))
+if (noPgBouncer)
+  test('the end of the run names the engine that did not run', (t) => t.diagnostic(`engine: PgBouncer ${noPgBouncer}`))
 
 /** A Daypass on a pool whose statements are counted. */
 async function counted(url: string) {
@@ -56,7 +57,7 @@ async function counted(url: string) {
 
 const key = () => randomBytes(16).toString('base64url')
 
-test('a refresh is one statement, and what is in flight together is one too', async () => {
+test('a refresh is one statement, and concurrent refreshes share one', async () => {
   const { auth, statements, pool } = await counted(await server.engine.database())
   const tokens = await Promise.all(Array.from({ length: 32 }, (_, index) => auth.issue(`subject-${index}`)))
   statements.length = 0
@@ -68,7 +69,7 @@ test('a refresh is one statement, and what is in flight together is one too', as
   await pool.end()
 })
 
-test('a hundred refreshes of one token in flight through two instances: one lineage, no error but 409', async () => {
+test('a hundred concurrent refreshes of one token through two instances: one lineage, no error but 409', async () => {
   const url = await server.engine.database()
   const pools = [newPool(url), newPool(url)] as const
   await raceThrough([createPostgresStore(pools[0]), createPostgresStore(pools[1])])
@@ -76,7 +77,7 @@ test('a hundred refreshes of one token in flight through two instances: one line
   for (const pool of pools) await pool.end()
 })
 
-test('eight instances that start at once on an empty database make its tables once', async () => {
+test('eight instances that start together on an empty database make its tables once', async () => {
   const url = await server.engine.database()
   const pools = Array.from({ length: 8 }, () => newPool(url, { max: 1 }))
   await Promise.all(pools.map((pool) => createPostgresStore(pool).open('test')))
@@ -140,7 +141,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   assert.ok(after.hot - before.hot >= 0.9 * 50, `${after.hot - before.hot} of 50 were HOT`)
 })
 
-test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and sign-outs go on beside it', async () => {
+test('a prune in progress blocks no sign-in, refresh, list or sign-out', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool, { timeout: 5000 })
@@ -171,7 +172,7 @@ test('a prune that is under way holds up nobody: sign-ins, refreshes, lists and 
   await pool.end()
 })
 
-test('while the engine is away each call fails in bounded time as unavailable; when it is back, everyone goes on', async () => {
+test('while the engine is away each call fails in bounded time as unavailable; later all clients continue', async () => {
   if (process.env.POSTGRES_URL) return
   const url = await server.engine.database()
   const pool = newPool(url)
@@ -191,7 +192,7 @@ test('while the engine is away each call fails in bounded time as unavailable; w
   await pool.end()
 })
 
-test('a statement that hangs is given up on after the time-out', async () => {
+test('a call whose statement hangs fails after the timeout', async () => {
   const url = await server.engine.database()
   const pool = newPool(url)
   const store = createPostgresStore(pool, { timeout: 300 })
@@ -219,7 +220,7 @@ test('3 server processes, 40 of them killed −9, and nobody is signed out; a th
   assert.ok(report.refreshes > 15)
 })
 
-test('24 tabs on three instances, answers lost on the way, and nobody is signed out', {
+test('24 tabs on three instances, responses lost, and nobody is signed out', {
   timeout: 60_000,
 }, async (t) => {
   const url = await server.engine.database()

@@ -47,7 +47,7 @@ describe('PostgreSQL', () => {
     )
 
   for (const [owner, name, statement] of foreign) {
-    test(`${owner} write nothing where the app has made its own: ${statement}`, async () => {
+    test(`${owner} write nothing if the app uses the name: ${statement}`, async () => {
       const url = await engine.database()
       await once(url, statement)
       const found = await relations(url)
@@ -59,7 +59,7 @@ describe('PostgreSQL', () => {
     })
   }
 
-  test('a table of the app’s elsewhere on the search path is not hidden by one of ours', async () => {
+  test('a table of the app on the search path is not hidden by one of Daypass', async () => {
     const url = await engine.database()
     await once(url, 'CREATE SCHEMA shop CREATE TABLE app_session (id text)')
     const pool = newPool(url, { options: '-c search_path=public,shop' })
@@ -68,7 +68,7 @@ describe('PostgreSQL', () => {
   })
 
   for (const owner of ['sessions'] as const) {
-    test(`${owner}: a schema of ours that is half made is made to its end, wherever its maker died`, async () => {
+    test(`${owner}: an incomplete schema is completed, wherever the process that made it died`, async () => {
       const opening = (client: PgPool) => createPostgresStore(client).open(issuer)
       let isWhole = false
       for (let statements = 1; !isWhole; statements++) {
@@ -117,7 +117,7 @@ describe('SQLite', () => {
     ...foreign,
     ['sessions', 'app_session', 'CREATE TABLE App_Session (id text)'] as const,
   ]) {
-    test(`${owner} write nothing where the app has made its own: ${statement}`, async (t) => {
+    test(`${owner} write nothing if the app uses the name: ${statement}`, async (t) => {
       const folder = temporaryFolder()
       t.after(folder.remove)
       const path = `${folder.path}/app.db`
@@ -149,7 +149,7 @@ describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {
     ['sessions', 'app_session'],
     ['sessions', 'app_schema'],
   ] as const) {
-    test(`${owner} write nothing where the app keeps documents of its own in ${name}`, async (t) => {
+    test(`${owner} write nothing if the app keeps its own documents in ${name}`, async (t) => {
       const client = newClient(engine.url)
       t.after(() => client.close())
       const db = client.db(engine.database())
@@ -167,7 +167,7 @@ describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {
     })
   }
 
-  test('an empty collection that was made beforehand is used, and so are indexes that are half made', async (t) => {
+  test('an empty collection that was made beforehand is used, and missing indexes are made', async (t) => {
     const client = newClient(engine.url)
     t.after(() => client.close())
     const db = client.db(engine.database())

@@ -72,7 +72,7 @@ describe('the documented Redis user', { skip: redisMissing }, async () => {
     })
   }
 
-  test('it may neither touch other keys nor administer the server', async (t) => {
+  test('the user may neither touch other keys nor administer the server', async (t) => {
     const client = new Redis({ port, ...credentials })
     t.after(() => client.disconnect())
     for (const command of [['get', 'other'], ['keys', '*'], ['config', 'get', '*'], ['flushall'], ['acl', 'list']]) {

@@ -30,7 +30,7 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
   for (const library of libraries) {
     for (const hasFeed of [true, false]) {
       const name = `${library}, ${hasFeed ? 'with' : 'without'} the feed of ended sessions`
-      test(`${name}: its sessions are 503 and go on later, the others never stop`, async (t) => {
+      test(`${name}: its sessions get 503 and continue later, and the others never stop`, async (t) => {
         const { client, close } = await connect(engine.url, library)
         t.after(close)
         const prefix = `test-${randomBytes(6).toString('hex')}`

@@ -62,7 +62,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
   }
 
   for (const library of libraries) {
-    test(`${library}: a refresh is one command; of those in flight together none waits for another`, async (t) => {
+    test(`${library}: a refresh is one command, and concurrent refreshes do not wait for each other`, async (t) => {
       const { sent, store } = await open(t, library)
       const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
       let all = await Promise.all(Array.from({ length: 100 }, (_, i) => auth.issue(`subject-${i}`)))
@@ -83,7 +83,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       )
     })
 
-    test(`${library}: a server that has forgotten its scripts is told them again`, async (t) => {
+    test(`${library}: scripts are sent again to a server that has forgotten them`, async (t) => {
       const { store } = await open(t, library)
       const session = makeSession(Date.now())
       await store.create(session)
@@ -94,7 +94,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       assert.equal((await store.revoke(session.id, Date.now(), 'admin'))?.revokedReason, 'admin')
     })
 
-    test(`${library}: a server that hangs is 503 in bounded time, and what it does late signs nobody out`, async (t) => {
+    test(`${library}: calls to a hanging server get 503 in bounded time, and late commands sign nobody out`, async (t) => {
       const { store, client, prefix } = await open(t, library, { timeout: 300 })
       const secret = randomBytes(32)
       const auth = createDaypass({ secret, issuer: 'test', store })
@@ -128,7 +128,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       assert.equal((await later.refresh(refreshToken)).outcome, 'rotated')
     })
 
-    test(`${library}: an engine whose clock is ahead is worked with all the same`, async (t) => {
+    test(`${library}: an engine whose clock is ahead can be used`, async (t) => {
       // Nobody can set the clock of one process: the store is told another instead.
       const { store, sent } = await open(t, library)
       const now = Date.now
@@ -148,7 +148,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       assert.equal(sent() - learnt, 1, 'and learnt for good')
     })
 
-    test(`${library}: killed −9 and started again: no session and no rotation that was answered is lost`, async (t) => {
+    test(`${library}: killed −9 and restarted: no session and no acknowledged rotation is lost`, async (t) => {
       const { store } = await open(t, library, { timeout: 1000 })
       const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store })
       const clients = await Promise.all(
@@ -182,7 +182,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       assert.equal(rows.length, clients.length)
     })
 
-    test(`${library}: whatever step of a revoke or a sign-in is the last, nothing is half done`, async (t) => {
+    test(`${library}: a revoke or a sign-in that stops after any step is completed later or has done nothing`, async (t) => {
       const { client, prefix, store } = await open(t, library)
       const now = Date.now()
       // Another instance, half a minute later: what is completed then must be news to it.
@@ -228,7 +228,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     })
   }
 
-  test('entries of the index whose rows are gone go, and those of a sign-in that is under way stay', async (t) => {
+  test('index entries without a row are removed, except those of a sign-in in progress', async (t) => {
     const { store, prefix } = await open(t, 'ioredis')
     const now = Date.now()
     const [young, old, kept] = [now - 1000, now - 120_000, now].map((at) => makeSession(now, { createdAt: at }))
@@ -249,7 +249,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     assert.equal(await admin.zcard(`${prefix}:subject:{subject-1}`), 3)
   })
 
-  test('an entry of the index that a failover lost is there again after the first refresh', async (t) => {
+  test('the first refresh restores an index entry that a failover lost', async (t) => {
     const { store, prefix } = await open(t, 'ioredis')
     const session = makeSession(Date.now())
     await store.create(session)
@@ -259,7 +259,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     assert.equal((await store.list('subject-1', Date.now(), 100)).length, 1)
   })
 
-  test('the engine expires rows an hour after they are over, and every refresh puts it off', async (t) => {
+  test('the engine expires rows an hour after their session ends, and every refresh postpones it', async (t) => {
     const { store, prefix } = await open(t, 'ioredis')
     const now = Date.now()
     const session = makeSession(now, { idleExpiresAt: now + 600_000, expiresAt: now + 7_200_000 })
@@ -276,7 +276,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     assert.ok((await admin.pttl(`${prefix}:subject:{subject-1}`)) > 0)
   })
 
-  test('a sign-in and a revoke that wait for replicas say so where there are none; a refresh does not wait', async (t) => {
+  test('with `wait`, a sign-in and a revoke fail if there are no replicas; a refresh does not wait', async (t) => {
     const { store, prefix, client } = await open(t, 'ioredis')
     const waiting = createRedisStore(client, { prefix, wait: { replicas: 1, timeout: 50 } })
     const session = makeSession(Date.now())
@@ -287,7 +287,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     await assert.rejects(waiting.revoke(session.id, Date.now(), 'admin'), unavailable)
   })
 
-  test('a server that is full, and one that is a replica, say so; no error carries a secret', async (t) => {
+  test('a full server and a replica have their own error codes, and no error contains a secret', async (t) => {
     const { store } = await open(t, 'ioredis')
     const session = makeSession(Date.now(), { claims: { canary: 'c4n4ry' } })
     await store.create(session)
@@ -364,7 +364,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
   after(engine.remove)
   const admin = engine.admin as Cluster
 
-  test('a sign-in and a revoke that wait for one replica are answered', async (t) => {
+  test('a sign-in and a revoke that wait for one replica succeed', async (t) => {
     for (const library of libraries) {
       const { client, close } = await connect(engine.url, library)
       t.after(close)
@@ -375,7 +375,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
     }
   })
 
-  test('a master is killed, and one hangs, under a stream of refreshes: nobody is signed out', async (t) => {
+  test('a master is killed and another hangs during refreshes, and nobody is signed out', async (t) => {
     const prefix = newPrefix()
     const secret = randomBytes(32)
     const ioredis = await connect(engine.url, 'ioredis')
@@ -471,7 +471,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
   })
 })
 
-test('behind a Sentinel: the master dies, and everyone goes on with the one that takes its place', {
+test('behind a Sentinel: the master dies, and all clients continue with its successor', {
   skip: redisMissing,
 }, async (t) => {
   const engine = await startRedisSentinel()

@@ -12,7 +12,7 @@ import { connect, redisMissing, startRedis, waitUntil } from '../engines/redis.t
 const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
 const unavailable = { code: 'ERR_STORE_UNAVAILABLE' }
 
-describe('late steps', { skip: redisMissing }, async () => {
+describe('late commands', { skip: redisMissing }, async () => {
   if (redisMissing) return
   const engine = await startRedis('--appendfsync', 'no')
   after(engine.remove)
@@ -20,7 +20,7 @@ describe('late steps', { skip: redisMissing }, async () => {
   const admin = engine.admin as Redis
 
   for (const library of ['ioredis', 'node-redis'] as const) {
-    test(`${library}: a sign-in, a refresh and sign-outs that a frozen server gets to late change nothing`, async (t) => {
+    test(`${library}: a sign-in, a refresh and sign-outs that a frozen server runs late change nothing`, async (t) => {
       const { client, close } = await connect(engine.url, library)
       t.after(close)
       const prefix = newPrefix()
@@ -56,7 +56,7 @@ describe('late steps', { skip: redisMissing }, async () => {
     })
   }
 
-  test('ioredis, maxRetriesPerRequest null: what nobody waits for any more is not kept for a server that is back', async (t) => {
+  test('ioredis, maxRetriesPerRequest null: commands whose caller is gone are not sent when the server returns', async (t) => {
     const own = await startRedis('--appendfsync', 'no')
     t.after(own.remove)
     const client = new Redis(own.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 })

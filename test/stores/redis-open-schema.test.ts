@@ -27,7 +27,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
   after(close)
   const dump = (prefix: string) => readKeys(admin, prefix).then((rows) => rows.map(String).sort())
 
-  test('keys of a newer version are refused unless it says that this one may use them', async () => {
+  test('keys of a newer version are rejected unless their record allows this version', async () => {
     const prefix = newPrefix()
     await createRedisStore(client, { prefix }).open('a')
     const open = () => createRedisStore(client, { prefix }).open('a')
@@ -60,7 +60,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     })
   }
 
-  test('a key of the app’s own where a row or a subject’s list belongs: the call that meets it names it', async () => {
+  test('a key of the app in place of a row or of a subject’s index: the error names the key', async () => {
     const prefix = newPrefix()
     const store = createRedisStore(client, { prefix })
     await store.open('a')
@@ -79,7 +79,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     sameRow(await store.find(session.id), session)
   })
 
-  test('a row of a newer version: every call that meets it says so, and writes nothing', async () => {
+  test('a row of a newer version: every call on it is ERR_STORE_SCHEMA and writes nothing', async () => {
     const prefix = newPrefix()
     const now = Date.now()
     const store = createRedisStore(client, { prefix })
@@ -109,7 +109,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     assert.equal((await store.find(other.id))?.revokedAt, now)
   })
 
-  test('what a newer version added at the end of a row is still there after a refresh by this one', async () => {
+  test('a refresh keeps bytes that a newer version added at the end of a row', async () => {
     const prefix = newPrefix()
     const store = createRedisStore(client, { prefix })
     const session = makeSession(Date.now())
@@ -141,7 +141,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     })
   }
 
-  test('prefixes that continue one another share no key, whatever the subject', async () => {
+  test('a prefix and a longer one that begins with it share no key, for any subject', async () => {
     const base = newPrefix()
     const names = ['', ':subject', ':session', ':schema', ':subject:subject', ':account', ':revoked', ':try']
     const subjects = ['revoked', 'check', 'schema:session', 'session', '{revoked}', 'subject:{revoked}']

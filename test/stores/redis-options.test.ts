@@ -149,7 +149,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     ['node-redis Sentinel', (keyPrefix) => nodeSentinel({ keyPrefix })],
   ]
   for (const [name, open] of openers) {
-    test(`${name}: two apps with a keyPrefix each share nothing, and each prunes its own`, async (t) => {
+    test(`${name}: two apps with a keyPrefix each share nothing, and each prunes its own rows`, async (t) => {
       const prefix = `test-${randomBytes(6).toString('hex')}`
       const opened = await Promise.all([open('shop:'), open('blog:')])
       for (const { close } of opened) t.after(close)
@@ -172,7 +172,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     ['ioredis enableAutoPipelining', () => ioredisCluster({ enableAutoPipelining: true })],
     ['node-redis', () => nodeCluster({})],
   ] as const) {
-    test(`${name}, in a Cluster: what many people do at once reaches the masters of each`, async (t) => {
+    test(`${name}, in a Cluster: concurrent calls on many sessions reach the right masters`, async (t) => {
       const { client, close } = await open()
       t.after(close)
       const store = createRedisStore(client, { prefix: `test-${randomBytes(6).toString('hex')}` })
@@ -192,7 +192,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     ['node-redis keyPrefix', () => nodeRedis({ keyPrefix: 'shop:' })],
     ['ioredis enableAutoPipelining, keyPrefix', () => ioredis({ enableAutoPipelining: true, keyPrefix: 'shop:' })],
   ] as const) {
-    test(`${name}: \`wait\` waits for what was written, on whichever connection that was`, async (t) => {
+    test(`${name}: \`wait\` waits for the write, on the connection that wrote`, async (t) => {
       const { client, close } = await open()
       t.after(close)
       const prefix = `test-${randomBytes(6).toString('hex')}`
@@ -210,7 +210,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     ['node-redis Cluster keyPrefix', () => nodeCluster({ keyPrefix: 'shop:' })],
     ['ioredis Cluster keyPrefix, scaleReads', () => ioredisCluster({ keyPrefix: 'shop:', scaleReads: 'slave' })],
   ] as const) {
-    test(`${name}: \`wait\` is answered where there is a replica`, async (t) => {
+    test(`${name}: \`wait\` succeeds if there is a replica`, async (t) => {
       const { client, close } = await open()
       t.after(close)
       const prefix = `test-${randomBytes(6).toString('hex')}`
@@ -222,7 +222,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     })
   }
 
-  test('ioredis: a transformer that changes what is sent or answered is refused, and nothing is written', async (t) => {
+  test('ioredis: a transformer that changes arguments or replies is rejected, and nothing is written', async (t) => {
     const { client, close } = await ioredis({})
     t.after(close)
     const transformers = (Redis.Command as unknown as { _transformer: Record<string, Record<string, unknown>> })
@@ -248,7 +248,7 @@ describe('options of clients', { skip: redisMissing }, () => {
     await createRedisStore(client, { prefix }).open('test')
   })
 
-  test('node-redis: the callbacks of `legacy()` are refused by name', async (t) => {
+  test('node-redis: the error for `legacy()` names it', async (t) => {
     const { client, close } = await nodeRedis({})
     t.after(close)
     const legacy = (client as ReturnType<typeof createClient>).legacy()

@@ -35,11 +35,12 @@ for (const [name, engine] of engines) {
           failed--
         })
       }
-      test('told at the end of the run', (t) => {
+      test('the end of the run names the server', (t) => {
         if (failed === 0) t.diagnostic(`engine: Redis ${engine!.version} (${name}, ${library}): contract passed`)
       })
     })
   }
 }
 
-if (redisMissing) test('the engine that did not run is named', (t) => t.diagnostic(`engine: Redis ${redisMissing}`))
+if (redisMissing)
+  test('the end of the run names the engine that did not run', (t) => t.diagnostic(`engine: Redis ${redisMissing}`))

@@ -7,7 +7,7 @@ import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
 
 const issuer = 'https://issuer.example'
 
-test('a newer version that lets this one use its tables is no obstacle; one that does not, or that is unreadable, is', () => {
+test('a newer version is accepted if it allows this one; otherwise, or if unreadable, it is rejected', () => {
   checkSchema({ version: 1, usableFrom: 1, issuer }, issuer)
   checkSchema({ version: 99, usableFrom: 1, issuer }, issuer)
   for (const usableFrom of [2, 99, Number.NaN, Number.POSITIVE_INFINITY, undefined as unknown as number]) {
@@ -18,7 +18,7 @@ test('a newer version that lets this one use its tables is no obstacle; one that
   }
 })
 
-test('the version is told before the issuer: an older program knows nothing of a newer record’s other fields', () => {
+test('the version is checked before the issuer, because an older program cannot read a newer record’s fields', () => {
   assert.throws(
     () => checkSchema({ version: 2, usableFrom: 2, issuer: 'other' }, issuer),
     (error) => isDaypassError(error, 'ERR_STORE_SCHEMA'),
@@ -29,7 +29,7 @@ test('the version is told before the issuer: an older program knows nothing of a
   )
 })
 
-test('a prefix is a plain name, or ERR_OPTION_INVALID', () => {
+test('a prefix that is not a plain name is ERR_OPTION_INVALID', () => {
   assert.equal(readPrefix(), 'daypass')
   assert.equal(readPrefix('a'), 'a')
   assert.equal(readPrefix(`a${'1'.repeat(30)}`), `a${'1'.repeat(30)}`)

@@ -29,7 +29,7 @@ function migrate(path: string, usableFrom: number, sql: string): void {
 const added = "ALTER TABLE daypass_session ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'"
 const renamed = 'ALTER TABLE daypass_session RENAME COLUMN generation TO step'
 
-test('a rolling deploy forward and back: a newer version only adds, and the older one goes on beside it', async (t) => {
+test('a rolling deploy forward and back: a newer version only adds, and the older one works beside it', async (t) => {
   const path = temporaryFile(t)
   const running = createSqliteStore(path)
   await running.open(issuer)
@@ -58,7 +58,7 @@ test('a rolling deploy forward and back: a newer version only adds, and the olde
   await starting.close()
 })
 
-test('an older program that starts on a newer file is refused before anything is written', async (t) => {
+test('an older program that starts on a newer file is rejected before anything is written', async (t) => {
   const path = temporaryFile(t)
   const first = createSqliteStore(path)
   await first.open(issuer)
@@ -76,7 +76,7 @@ test('an older program that starts on a newer file is refused before anything is
   assert.deepEqual(readFileSync(path), before)
 })
 
-test('an older program that runs while a newer one changes the tables writes and reads nothing after it', async (t) => {
+test('a running older program reads and writes nothing after a newer one has changed the tables', async (t) => {
   const path = temporaryFile(t)
   const older = createSqliteStore(path)
   await older.open(issuer)

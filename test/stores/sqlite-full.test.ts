@@ -70,7 +70,7 @@ for (const [name, open] of Object.entries({
     return openSqlite(`${folder.path}/x.db`)
   },
 })) {
-  test(`a database that may have no more pages (${name}) is ERR_STORE_FULL in check and refresh, and loses nothing`, async (t) => {
+  test(`a database at its page limit (${name}) is ERR_STORE_FULL in check and refresh, and loses nothing`, async (t) => {
     const db = open(t)
     t.after(() => db.close())
     const store = createSqliteStore(db)
@@ -82,7 +82,7 @@ for (const [name, open] of Object.entries({
   })
 }
 
-test('one call for which there is no room fails alone, in a batch with others', async (t) => {
+test('a call for which there is no room fails alone in its batch', async (t) => {
   const db = new DatabaseSync(':memory:')
   t.after(() => db.close())
   const store = createSqliteStore(db)
@@ -116,7 +116,7 @@ function makeDisk(t: TestContext, kilobytes: number): string | undefined {
   return folder.path
 }
 
-test('a disk that is really full is ERR_STORE_FULL in check and refresh, and nothing is lost', async (t) => {
+test('a full disk is ERR_STORE_FULL in check and refresh, and nothing is lost', async (t) => {
   const folder = makeDisk(t, 1024)
   if (folder === undefined) return t.skip('not run: only root may mount a small disk')
   const store = createSqliteStore(`${folder}/data/daypass.db`)
@@ -128,7 +128,7 @@ test('a disk that is really full is ERR_STORE_FULL in check and refresh, and not
   await checkFull(store, () => rmSync(`${folder}/ballast`))
 })
 
-test('a disk that is full from the beginning is told, and works when there is room', async (t) => {
+test('a disk that is full from the beginning is reported, and the store works when there is room', async (t) => {
   const folder = makeDisk(t, 256)
   if (folder === undefined) return t.skip('not run: only root may mount a small disk')
   const { bavail, bsize } = statfsSync(folder)

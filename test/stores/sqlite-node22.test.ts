@@ -13,7 +13,7 @@ const skip = existsSync(node)
   ? false
   : 'not run: Node 22 is not installed (npm install --prefix .cache/node22 node@22.18.0)'
 
-test('SQLite on Node 22: the contract, and everything that is particular to it', {
+test('SQLite on Node 22: the contract and the tests of SQLite', {
   skip,
   timeout: 280_000,
 }, async (t) => {

@@ -90,7 +90,7 @@ for (const [name, setup] of Object.entries(setups)) {
   })
 }
 
-test('journal_mode = OFF is refused by name: a failed call could not be undone', async () => {
+test('journal_mode = OFF is rejected by name, because a failed call could not be rolled back', async () => {
   // A newer Node allows it only where the app asks for that too.
   const db = new DatabaseSync(':memory:', { defensive: false } as DatabaseSyncOptions)
   db.exec('PRAGMA journal_mode = OFF')
@@ -102,7 +102,7 @@ test('journal_mode = OFF is refused by name: a failed call could not be undone',
   db.close()
 })
 
-test('the journal mode of a file that the app opened stays; commits wait for the disk in each', async (t) => {
+test('the journal mode of a file that the app opened is kept; commits wait for the disk in each mode', async (t) => {
   const folder = temporaryFolder()
   t.after(folder.remove)
   for (const [mode, synchronous] of [
@@ -120,14 +120,14 @@ test('the journal mode of a file that the app opened stays; commits wait for the
   }
 })
 
-test('a database that may only be read is ERR_STORE_READ_ONLY at the first write', async () => {
+test('a read-only database is ERR_STORE_READ_ONLY at the first write', async () => {
   const db = new DatabaseSync(':memory:')
   db.exec('PRAGMA query_only = ON')
   await assert.rejects(createSqliteStore(db).open(issuer), (error) => isDaypassError(error, 'ERR_STORE_READ_ONLY'))
   db.close()
 })
 
-test('a path that is none is refused: an address of a file, and nothing', () => {
+test('a file URL and an empty path are rejected', () => {
   for (const path of ['', 'file:x.db', 'file::memory:?cache=shared', 'FILE:x.db?mode=ro']) {
     assert.throws(
       () => createSqliteStore(path),

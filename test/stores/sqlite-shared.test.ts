@@ -31,7 +31,7 @@ async function openApp(t: TestContext, path = ':memory:') {
 }
 
 for (const begin of ['BEGIN', 'BEGIN IMMEDIATE', 'BEGIN EXCLUSIVE', 'SAVEPOINT app']) {
-  test(`calls that come in a transaction of the app’s (${begin}) wait for its end, and are not undone with it`, async (t) => {
+  test(`calls during a transaction of the app (${begin}) wait for its end, and are not rolled back with it`, async (t) => {
     const { db, store, session } = await openApp(t)
     db.exec(begin)
     db.exec("INSERT INTO users VALUES ('Zoë')")
@@ -53,7 +53,7 @@ for (const begin of ['BEGIN', 'BEGIN IMMEDIATE', 'BEGIN EXCLUSIVE', 'SAVEPOINT a
   })
 }
 
-test('a transaction of the app’s that stays open is ERR_STORE_LOCKED, says so, and is left as it is', async (t) => {
+test('an open transaction of the app is ERR_STORE_LOCKED, the error explains it, and the transaction is not touched', async (t) => {
   const { db, store, session } = await openApp(t)
   db.exec("BEGIN; INSERT INTO users VALUES ('Zoë')")
   const step = makeStep(session, t0 + 1)
@@ -70,7 +70,7 @@ test('a transaction of the app’s that stays open is ERR_STORE_LOCKED, says so,
   assert.ok(await store.advance(step))
 })
 
-test('a statement of the app’s that is half read, or an app that writes all the time, stops nobody', async (t) => {
+test('neither a half-read statement of the app nor constant writes of the app block calls', async (t) => {
   const { db, store, session } = await openApp(t, temporaryFile(t))
   db.exec("INSERT INTO users VALUES ('a'), ('b'), ('c')")
   const rows = db.prepare('SELECT * FROM users').iterate()
@@ -85,7 +85,7 @@ test('a statement of the app’s that is half read, or an app that writes all th
   assert.equal(row.generation, 21)
 })
 
-test('while another process holds the lock, the event loop goes on', async (t) => {
+test('while another process holds the lock, the event loop continues', async (t) => {
   const path = temporaryFile(t)
   const store = createSqliteStore(path)
   await store.open(issuer)
@@ -107,7 +107,7 @@ test('while another process holds the lock, the event loop goes on', async (t) =
   await store.close()
 })
 
-test('a thousand calls that wait for one lock fail together, not one after another', async (t) => {
+test('a thousand calls that wait for one lock fail at the same time', async (t) => {
   const path = temporaryFile(t)
   const store = createSqliteStore(path)
   await store.open(issuer)
@@ -121,7 +121,7 @@ test('a thousand calls that wait for one lock fail together, not one after anoth
   await store.close()
 })
 
-test('a reader in another process that keeps a rollback journal’s commit waiting: all or nothing, and told', async (t) => {
+test('if a reader in another process blocks a rollback journal’s commit, the batch fails as a whole and is reported', async (t) => {
   const path = temporaryFile(t)
   const { db, store, session } = await openApp(t, path)
   assert.equal(db.prepare('PRAGMA journal_mode').get()!.journal_mode, 'delete')
@@ -142,7 +142,7 @@ test('a reader in another process that keeps a rollback journal’s commit waiti
   await Promise.all(born.map((each) => store.create(each)))
 })
 
-test('an error that undoes the whole transaction fails the call that had it, and nobody else', async (t) => {
+test('an error that rolls back the whole transaction fails only the call that caused it', async (t) => {
   const { db, store } = await openApp(t)
   // What SQLite does for a disk that is full, by a trigger: the statement fails and everything is undone.
   db.exec(`CREATE TRIGGER full BEFORE INSERT ON daypass_session WHEN NEW.subject = 'too much'
@@ -160,7 +160,7 @@ test('an error that undoes the whole transaction fails the call that had it, and
   assert.equal(await store.find(bad.id), null)
 })
 
-test('two apps with prefixes of their own share a file, and each has its own people', async (t) => {
+test('two apps with different prefixes share a file and no session', async (t) => {
   const db = new DatabaseSync(':memory:')
   t.after(() => db.close())
   const one = createSqliteStore(db, { prefix: 'one' })

@@ -58,7 +58,7 @@ async function watched(path = ':memory:') {
   return { db, store, told, count }
 }
 
-test('everything is there after closing and opening again', async (t) => {
+test('rows survive closing and reopening', async (t) => {
   const path = temporaryFile(t)
   const first = await openStore(path)
   const session = makeSession(t0, { claims: { role: 'admin' }, device: { label: 'phone' } })
@@ -74,13 +74,13 @@ test('everything is there after closing and opening again', async (t) => {
   await second.close()
 })
 
-test('the folders above the file are made', async (t) => {
+test('missing parent folders are created', async (t) => {
   const path = temporaryFile(t, 'a/b/c/daypass.db')
   await (await openStore(path)).close()
   assert.ok(existsSync(path))
 })
 
-test('an answered call is in the file: a copy taken at that moment, as after a crash, holds it', async (t) => {
+test('a resolved call is in the file: a copy taken at that moment, as after a crash, has it', async (t) => {
   const path = temporaryFile(t)
   const store = await openStore(path)
   const session = makeSession(t0)
@@ -103,7 +103,7 @@ test('a file that Daypass opened itself has a WAL, and every commit waits for th
   db.close()
 })
 
-test('files and folders that are made can be read by their owner alone; what was there stays as it was', async (t) => {
+test('only the owner can read files and folders that the store made; existing ones keep their modes', async (t) => {
   const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
   const umask = process.umask(0)
   t.after(() => process.umask(umask))
@@ -123,7 +123,7 @@ test('files and folders that are made can be read by their owner alone; what was
   assert.equal(modeOf(join(folder, 'app.db')), '644')
 })
 
-test('several processes that start on one new file at once make its tables once, and all of them work', async (t) => {
+test('several processes that start together on one new file make its tables once, and all work', async (t) => {
   const path = temporaryFile(t)
   await Promise.all(Array.from({ length: 6 }, () => inAnotherProcess('create', path, '20')))
   const db = new DatabaseSync(path)
@@ -134,7 +134,7 @@ test('several processes that start on one new file at once make its tables once,
   await store.close()
 })
 
-test('several connections in one process that open a new file at once all work', async (t) => {
+test('several connections in one process that open a new file together all work', async (t) => {
   for (let round = 0; round < 5; round++) {
     const path = temporaryFile(t)
     const stores = await Promise.all(Array.from({ length: 5 }, () => openStore(path)))
@@ -146,7 +146,7 @@ test('several connections in one process that open a new file at once all work',
   }
 })
 
-test('opening again makes nothing: the schema is left to the letter', async (t) => {
+test('reopening changes nothing in the schema', async (t) => {
   const path = temporaryFile(t)
   const schema = () => {
     const db = new DatabaseSync(path, { readOnly: true })
@@ -161,7 +161,7 @@ test('opening again makes nothing: the schema is left to the letter', async (t) 
   assert.equal(schema(), before)
 })
 
-test('a file that is no database is ERR_STORE_CORRUPT and is left alone', async (t) => {
+test('a file that is not a database is ERR_STORE_CORRUPT and is not changed', async (t) => {
   const path = temporaryFile(t)
   const garbage = Buffer.alloc(9000, 'this is a shopping list, not a database. ')
   writeFileSync(path, garbage)
@@ -169,7 +169,7 @@ test('a file that is no database is ERR_STORE_CORRUPT and is left alone', async 
   assert.deepEqual(readFileSync(path), garbage)
 })
 
-test('a file damaged in the middle is ERR_STORE_CORRUPT at the first call that meets the damage', async (t) => {
+test('a file damaged in the middle is ERR_STORE_CORRUPT at the first call that reads the damage', async (t) => {
   const path = temporaryFile(t)
   const first = await openStore(path)
   await Promise.all(Array.from({ length: 500 }, () => first.create(makeSession(t0))))
@@ -192,7 +192,7 @@ test('an empty file is a new database', async (t) => {
   await store.close()
 })
 
-test('a file cut short, or a folder where the file should be, is told and not crashed on', async (t) => {
+test('a truncated file, or a folder in place of the file, is an error and not a crash', async (t) => {
   const path = temporaryFile(t)
   await (await openStore(path)).close()
   truncateSync(path, 100)
@@ -231,7 +231,7 @@ test('a read-only file is ERR_STORE_READ_ONLY, at the start or at the first writ
   empty.close()
 })
 
-test('a file locked by another process is ERR_STORE_LOCKED in bounded time, and works when it is free', async (t) => {
+test('a file locked by another process is ERR_STORE_LOCKED in bounded time, and works when it is unlocked', async (t) => {
   const path = temporaryFile(t)
   const store = await openStore(path)
   const session = makeSession(t0)
@@ -256,7 +256,7 @@ test('a file locked by another process is ERR_STORE_LOCKED in bounded time, and 
   await store.close()
 })
 
-test('a lock held for a moment is waited for', async (t) => {
+test('a call waits for a short lock', async (t) => {
   const path = temporaryFile(t)
   const store = await openStore(path)
   const session = makeSession(t0)
@@ -269,7 +269,7 @@ test('a lock held for a moment is waited for', async (t) => {
   await store.close()
 })
 
-test('the app’s own database keeps its tables, and is left open', async (t) => {
+test('the app’s own database keeps its tables and stays open', async (t) => {
   const path = temporaryFile(t)
   const db = new DatabaseSync(path)
   db.exec("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users (name) VALUES ('Zoë')")
@@ -287,7 +287,7 @@ test('the app’s own database keeps its tables, and is left open', async (t) =>
   db.close()
 })
 
-test('100 advances in flight together share one transaction', async (t) => {
+test('100 concurrent advances share one transaction', async (t) => {
   const { db, store, told, count } = await watched(temporaryFile(t))
   const sessions = Array.from({ length: 100 }, () => makeSession(t0))
   await Promise.all(sessions.map((session) => store.create(session)))
@@ -299,7 +299,7 @@ test('100 advances in flight together share one transaction', async (t) => {
   db.close()
 })
 
-test('calls that come while a batch is under way, turn after turn, still share transactions', async () => {
+test('calls that arrive during a batch, turn after turn, still share transactions', async () => {
   const { db, store, count } = await watched()
   const sessions = Array.from({ length: 32 }, () => makeSession(t0))
   await Promise.all(sessions.map((session) => store.create(session)))
@@ -349,7 +349,7 @@ test('a commit that fails fails every call of its batch, and changes nothing', a
   db.close()
 })
 
-test('a refresh with no race is one transaction, and one statement that writes', async () => {
+test('a refresh without a race is one transaction with one writing statement', async () => {
   const { db, store, told } = await watched()
   const session = makeSession(t0)
   await store.create(session)
@@ -396,7 +396,7 @@ test('find, advance, list, revoke, revokedSince and prune each use an index, by 
   db.close()
 })
 
-test('an event loop that is busy with one batch still hands out the next: drain waits for all', async (t) => {
+test('drain waits for all batches, even if one batch keeps the event loop busy', async (t) => {
   const path = temporaryFile(t)
   const store = await openStore(path)
   const sessions = Array.from({ length: 2500 }, () => makeSession(t0))
