@@ -39,5 +39,5 @@ export function checkFields(checks: [Field, string][]): boolean {
 /** The error of a new password, if there is one. */
 export function checkNewPassword(password: string): string {
   if (password.length === 0) return 'Choose a password.'
-  return password.length < 8 ? 'Make it 8 characters or longer.' : ''
+  return password.length < 8 ? 'Use 8 characters or more.' : ''
 }

@@ -21,7 +21,7 @@ export function makePassword(done: () => void): HTMLElement {
     say(success, '')
     const values = { current: current.input.value, next: next.input.value }
     const isGood = checkFields([
-      [current, values.current ? '' : 'Enter the password that you have now.'],
+      [current, values.current ? '' : 'Enter your current password.'],
       [next, checkNewPassword(values.next)],
     ])
     if (!isGood) return
@@ -30,7 +30,7 @@ export function makePassword(done: () => void): HTMLElement {
     submit.ariaBusy = null
     if (failure !== undefined) return say(problem, failure)
     form.reset()
-    say(success, 'Changed. Your other devices were signed out.')
+    say(success, 'Password changed. Your other devices were signed out.')
     done()
   })
 

@@ -11,7 +11,7 @@ const words = {
   'sign-up': {
     title: 'Create an account',
     button: 'Sign up',
-    question: 'You have an account?',
+    question: 'Do you have an account?',
     other: 'Sign in',
     refused: 'This did not work. If you have an account already, sign in with its password.',
   },
@@ -28,7 +28,7 @@ const words = {
 const endings: Record<string, string> = {
   'sign-out': 'You signed out.',
   ERR_SESSION_REVOKED: 'This session was ended, here or on another device.',
-  ERR_SESSION_EXPIRED: 'This session was over its time.',
+  ERR_SESSION_EXPIRED: 'This session has expired.',
   ERR_REFRESH_TOKEN_REUSED: 'Somebody used a copy of your session, so it was ended. Change your password.',
 }
 
@@ -112,6 +112,6 @@ export function makeSignIn(): HTMLElement {
 function explain(error: unknown, mode: Mode): string {
   const { status, body } = error as { status?: number; body?: { code?: string } }
   if (body?.code === 'ERR_CREDENTIALS_INVALID') return words[mode].refused
-  if (status === 404) return 'Nobody new can sign up at this server. Sign in instead.'
+  if (status === 404) return 'Registration is closed on this server. Sign in instead.'
   return sayFailure(error)
 }

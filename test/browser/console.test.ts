@@ -258,7 +258,7 @@ describe('the console in a real Chromium', { timeout: 150_000, concurrency: 3 },
     const tab = await openBrowser(t, server)
     await submit(tab, 'mistakes', 'short')
     await seesText(tab, 'email-problem', 'Enter your e-mail address')
-    await seesText(tab, 'password-problem', '8 characters or longer')
+    await seesText(tab, 'password-problem', '8 characters or more')
     await signUp(tab, email)
     await tab.page.getByTestId('sign-out').click()
     await signIn(tab, email, 'not my password')
