@@ -17,7 +17,7 @@ import {
   second,
 } from './store-harness.ts'
 
-/** Advances, and holds the answer and the row against the protocol's own function. */
+/** Advances, and compares the result and the row with the protocol's own function. */
 async function advanceBoth({ store }: Bench, session: Session, step: Advance): Promise<Session | null> {
   const expected = pureAdvance(session, step)
   const advanced = await store.advance(step)
@@ -66,7 +66,11 @@ export const advanceRules: readonly StoreRule[] = [
       const session = await bench.create({ generation: at })
       const row = await advanceBoth(bench, session, bench.step(session, { generation }))
       assert.equal(row!.generation, generation + 1)
-      assert.equal(row!.burstGeneration, at - 1, 'a burst begins with the row’s own parent, whatever was lost')
+      assert.equal(
+        row!.burstGeneration,
+        at - 1,
+        'a burst begins with the parent in the row, even if rotations were lost',
+      )
     }
   }),
 

@@ -7,7 +7,7 @@ import type { Store } from '../core/store.ts'
 import { createSeededRandom, freshSeed, type SeededRandom } from './random.ts'
 import { hour, makeSession, minute, plain, rule, type StoreRule, sameRow, second } from './store-harness.ts'
 
-/** The contract in its plainest words: a Map, one call at a time. What a store is held against. */
+/** The simplest store: a Map, one call at a time. The store is compared with it. */
 function createModel() {
   const rows = new Map<string, Session>()
   const bySubject = (subject: string) => [...rows.values()].filter((row) => row.subject === subject)
@@ -23,7 +23,7 @@ function createModel() {
 
 const reasons = ['sign-out', 'reuse', 'admin', 'password'] as const
 
-/** Randomised, with a seed that is printed: run again with `DAYPASS_TEST_SEED=…`. */
+/** Random calls from a seed that is printed. `DAYPASS_TEST_SEED=…` repeats them. */
 export const chanceRules: readonly StoreRule[] = [
   rule('2,000 random calls leave the same rows and answers as the protocol’s own function', async (bench) => {
     const seed = freshSeed()
@@ -41,7 +41,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
   const subjects = ['a', 'b', 'c']
   let now = t0
   for (let count = 0; count < 2000; count++) {
-    // Mostly on by a little, at times by a lot, at times back.
+    // Time mostly moves forward a little, sometimes a lot, and sometimes back.
     now += chance.pick([0, 1, 7, second, 10 * second, 30 * second, minute, chance.below(10 * minute), -second, -minute])
     const ids = [...model.rows.keys()]
     const id = ids.length > 0 ? chance.pick(ids) : ''
@@ -59,7 +59,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
         generation: Math.max(0, row.generation + chance.pick([0, 0, 0, 0, -1, -2, 1, 5])),
         salt: chance.bytes(8),
         key: chance.pick([null, chance.bytes(16)]),
-        // At times the very instant at which something changes.
+        // Sometimes exactly an instant at which something changes.
         now: chance.pick([
           now,
           now,
@@ -107,7 +107,7 @@ async function compare(store: Store, chance: SeededRandom, t0: number): Promise<
       for (const { id, revokedAt } of model.rows.values()) {
         if (revokedAt !== null && revokedAt >= since) assert.equal(announced.get(id), revokedAt, what)
       }
-      // A session that was ended before may be announced again.
+      // The feed may announce a session again that ended before `since`.
       for (const [id, revokedAt] of announced) assert.equal(revokedAt, model.rows.get(id)?.revokedAt, what)
     } else if (call === 18 && chance.below(10) === 0) {
       const before = now - chance.pick([0, minute, hour])

@@ -36,7 +36,7 @@ export const openRules: readonly StoreRule[] = [
   rule('now returns the engine’s clock in milliseconds, if the engine has a clock', async ({ store }) => {
     if (store.now === undefined) return
     const now = await store.now()
-    // In a test the engine is on this machine, or on one whose clock is set.
+    // The test's engine is on this machine, or on one with a correct clock.
     assert.ok(Math.abs(now - Date.now()) < 5 * minute, `${now}`)
   }),
 ]

@@ -21,7 +21,7 @@ const times = <T>(count: number, make: (index: number) => T) => Array.from({ len
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 const won = (answers: (Advanced | null)[]) => answers.filter((answer) => answer !== null)
 
-/** The rules about calls in flight together. */
+/** The rules for concurrent calls. */
 export const raceRules: readonly StoreRule[] = [
   rule(
     'of 50 concurrent advances of one token exactly one wins, and the row is the winner’s',
@@ -42,13 +42,13 @@ export const raceRules: readonly StoreRule[] = [
     'concurrent advances of several generations of one session skip, repeat and mix up none',
     async ({ store, create, step }) => {
       const session = await create()
-      // In order and at once: each may find the one before it done, or a row that is behind, which it heals. None may win twice.
+      // Concurrent, in order. Each may find the previous one done, or a row that is behind, which it heals. None may win twice.
       const steps = times(20, (generation) => step(session, { generation, key: bytes(16) }))
       const answers = await Promise.all(steps.map((each) => store.advance(each)))
       const row = await findRow(store, session.id)
       const generations = won(answers).map((answer) => answer.session.generation)
       assert.equal(new Set(generations).size, generations.length)
-      assert.equal(row.generation, 20, 'the newest of them was good whatever came before')
+      assert.equal(row.generation, 20, 'the newest of them succeeds in any order')
       assert.deepEqual(new Uint8Array(row.parentSalt!), steps[19]!.salt)
       for (const [index, answer] of answers.entries()) {
         if (answer === null) continue
@@ -120,7 +120,7 @@ export const raceRules: readonly StoreRule[] = [
         const session = await create()
         let returned = false
         const chain = (async () => {
-          // One client that refreshes as fast as it can, until it is refused.
+          // One client refreshes as fast as it can, until it is rejected.
           for (let row: Session = session; ; ) {
             const wasReturned: boolean = returned
             const answer: Advanced | null = await store.advance(step(row, { now: t0 + second }))
@@ -138,7 +138,7 @@ export const raceRules: readonly StoreRule[] = [
         const row = await findRow(store, session.id)
         assert.equal(row.revokedReason, 'sign-out')
         assert.equal(row.generation, last.generation)
-        assert.equal(revoked?.generation, row.generation, 'revoke gives the row as it stayed')
+        assert.equal(revoked?.generation, row.generation, 'revoke returns the final row')
       }
     },
   ),
@@ -164,7 +164,7 @@ export const raceRules: readonly StoreRule[] = [
       listed.map((session) => session.id),
       sessions.map((session) => session.id),
     )
-    // Many with one id: one row, and it is whole.
+    // Many with the same id: one of them becomes the row, complete.
     const id = freshId()
     const rivals = times(20, (i) => makeSession(t0, { id, subject: `rival-${i}`, claims: { i } }))
     const results = await Promise.allSettled(rivals.map((session) => store.create(session)))
@@ -179,7 +179,7 @@ export const raceRules: readonly StoreRule[] = [
     const flying = Promise.all([store.advance(step(session)), ...rest.map((each) => store.create(each))])
     await store.check()
     assert.ok((await flying)[0])
-    // On a store of its own: the rule's is closed by the rule.
+    // Use a second store, because the rule itself closes the first one.
     const other = await harness.open()
     await other.open(issuer)
     const born = makeSession(t0)

@@ -129,7 +129,7 @@ const keeping: StoreRule[] = [
   rule('find returns null for unknown ids, in every spelling', async ({ store, create }) => {
     const { id } = await create({ id: 'AAAAAAAAAAAAAAAAAAAAAA' })
     assert.equal(await store.find('BAAAAAAAAAAAAAAAAAAAAA'), null)
-    // The same 16 bytes to a lenient decoder: one session has one name.
+    // A lenient decoder reads the same 16 bytes from these. A session has only one id.
     for (const other of [
       '',
       'x',
@@ -196,7 +196,7 @@ const keeping: StoreRule[] = [
   }),
 ]
 
-/** Writes into everything of a row that can be written into. */
+/** Changes every part of a row that can be changed. */
 function spoil(session: Session): void {
   for (const change of [
     () => session.secret.fill(0),
@@ -211,7 +211,7 @@ function spoil(session: Session): void {
     try {
       change()
     } catch {
-      // Frozen is as good as copied.
+      // A frozen object is as safe as a copy.
     }
   }
 }
@@ -255,7 +255,7 @@ const ending: StoreRule[] = [
     const ended = await create()
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'password', kept.id)), [ended.id])
     sameRow(await store.find(kept.id), kept)
-    // An exception that is not there excepts nothing.
+    // An unknown id excepts no session.
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', freshId())), [kept.id])
     const last = await create()
     assert.deepEqual(ids(await store.revokeSubject('subject-1', t0 + 1, 'admin', '\u0000\ud800')), [last.id])
@@ -310,7 +310,7 @@ const ending: StoreRule[] = [
     assert.deepEqual(await since(t0 + 31), [])
     assert.deepEqual(await since(Number.NEGATIVE_INFINITY), sorted(ids(rows)))
     assert.deepEqual(await store.revokedSince(t0 + 20.5), [{ id: rows[2]!.id, revokedAt: t0 + 30 }])
-    // Whatever the order of the instants: another instance's clock may be behind.
+    // The instants may be out of order, because another instance's clock may be behind.
     await store.revoke((await create()).id, t0 + 5, 'admin')
     assert.equal((await since(t0 + 5)).length, 4)
     assert.equal((await since(t0 + 6)).length, 3)
@@ -324,7 +324,7 @@ const forgetting: StoreRule[] = [
     const revoked = await create()
     await store.revoke(revoked.id, t0 + hour, 'admin')
     const live = await create({ idleExpiresAt: t0 + 2 * hour })
-    assert.equal(await store.prune(t0 + hour, 100), 0, 'over at the instant is not over before it')
+    assert.equal(await store.prune(t0 + hour, 100), 0, 'a session that ends at the instant did not end before it')
     assert.equal(await store.prune(t0 + hour + 1, 100), 3)
     for (const gone of [idle, absolute, revoked]) assert.equal(await store.find(gone.id), null)
     sameRow(await store.find(live.id), live)
@@ -354,11 +354,11 @@ const forgetting: StoreRule[] = [
     assert.equal(await store.advance(step(session)), null)
     assert.equal(await store.revoke(session.id, t0, 'admin'), null)
     assert.deepEqual(await store.list(session.subject, t0, 100), [])
-    // Its name is free again, as if it had never been.
+    // The id can be used again.
     await store.create(session)
     sameRow(await store.find(session.id), session)
   }),
 ]
 
-/** Rows: kept, ended, forgotten. */
+/** The rules for storing, ending and pruning rows. */
 export const rowRules: readonly StoreRule[] = [...keeping, ...ending, ...forgetting]

@@ -1,4 +1,4 @@
-// Rules of the store contract for secrets: a Daypass runs over the store, and its rows hold nothing that a thief could use.
+// Rules of the store contract for secrets: the rows of a running Daypass hold nothing that a thief could use.
 
 import assert from 'node:assert/strict'
 import { createSecretKey, randomBytes } from 'node:crypto'
@@ -12,7 +12,7 @@ import { isDaypassError } from '../errors.ts'
 import { createFakeClock, type FakeClock } from './clock.ts'
 import { bytes, findRow, issuer, rule, type StoreHarness, type StoreRule } from './store-harness.ts'
 
-/** The rules about a whole Daypass over the store. */
+/** The rules that run a whole Daypass on the store. */
 export const secretRules: readonly StoreRule[] = [
   rule(
     'after a life of refreshes the engine holds no token, no proof, no live salt, no key and no JWT',
@@ -22,8 +22,8 @@ export const secretRules: readonly StoreRule[] = [
       const raw = await dump(harness, store)
       const { id } = (await auth.sessions('subject-1'))[0]!
       const row = await findRow(store, id)
-      assert.ok(raw.contains('subject-1'), 'the search finds what is there')
-      assert.ok(raw.contains(row.secret), 'the search finds bytes that are there')
+      assert.ok(raw.contains('subject-1'), 'the search finds text')
+      assert.ok(raw.contains(row.secret), 'the search finds bytes')
 
       raw.lacks('the server secret', secret)
       for (const token of used.refreshTokens) {
@@ -71,10 +71,10 @@ export const secretRules: readonly StoreRule[] = [
     const { auth, live, proofKey } = await liveALittle(store)
     const { id } = (await auth.sessions('subject-1'))[0]!
     const row = await findRow(store, id)
-    // The session's id is no secret: it is in every access token. Its secret is what the thief has to guess.
+    // Every access token contains the session's id. The thief has to guess the session's secret.
     const guess: Session = { ...row, secret: bytes(16) }
     await refused(auth, mintRefreshToken(guess, row.generation, bytes(8), proofKey))
-    // A good proof over a bad tag is an alarm: the server's key is out, and the session is ended.
+    // A valid proof with a wrong tag shows that the server secret was stolen, so the session ends.
     assert.equal((await findRow(store, id)).revokedReason, 'forgery')
     await assert.rejects(auth.refresh(live), (error) => isDaypassError(error, 'ERR_SESSION_REVOKED'))
   }),
@@ -106,7 +106,7 @@ export const secretRules: readonly StoreRule[] = [
     const revoked = (error: unknown) => isDaypassError(error, 'ERR_SESSION_REVOKED')
     await assert.rejects(auth.refresh(next.refreshToken), revoked)
     clock.advance(40 * 86_400)
-    // By the clock that moved: the server's prune also asks the engine's own.
+    // Use the moved clock. `auth.prune` would also use the engine's clock.
     assert.equal(await store.prune(clock.clock(), 500), 2)
     assert.equal(await store.find(next.session.id), null)
   }),
@@ -115,7 +115,7 @@ export const secretRules: readonly StoreRule[] = [
     const { auth } = createTestDaypass(store)
     const odd = 'a\u0000b\ud800c\udfff'
     const cleaned = 'a\ufffdb\ufffdc\ufffd'
-    // The cut at 255 characters goes through a pair.
+    // The limit of 255 characters falls inside a surrogate pair.
     const long = `${'x'.repeat(254)}🦊`
     const claims = { [odd]: odd }
     const first = await auth.issue('subject-1', { claims, device: { userAgent: odd, ip: odd, label: `${odd}\uffff` } })
@@ -127,7 +127,7 @@ export const secretRules: readonly StoreRule[] = [
     const [two] = await auth.sessions('subject-2')
     assert.deepEqual(two!.device, { userAgent: cut, ip: 'x'.repeat(60), label: cut })
 
-    // Beside another person's refresh, which may be in the same batch.
+    // Another subject's refresh may be in the same batch.
     const request = { idempotencyKey: newKey(), ip: odd, userAgent: odd }
     const refreshed = await Promise.all([
       auth.refresh(first.refreshToken, request),
@@ -148,7 +148,7 @@ export const secretRules: readonly StoreRule[] = [
     await assert.rejects(auth.issue('subject-1', { claims: { name: 'a\uffff' } }), (error) =>
       isDaypassError(error, 'ERR_CLAIMS_INVALID'),
     )
-    // An engine that replaces half a pair would take one for the other.
+    // An engine that replaces half a surrogate pair would confuse these subjects.
     await auth.issue('a\ufffd')
     for (const nobody of ['a\u0000', 'a\ud800', 'a\udfff', 'a\uffff']) {
       assert.deepEqual(await auth.sessions(nobody), [])
@@ -172,7 +172,7 @@ function createTestDaypass(store: Store): { auth: Daypass; secret: Buffer; clock
   return { auth: createDaypass({ secret, issuer, store, clock: clock.clock }), secret, clock }
 }
 
-/** Issues, refreshes 30 times with keys, replays, races, refreshes without a key; gives all that was ever handed out. */
+/** Issues, refreshes 30 times with keys, replays, races, and refreshes without a key. Returns all issued tokens. */
 async function liveALittle(store: Store) {
   const { auth, secret, clock } = createTestDaypass(store)
   const used = { refreshTokens: [] as string[], accessTokens: [] as string[], keys: [] as string[] }
@@ -195,14 +195,14 @@ async function liveALittle(store: Store) {
     if (i % 10 === 4) live = keep(await auth.refresh(live))
     await auth.verify(used.accessTokens.at(-1)!)
   }
-  // The last rotation is keyed: the row then holds all that a child's salt is made of, and even so no token.
+  // The last rotation has a key. The row then holds every input of the child's salt, but no token.
   const idempotencyKey = newKey()
   used.keys.push(idempotencyKey)
   live = keep(await auth.refresh(live, { idempotencyKey }))
   return { auth, secret, used, live, proofKey: proofKeyOf(secret) }
 }
 
-/** The proof key as `createDaypass` derives it: what a thief of the server secret has. */
+/** Derives the proof key as `createDaypass` does. A thief of the server secret can do the same. */
 function proofKeyOf(secret: Buffer) {
   return createKeys(secret, issuer, 'EdDSA').proofKeys[0]!
 }
@@ -213,13 +213,13 @@ async function refused(auth: Daypass, refreshToken: string, idempotencyKey?: str
   )
 }
 
-/** The parts of a refresh token that are worth something. */
+/** The parts of a refresh token. */
 function parts(token: string) {
   const all = Buffer.from(token.slice(4), 'base64url')
   return { keyId: all[1]!, salt: all.subarray(22, 30), tag: all.subarray(30, 46), proof: all.subarray(46) }
 }
 
-/** All that the engine holds, and a search in it that knows the usual spellings of bytes. */
+/** Searches everything that the engine holds, for the usual encodings of bytes. */
 async function dump(harness: StoreHarness, store: Store) {
   const held = (await harness.rawRows(store)).map((part) =>
     typeof part === 'string' ? Buffer.from(part) : Buffer.from(part),
@@ -228,7 +228,7 @@ async function dump(harness: StoreHarness, store: Store) {
     if (typeof needle === 'string') return [Buffer.from(needle), Buffer.from(needle, 'utf16le')]
     const buffer = Buffer.from(needle)
     const texts = [buffer.toString('hex'), buffer.toString('hex').toUpperCase()]
-    // Without the last character or two, which depend on what follows and on padding.
+    // Leave out the last characters, which depend on the bytes that follow and on padding.
     texts.push(buffer.toString('base64').replace(/.?=*$/, ''), buffer.toString('base64url').slice(0, -1))
     texts.push(JSON.stringify([...buffer]).slice(1, -1))
     return [buffer, ...texts.map((text) => Buffer.from(text))]

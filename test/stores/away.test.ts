@@ -18,7 +18,7 @@ import {
   signInCookie,
 } from '../http/server.ts'
 
-/** A store, and how its engine goes and comes back. */
+/** A store whose engine can be stopped and started. */
 interface Away {
   store: Store
   stop(): Promise<unknown>
@@ -83,9 +83,9 @@ for (const [name, { skip, open }] of Object.entries(engines)) {
       assert.equal(answer.status, 503, answer.text)
       assert.equal(answer.json.error, 'temporarily_unavailable')
       assert.ok(Number(answer.headers['retry-after']) >= 1)
-      assert.equal(answer.setCookie, undefined, 'whoever is told to come later stays signed in')
+      assert.equal(answer.setCookie, undefined, 'a 503 clears no cookie')
     }
-    // The stores' own limit is five seconds a call, and a route makes one or two.
+    // A store call takes at most five seconds, and a route makes one or two calls.
     assert.ok(performance.now() - began < 15_000)
 
     await start()

@@ -1,4 +1,4 @@
-// The contract notices broken stores: each of these breaks one promise.
+// Broken stores fail the contract. Each store here breaks one rule.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -10,7 +10,7 @@ import { memoryHarness } from './harness.ts'
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** A store with rows that can be put where no contract allows it. */
+/** A memory store whose rows can be changed behind the contract. */
 function openBroken() {
   const rows = new Map<string, Session>()
   const good = createMemoryStore()
@@ -23,7 +23,7 @@ function openBroken() {
 
 const broken: Record<string, (store: Store, good: Store, change: ReturnType<typeof openBroken>['change']) => void> = {
   'looks first and writes after': (store, good) => {
-    // What find-then-save does: everyone who looked before anyone wrote wins.
+    // Find and save in two steps: every caller that reads before the first write wins.
     const answers = new Map<string, Promise<unknown>>()
     store.advance = async (step) => {
       const name = `${step.id} ${step.generation}`
@@ -127,7 +127,7 @@ for (const [name, breakIt] of Object.entries(broken)) {
     }
     const failures: string[] = []
     for (const rule of storeContract) {
-      // The rules that search raw rows would fail for want of them.
+      // Skip the rule that searches raw rows, because this harness returns none.
       if (rule.name.startsWith('after a life')) continue
       await rule.run(harness).catch(() => failures.push(rule.name))
     }
@@ -164,7 +164,7 @@ test('a store that reads and then writes, in two steps, fails the concurrency ki
       await turn()
       if (row === null || row.generation > step.generation) return null
       const now = await good.find(step.id)
-      // Writes what it made of the row it saw, whatever has happened to it since.
+      // Write over any change that happened since the read.
       const healed = { ...step, generation: Math.max(step.generation, now!.generation) }
       return good.advance(healed)
     },

@@ -1,4 +1,4 @@
-// The crash kit on SQLite: killed servers sign nobody out, and a thief is still caught.
+// The crash kit on SQLite: no session is lost when servers are killed, and thefts are detected.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ test('SQLite on a file: 3 server processes, 100 of them killed −9, and nobody 
   const report = await runCrashKit({ store, kills })
   t.diagnostic(summarize(report))
   assert.equal(report.kills, kills)
-  assert.ok(report.lost >= kills / 4, 'killing loses answers')
+  assert.ok(report.lost >= kills / 4, 'killing loses responses')
   assert.ok(report.refreshes > kills, 'refreshes happen between the kills')
   assert.equal(report.caught, 2)
 })

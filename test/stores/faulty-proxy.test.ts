@@ -1,4 +1,4 @@
-// The faulty proxy does only what a real network can do.
+// The faulty proxy causes only faults that a real network can cause.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ test('after a cut, only the beginning of the data has arrived', async (t) => {
     }
   }).listen(0, '127.0.0.1')
   await once(engine, 'listening')
-  // A piece's delay, whether it is cut, and how much of it arrives: the first is cut when the others are there already.
+  // The delay of a chunk, whether it is cut, and how much of it arrives. The cut comes when later chunks have arrived.
   const chances = [1, 0, 0.5]
   const proxy = await startFaultyProxy({
     port: (engine.address() as AddressInfo).port,

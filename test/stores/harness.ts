@@ -8,13 +8,13 @@ import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import type { Store, StoreHarness } from '../../src/testing/index.ts'
 
-/** A folder of its own under the system's, and how to be rid of it. */
+/** Makes a temporary folder that the test removes. */
 export function temporaryFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'daypass-test-'))
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-/** The memory store. All that it holds is in the rows it gives; which there are is learnt as they are written. */
+/** The memory store. Its raw rows are the rows that `find` returns, for the ids that were created. */
 export function memoryHarness(): StoreHarness {
   const idsOf = new WeakMap<Store, string[]>()
   return {
@@ -39,7 +39,7 @@ export function memoryHarness(): StoreHarness {
   }
 }
 
-/** SQLite on a real file: raw rows are the bytes of the file and its log, pages that are free again included. */
+/** SQLite on a real file. Raw rows are the bytes of the file and its log, including free pages. */
 export function sqliteFileHarness(): StoreHarness {
   const folders: ReturnType<typeof temporaryFolder>[] = []
   const pathOf = new WeakMap<Store, string>()
@@ -61,7 +61,7 @@ export function sqliteFileHarness(): StoreHarness {
   }
 }
 
-/** SQLite in memory, on a database of the app's own. */
+/** SQLite in memory, on a DatabaseSync of the app. */
 export function sqliteMemoryHarness(): StoreHarness {
   const databases = new Map<Store, DatabaseSync>()
   return {

@@ -1,4 +1,4 @@
-// MongoDB shared by two versions of Daypass, two modules or two issuers.
+// MongoDB shared by two versions of Daypass or by two issuers.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -13,13 +13,16 @@ import { useMongo } from './mongodb-setup.ts'
 const t0 = Date.now()
 const isRefused = (error: unknown) => isDaypassError(error, 'ERR_STORE_SCHEMA')
 
-describe('MongoDB shared by versions, modules and issuers', noMongo === undefined ? {} : { skip: noMongo }, () => {
+describe('MongoDB shared by versions and issuers', noMongo === undefined ? {} : { skip: noMongo }, () => {
   const mongo = useMongo()
 
-  /** What a newer version does to the record. */
-  async function migrate(database: string, usable_from: number, module: any = 'session') {
+  /** Changes the record as a newer version does. */
+  async function migrate(database: string, usable_from: number) {
     const update = { $set: { version: 2, usable_from } }
-    await mongo.client.db(database).collection('daypass_schema').updateOne({ _id: module }, update)
+    await mongo.client
+      .db(database)
+      .collection('daypass_schema')
+      .updateOne({ _id: 'session' as any }, update)
   }
 
   test('a rolling deploy forward and back: a newer version only adds, and the older one works beside it', async () => {
@@ -43,11 +46,11 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     }
     assert.equal((await running.list(session.subject, t0, 10)).length, 4)
     const record = await db.collection('daypass_schema').findOne({ _id: 'session' as any })
-    assert.equal(record!.version, 2, 'the older one takes nothing back')
+    assert.equal(record!.version, 2, 'the older one undoes no change')
     const indexes = (await db.collection('daypass_session').indexes()).map(({ name }) => name)
-    assert.ok(!indexes.includes('daypass_revoked'), 'and makes no index that the newer one has dropped')
+    assert.ok(!indexes.includes('daypass_revoked'), 'the older one makes no index that the newer one dropped')
     const { colour } = (await db.collection('daypass_session').findOne({ generation: 3 }))!
-    assert.equal(colour, 'blue', 'a refresh keeps what it does not know')
+    assert.equal(colour, 'blue', 'a refresh keeps unknown fields')
   })
 
   test('an older program that starts on a newer schema is rejected before anything is written', async () => {
@@ -124,7 +127,7 @@ describe('MongoDB shared by versions, modules and issuers', noMongo === undefine
     await store.open(issuer)
     const session = makeSession(t0)
     await store.create(session)
-    // A driver's error quotes the key that is there twice.
+    // The driver's error quotes the duplicate key.
     const error: any = await store.create(session).catch((reason: unknown) => reason)
     assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
     assert.equal(typeof error.cause, 'string')

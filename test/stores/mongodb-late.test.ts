@@ -15,7 +15,7 @@ const isAway = (error: unknown) => isDaypassError(error, 'ERR_STORE_UNAVAILABLE'
 describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => {
   const mongo = useMongo()
 
-  /** A store, and a way to wait until the engine has answered everything that it was sent. */
+  /** Opens a store. `settled` waits until the engine has responded to every command. */
   async function open(t: TestContext, database: string, timeout = 1000) {
     let underWay = 0
     const client = newClient(mongo.engine.url, { monitorCommands: true })
@@ -34,7 +34,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
     return { client, store, settled }
   }
 
-  /** Sends calls to an engine that stands still until all of them were given up on. */
+  /** Sends calls to a frozen engine, until all of them have failed. */
   async function whileFrozen(calls: () => Promise<unknown>[]): Promise<void> {
     mongo.engine.freeze()
     try {
@@ -50,7 +50,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
   }
 
   test('a command that the engine runs late changes nothing; its retry succeeds and is announced', async (t) => {
-    if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+    if (!mongo.engine.own) return t.skip('not run: the test cannot freeze the server of MONGODB_URL')
     const database = mongo.engine.database()
     const { store, settled } = await open(t, database)
     const { store: other } = await open(t, database, 5000)
@@ -78,7 +78,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
     assert.equal(advanced.session.generation, 1)
     assert.equal(revoked.id, leaving!.id)
     assert.equal(all.length, 2)
-    // Another instance, which looks at what is new, hears of each.
+    // Another instance that reads the feed gets each of them.
     assert.deepEqual(
       (await other.revokedSince(asked)).map(({ id }) => id).sort(),
       [leaving!, ...everywhere].map(({ id }) => id).sort(),
@@ -87,9 +87,9 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
 
   for (const [name, shift] of Object.entries({ 'a minute ahead': -60_000, 'a minute behind': 60_000 })) {
     test(`an engine whose clock is ${name} runs commands in time and rejects late ones`, async (t) => {
-      if (!mongo.engine.own) return t.skip('not run: the server of MONGODB_URL is not ours to freeze')
+      if (!mongo.engine.own) return t.skip('not run: the test cannot freeze the server of MONGODB_URL')
       const real = Date.now
-      // Our own clock is moved, which to us is an engine whose clock is wrong.
+      // Moving this process's clock has the same effect as an engine whose clock is wrong.
       const mock = t.mock.method(Date, 'now', () => real() + shift)
       const { store, settled } = await open(t, mongo.engine.database())
       const session = makeSession(Date.now())

@@ -1,5 +1,5 @@
-// The whole contract through MongoDB clients, with each option that their owner can set. Options that can be set
-// together are, because the contract takes long on this engine.
+// The whole contract through MongoDB clients, with each option that apps can set. Compatible options are
+// set together, because the contract takes long on this engine.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -13,7 +13,7 @@ import { type MongoEngine, type MongoSource, mongoHarness, newClient, noMongo, s
 
 let engine: MongoEngine
 
-/** Everything that changes what goes out or comes back, but for two that the driver takes only without these. */
+/** All BSON options, except two that the driver rejects together with these. */
 const bson = {
   promoteValues: false,
   promoteLongs: false,
@@ -73,7 +73,7 @@ describe('options of a MongoDB client', noMongo === undefined ? {} : { skip: noM
   before(
     async () => {
       engine = await startMongo()
-      // For every schema, and so for none of ours.
+      // The plugin applies to every Mongoose schema. The store uses none.
       mongoose.plugin((schema) => {
         schema.add({ deletedAt: Date })
         schema.pre(/^find/, () => {
@@ -87,7 +87,7 @@ describe('options of a MongoDB client', noMongo === undefined ? {} : { skip: noM
   after(() => engine?.remove())
 
   for (const [name, source] of Object.entries(sources)) {
-    // Several at a time: this engine takes its time to answer, and each rule has a database of its own.
+    // Run several rules at a time. The engine is slow, and each rule has its own database.
     describe(`the whole contract, with ${name}`, { concurrency: 4 }, () => {
       for (const rule of storeContract) {
         test(rule.name, (t) => rule.run({ ...mongoHarness(engine, source), note: (line) => t.diagnostic(line) }))
@@ -112,7 +112,7 @@ describe('options of a MongoDB client', noMongo === undefined ? {} : { skip: noM
     for (const { $readPreference } of seen.filter(({ find }) => find)) {
       assert.ok(['primary', 'primaryPreferred', undefined].includes($readPreference?.mode))
     }
-    // The driver leaves it out where indexes are made, which is only when the store is opened.
+    // The driver sends no maxTimeMS with createIndexes. The store makes indexes only when it opens.
     for (const command of seen.filter(
       ({ hello, endSessions, createIndexes }) => !(hello ?? endSessions ?? createIndexes),
     )) {

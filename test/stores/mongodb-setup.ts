@@ -5,7 +5,7 @@ import { after, before, type TestContext } from 'node:test'
 import type { MongoClient } from 'mongodb'
 import { type MongoEngine, newClient, startMongo } from '../engines/mongodb.ts'
 
-/** A MongoDB for the tests of one suite, with a client that only reads and prepares. */
+/** A MongoDB for one suite, with a client that prepares and reads data. */
 export function useMongo() {
   let started: { engine: MongoEngine; client: MongoClient } | undefined
   before(
@@ -30,7 +30,7 @@ export function useMongo() {
     get client(): MongoClient {
       return running().client
     },
-    /** A client of the test's own. */
+    /** Opens a client that is closed with the test. */
     open(t: TestContext, options: object = {}): MongoClient {
       const own = newClient(running().engine.url, options)
       t.after(() => own.close())

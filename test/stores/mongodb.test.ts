@@ -1,4 +1,4 @@
-// The MongoDB store on a real server: the contract, and what the store promises of its own.
+// The MongoDB store on a real server: the contract, and the tests of this store alone.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -24,7 +24,7 @@ describe('the MongoDB store', options, () => {
         return { store: createMongoStore(own.db(database)), end: () => own.close() }
       },
     },
-    // Not waited for: an app makes its store while Mongoose is still connecting.
+    // Do not wait, because an app makes its store while Mongoose is still connecting.
     'a Mongoose connection': {
       open(database) {
         const connection = mongoose.createConnection(mongo.engine.url, { dbName: database })
@@ -221,7 +221,7 @@ describe('the MongoDB store', options, () => {
       const second = await auth.refresh(first.refreshToken, { idempotencyKey })
       assert.equal(second.session.id, first.session.id)
     }
-    // Also where the server was away from the beginning, which the driver by itself does not get over.
+    // Also if the server was away when the client started. The driver alone does not recover from that.
     await late.open(issuer)
     await late.check()
   })

@@ -1,4 +1,4 @@
-// The whole contract through a `postgres` client, with each option that its owner can set.
+// The whole contract through a `postgres` client, with each option that apps can set.
 
 import { test } from 'node:test'
 import postgres from 'postgres'
@@ -17,7 +17,7 @@ const server = usePostgres(async (engine) => {
   url = await fastDatabase(engine)
 })
 
-// Without any option: postgres.test.ts. Options that do not touch one another share a row.
+// postgres.test.ts tests clients without options. Independent options share a line.
 const postgresJsOptions: Record<string, postgres.Options<any>> = {
   'fetch_types: false, prepare: false, max: 1': { fetch_types: false, prepare: false, max: 1 },
   'transform: postgres.camel, types: bigint': { transform: postgres.camel, types: { bigint: postgres.BigInt } },

@@ -22,7 +22,7 @@ import {
 const server = usePostgres()
 
 const hour = 3_600_000
-/** What CREATE INDEX and ALTER TABLE take: reads go on. */
+/** A lock like that of CREATE INDEX. It allows reads. */
 const tableLock = 'LOCK TABLE daypass_session IN SHARE ROW EXCLUSIVE MODE'
 const is503 = { status: 503, code: 'ERR_STORE_UNAVAILABLE' }
 const key = () => randomBytes(16).toString('base64url')
@@ -51,10 +51,10 @@ for (const [name, clock] of Object.entries(clocks)) {
       store.revoke(rows[1].id, now, 'sign-out'),
       store.revokeSubject('subject-2', now, 'password'),
     ]
-    const told = Promise.all(calls.map((call) => assert.rejects(call, is503)))
+    const rejected = Promise.all(calls.map((call) => assert.rejects(call, is503)))
     await until(async () => (await countWaiting(url)) === 4)
-    await told
-    assert.equal(await countWaiting(url), 4, 'they are still there, and nobody waits for them')
+    await rejected
+    assert.equal(await countWaiting(url), 4, 'the statements still wait, and their callers are gone')
     await lock.release()
     await until(async () => (await countActive(url)) === 0)
 
@@ -89,7 +89,7 @@ test('after a 503 neither a second key nor a retry without a key is a theft, and
   ])
   await lock.release()
   await until(async () => (await countActive(url)) === 0)
-  // Longer than any interval of the protocol but a keyless retry's.
+  // Longer than every interval of the protocol except `retryInterval`.
   ahead = 60_000
 
   assert.equal((await a.refresh(keyed.refreshToken, { idempotencyKey: key() })).outcome, 'rotated')
@@ -143,7 +143,7 @@ function cancels(driver: (url: string) => Connected): void {
     const row = makeSession(now)
     await store.create(row)
     const lock = await holdLock(url, tableLock)
-    // More than there are connections: some are never sent.
+    // More calls than connections, so that some are never sent.
     const calls = Array.from({ length: 6 }, () => store.create(makeSession(now)))
     await Promise.all(calls.map((call) => assert.rejects(call, is503)))
     await until(async () => (await countWaiting(url)) === 0)

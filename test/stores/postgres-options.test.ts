@@ -1,4 +1,4 @@
-// The whole contract through a `pg` client, with each option that its owner can set.
+// The whole contract through a `pg` client, with each option that apps can set.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -22,7 +22,7 @@ const server = usePostgres(async (engine) => {
   url = await fastDatabase(engine)
 })
 
-/** Settings of a session of the server that change how values are written or what a transaction sees. */
+/** Settings of the server's session that change the format of values or the isolation of transactions. */
 const serverOptions = [
   'bytea_output=escape',
   'datestyle=German',
@@ -34,7 +34,7 @@ const serverOptions = [
   .map((setting) => `-c ${setting}`)
   .join(' ')
 
-// Without any option: postgres.test.ts. Options that do not touch one another share a row.
+// postgres.test.ts tests clients without options. Independent options share a line.
 const pgOptions: Record<string, Driver> = {
   '`types` that parse everything otherwise, binary: true': (url) =>
     throughPool(url, { types: { getTypeParser: () => () => 'spoiled' }, binary: true } as never),
@@ -86,7 +86,7 @@ test('a pool whose idle connections break continues to work without an error lis
   await store.open(issuer)
   const others = 'FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()'
   assert.ok(pool.idleCount > 0)
-  assert.equal(pool.listenerCount('error'), 1, 'nobody but the store')
+  assert.equal(pool.listenerCount('error'), 1, 'only the store listens')
   await once(own, `SELECT pg_terminate_backend(pid) ${others}`)
   await until(() => pool.totalCount === 0)
   await store.check()

@@ -1,4 +1,4 @@
-// PostgreSQL: who makes the tables, who may use them, and what an older version may do.
+// PostgreSQL: making the tables, sharing them between issuers, and using them from two versions.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -75,7 +75,7 @@ test('a newer version that only adds does not stop an older one, running or star
   const now = Date.now()
   const row = makeSession(now)
   await running.create(row)
-  // What a newer version does in a rolling deploy.
+  // A newer version does this in a rolling deploy.
   await once(url, "ALTER TABLE daypass_session ADD COLUMN later text NOT NULL DEFAULT 'x'")
   await once(url, "UPDATE daypass_schema SET version = 2 WHERE module = 'session'")
   const starting = createPostgresStore(pool)
@@ -103,17 +103,17 @@ test('an older version, running or starting, is rejected on tables that it canno
   const before = await once(url, 'SELECT s.*, xmin FROM daypass_session s')
   const schemaBefore = await once(url, 'SELECT s.*, xmin FROM daypass_schema s')
 
-  const isTold = { code: 'ERR_STORE_SCHEMA', status: 503 }
-  await assert.rejects(createPostgresStore(pool).open(issuer), isTold)
-  await assert.rejects(running.create(makeSession(now)), isTold)
-  await assert.rejects(running.advance(makeStep(row, now)), isTold)
-  await assert.rejects(running.revoke(row.id, now, 'admin'), isTold)
-  await assert.rejects(running.revokeSubject(row.subject, now, 'admin'), isTold)
-  await assert.rejects(running.prune(now + 1e12, 100), isTold)
+  const isRejected = { code: 'ERR_STORE_SCHEMA', status: 503 }
+  await assert.rejects(createPostgresStore(pool).open(issuer), isRejected)
+  await assert.rejects(running.create(makeSession(now)), isRejected)
+  await assert.rejects(running.advance(makeStep(row, now)), isRejected)
+  await assert.rejects(running.revoke(row.id, now, 'admin'), isRejected)
+  await assert.rejects(running.revokeSubject(row.subject, now, 'admin'), isRejected)
+  await assert.rejects(running.prune(now + 1e12, 100), isRejected)
   assert.deepEqual(await once(url, 'SELECT s.*, xmin FROM daypass_session s'), before)
   assert.deepEqual(await once(url, 'SELECT s.*, xmin FROM daypass_schema s'), schemaBefore)
 
-  // Rolled back.
+  // Roll back the newer version.
   await once(url, 'UPDATE daypass_schema SET version = 1, usable_from = 1')
   assert.ok(await running.advance(makeStep(row, now)))
   await pool.end()
@@ -156,9 +156,9 @@ test('check writes, waits for no lock, and reports a read-only engine', async ()
   const standby = createPostgresStore(readOnly)
   await standby.open(issuer)
   const row = makeSession(Date.now())
-  const isTold = { code: 'ERR_STORE_READ_ONLY', status: 503 }
-  await assert.rejects(standby.check(), isTold)
-  await assert.rejects(standby.create(row), isTold)
-  await assert.rejects(standby.advance(makeStep(row, Date.now())), isTold)
+  const isRejected = { code: 'ERR_STORE_READ_ONLY', status: 503 }
+  await assert.rejects(standby.check(), isRejected)
+  await assert.rejects(standby.create(row), isRejected)
+  await assert.rejects(standby.advance(makeStep(row, Date.now())), isRejected)
   await readOnly.end()
 })

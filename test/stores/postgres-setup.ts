@@ -21,7 +21,7 @@ export interface Connected {
   end(): Promise<void>
 }
 
-/** A client as an app would make it. */
+/** Makes a client as an app does. */
 export type Driver = (url: string) => Connected | Promise<Connected>
 
 export function newPool(url: string, options: pg.PoolConfig = {}) {
@@ -47,7 +47,7 @@ export const drivers: Record<string, Driver> = {
 }
 
 /**
- * A PostgreSQL for one test file, and a PgBouncer in front of it where one is installed.
+ * A PostgreSQL for one test file, with a PgBouncer in front of it if one is installed.
  *
  * @param prepare Runs before the tests. Another `before` of the file would not wait for the engine.
  */
@@ -75,25 +75,25 @@ export function usePostgres(prepare = async (_engine: PostgresEngine) => {}) {
       assert.ok(engine, 'PostgreSQL runs')
       return engine
     },
-    /** The address of a database, through PgBouncer. */
+    /** The URL of a database through PgBouncer. */
     through,
-    /** Both drivers through PgBouncer. A statement that is prepared on one connection is not known on the next. */
+    /** Both drivers through PgBouncer. PgBouncer may run a statement on another connection than the one that prepared it. */
     behindPgBouncer: {
       pg: (url) => throughPool(through(url)),
       'postgres.js': (url) => throughPostgresJs(through(url), { prepare: false }),
     } satisfies Record<string, Driver>,
-    /** Why tests with PgBouncer are skipped, or false. */
+    /** The reason for skipping the tests with PgBouncer, or false. */
     noPgBouncer: 'missing' in pgbouncer ? pgbouncer.missing : false,
   }
 }
 
-/** Sends as the pool does, and cancels nothing: what a network does that loses the cancel. */
+/** A pool that sends no cancel request, as if the network lost it. */
 export const withoutCancel = (pool: pg.Pool): PgPool => ({ query: (statement) => pool.query(statement) })
 
 let prefixes = 0
 export const freshPrefix = () => `t${prefixes++}`
 
-/** The contract on one database: each store has tables of its own there, by its prefix. */
+/** Runs the contract on one database. Each store has its own prefix. */
 export function prefixHarness(url: string, driver: Driver, options: PostgresStoreOptions = {}): StoreHarness {
   const opened = new Map<Store, { prefix: string; end(): Promise<void> }>()
   return {
@@ -117,7 +117,7 @@ export function prefixHarness(url: string, driver: Driver, options: PostgresStor
   }
 }
 
-/** All values, whatever parsers are set for the process: bytes as bytes, the rest as text. */
+/** Ignores the process's parsers. Returns bytes as bytes, and all other values as text. */
 async function rawValues(url: string, text: string): Promise<(Buffer | string)[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -127,7 +127,7 @@ async function rawValues(url: string, text: string): Promise<(Buffer | string)[]
   return rows.flat().map((value) => (value?.startsWith('\\x') ? Buffer.from(value.slice(2), 'hex') : String(value)))
 }
 
-/** A transaction of somebody else's that holds what its statements lock until `release`. */
+/** Runs statements in another transaction, which holds their locks until `release`. */
 export async function holdLock(url: string, ...statements: string[]) {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -144,7 +144,7 @@ export async function holdLock(url: string, ...statements: string[]) {
   }
 }
 
-/** Statements of the database that wait for a lock. */
+/** Counts the statements of the database that wait for a lock. */
 export async function countWaiting(url: string): Promise<number> {
   const [row] = await once(
     url,
@@ -153,7 +153,7 @@ export async function countWaiting(url: string): Promise<number> {
   return row!.n
 }
 
-/** Statements of the database that are under way, but for the one that asks. */
+/** Counts the running statements of the database, without this one. */
 export async function countActive(url: string): Promise<number> {
   const [row] = await once(
     url,
@@ -168,10 +168,10 @@ export async function until(isSo: () => Promise<boolean> | boolean, milliseconds
   throw new Error(`not so after ${milliseconds} ms: ${isSo}`)
 }
 
-/** Types that Daypass's columns or statements could have, turned into something else. */
+/** Ids of all types that Daypass's columns or statements could have. Tests give them wrong parsers. */
 export const spoiled = [16, 17, 20, 21, 23, 25, 114, 701, 1043, 1700, 1184, 2950, 3802]
 
-/** The whole contract through a client that is set up so. */
+/** Runs the whole contract through a driver. */
 export function contract(option: string, url: () => string, driver: Driver): void {
   describe(option, () => runContract(url, driver))
 }
@@ -182,14 +182,14 @@ export function runContract(url: () => string, driver: Driver): void {
   }
 }
 
-/** A database for thousands of calls: what a disk costs is not what they ask. */
+/** A database that does not wait for the disk, for tests with thousands of calls. */
 export async function fastDatabase(engine: PostgresEngine): Promise<string> {
   const url = await engine.database()
   await once(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = off`)
   return url
 }
 
-/** Opening through the driver is refused by the option's name, and leaves the database empty. */
+/** Asserts that `open` through the driver fails with the name of the option, and leaves the database empty. */
 export async function isRefused(url: string, driver: Driver, option: string): Promise<void> {
   const { client, end } = await driver(url)
   await assert.rejects(createPostgresStore(client).open(issuer), (error: any) => {

@@ -62,7 +62,7 @@ test('every call on a row that stays locked is 503; its retry succeeds', async (
   assert.equal(await countWaiting(url), 0)
   sameRow(await store.find(rows[0].id), rows[0])
   assert.ok(await store.advance(makeStep(rows[1], now)))
-  assert.equal((await findRow(store, rows[2].id)).revokedReason, 'password', 'what was free has ended')
+  assert.equal((await findRow(store, rows[2].id)).revokedReason, 'password', 'the rows without a lock have ended')
   await lock.release()
   const ended = await store.revokeSubject(rows[0].subject, now, 'password', rows[1].id)
   assert.deepEqual(
@@ -74,7 +74,6 @@ test('every call on a row that stays locked is 503; its retry succeeds', async (
 
 const uuidOf = (id: string) => Buffer.from(id, 'base64url').toString('hex')
 
-/** Stores whose statements are held back, so that each meets the other's in the middle. */
 test('concurrent refreshes and sign-outs of one subject from two instances do not deadlock', async () => {
   const url = await server.engine.database()
   const pools = [newPool(url), newPool(url)] as const
@@ -153,7 +152,7 @@ test('a value that PostgreSQL cannot store fails alone in its batch; a large val
   const now = Date.now()
   const rows = Array.from({ length: 32 }, () => makeSession(now))
   await Promise.all(rows.map((row) => store.create(row)))
-  // A rule of the database's owner that refuses one row.
+  // A trigger of the app that rejects one row.
   await once(
     url,
     `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-// The PostgreSQL store on a real server: the contract, and what the store promises of its own.
+// The PostgreSQL store on a real server: the contract, and the tests of this store alone.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -133,7 +133,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   let { refreshToken } = await auth.issue('hot')
   const before = await hot()
   for (let round = 0; round < 50; round++) refreshToken = (await auth.refresh(refreshToken)).refreshToken
-  // The statistics come from each connection when it ends.
+  // A connection reports its statistics when it ends.
   await pool.end()
   await new Promise((resolve) => setTimeout(resolve, 200))
   const after = await hot()
@@ -156,7 +156,7 @@ test('a prune in progress blocks no sign-in, refresh, list or sign-out', async (
   await client.connect()
   await client.query('BEGIN')
   assert.equal(await createPostgresStore(client).prune(now, 20), 20)
-  // It is done and not committed: all that it locks, it holds.
+  // The prune is not committed, so it holds all of its locks.
   const locks = await pool.query("SELECT DISTINCT mode FROM pg_locks WHERE relation = 'daypass_session'::regclass")
   const rowLocks = ['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']
   for (const { mode } of locks.rows) assert.ok(rowLocks.includes(mode), mode)
@@ -165,7 +165,7 @@ test('a prune in progress blocks no sign-in, refresh, list or sign-out', async (
   assert.equal((await store.list(live.subject, now, 100)).length, 1)
   assert.deepEqual(await store.revokedSince(now), [])
   assert.ok(await store.revoke(live.id, now, 'sign-out'))
-  assert.equal(await store.prune(now, 500), 10, 'another instance prunes what is left')
+  assert.equal(await store.prune(now, 500), 10, 'another instance prunes the remaining rows')
   await client.query('ROLLBACK')
   await client.end()
   assert.equal(await store.prune(now, 500), 20)

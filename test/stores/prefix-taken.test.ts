@@ -1,4 +1,4 @@
-// Prefixes that lead to tables of the app, or to a schema of ours that is half made.
+// Prefixes whose names the app uses, and incomplete schemas.
 
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
@@ -12,14 +12,14 @@ import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts
 import { temporaryFolder } from './harness.ts'
 import { newPool } from './postgres-setup.ts'
 
-/** Refused by the name that is taken, and by the option that helps. */
+/** The error names the taken name, and the option to change. */
 const isTaken = (name: string) => (error: any) => {
   assert.equal(error.code, 'ERR_OPTION_INVALID')
   assert.ok(error.message.includes(`\`${name}\``) && error.message.includes('`prefix`'), error.message)
   return true
 }
 
-/** Tables of an app's, and who meets them. */
+/** Tables of an app, and the name that the error shows. */
 const foreign: [owner: 'sessions', name: string, statement: string][] = [
   ['sessions', 'app_session', 'CREATE TABLE app_session (id text PRIMARY KEY, subject text)'],
   ['sessions', 'app_session', 'CREATE VIEW app_session AS SELECT 1 AS id'],

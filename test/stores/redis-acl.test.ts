@@ -1,4 +1,4 @@
-// The Redis user of docs/redis.md is allowed what Daypass does, and nothing more.
+// The Redis user of docs/redis.md has the rights that Daypass needs, and no more.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// While one master of a Redis Cluster hangs, the sessions on the others go on.
+// While one master of a Redis Cluster hangs, the sessions on the others continue.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -15,12 +15,12 @@ const unavailable = { status: 503, code: 'ERR_STORE_UNAVAILABLE' }
 
 describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 180_000 }, async () => {
   if (redisMissing) return
-  // No failover within the test.
+  // Allow no failover during the test.
   const engine = await startRedisCluster(120_000)
   after(engine.remove)
   const admin = engine.admin as Cluster
 
-  /** The port of the master that has a key like this; undefined where it is not there. */
+  /** The port of the master that has a matching key, or undefined if none has. */
   async function portOf(pattern: string): Promise<number | undefined> {
     for (const node of admin.nodes('master')) {
       if ((await node.keys(pattern)).length > 0) return node.options.port
@@ -51,7 +51,7 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
           person.token = refreshToken
           return outcome
         }
-        // The first refresh of a session's life also writes its entry in the index, elsewhere.
+        // The first refresh of a session also writes its index entry, which may be on another master.
         for (const person of people) await refresh(person)
         await store.check()
 
@@ -61,7 +61,7 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
         const others = people.filter(({ port }) => port !== hung)
         server.signal('SIGSTOP')
         try {
-          // The server says nothing until it goes on below: each of these ends by the deadline of the store.
+          // The server hangs until SIGCONT below, so each of these calls ends by the store's deadline.
           let pending = there.length
           const refused = there.map(async ({ person, key }) => {
             await assert.rejects(refresh(person, key), unavailable)
@@ -75,10 +75,10 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
             await delay(20)
           } while (++rounds < 20 || pending > 0)
           await Promise.all(refused)
-          // And again, now that the driver has seen it.
+          // Once more, now that the driver has noticed.
           const again = there.map(({ person, key }) => assert.rejects(refresh(person, key), unavailable))
           await Promise.all([...again, ...others.map((person) => refresh(person))])
-          // The engine's clock is past every deadline, not just at it.
+          // Let the engine's clock pass every deadline.
           await delay(50)
         } finally {
           server.signal('SIGCONT')

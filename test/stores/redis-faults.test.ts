@@ -34,7 +34,7 @@ import {
 const libraries: Library[] = ['ioredis', 'node-redis']
 const newKey = () => randomBytes(24).toString('base64url')
 const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
-const told = (report: KitReport) =>
+const summarize = (report: KitReport) =>
   Object.entries(report)
     .map(([name, value]) => `${name} ${value}`)
     .join(', ')
@@ -47,7 +47,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
   const admin = engine.admin as Redis
   const server = engine.servers[0]!
 
-  /** A store on keys of its own, through a client that is closed with the test. */
+  /** Opens a store with its own prefix. The client is closed with the test. */
   async function open(t: { after(body: () => void): void }, library: Library, options: RedisStoreOptions = {}) {
     const { client, close } = await connect(engine.url, library)
     t.after(close)
@@ -68,7 +68,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       let all = await Promise.all(Array.from({ length: 100 }, (_, i) => auth.issue(`subject-${i}`)))
       const refreshAll = () =>
         Promise.all(all.map(({ refreshToken }) => auth.refresh(refreshToken, { idempotencyKey: newKey() })))
-      // The first refresh of a session's life also writes its entry in the index again.
+      // The first refresh of a session also writes its index entry again.
       all = await refreshAll()
       await store.close()
       const before = { hash: await calls('evalsha'), text: await calls('eval'), sent: sent() }
@@ -102,7 +102,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       server.signal('SIGSTOP')
       const began = performance.now()
       try {
-        // Without a key, so that nothing but the store's own care keeps the answer of an hour later from being "reuse".
+        // Without a key, so that only the store's deadline prevents the refresh an hour later from being a reuse.
         await Promise.all([
           assert.rejects(auth.refresh(refreshToken), unavailable),
           assert.rejects(auth.issue('bob'), unavailable),
@@ -117,7 +117,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       }
       await waitUntil(() => store.check().then(() => true))
       const row = await store.find(session.id)
-      assert.equal(row?.generation, 0, 'a step that nobody waits for any more is not taken')
+      assert.equal(row?.generation, 0, 'a command that arrives after its deadline changes nothing')
       assert.equal(row?.revokedAt, null)
       const later = createDaypass({
         secret,
@@ -129,7 +129,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     })
 
     test(`${library}: an engine whose clock is ahead can be used`, async (t) => {
-      // Nobody can set the clock of one process: the store is told another instead.
+      // The clock of one process cannot be set. So move the clock of the store.
       const { store, sent } = await open(t, library)
       const now = Date.now
       const session = makeSession(now())
@@ -139,13 +139,13 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       Date.now = () => now() - 3_600_000
       const before = sent()
       await store.create(session)
-      assert.ok(sent() - before >= 3, 'asked again with what was learnt')
+      assert.ok(sent() - before >= 3, 'the store retried with the difference of the clocks')
       const first = await store.advance(makeStep(session, now()))
       assert.equal(first?.session.generation, 1)
       await store.close()
       const learnt = sent()
       assert.ok(await store.advance(makeStep(first!.session, now())))
-      assert.equal(sent() - learnt, 1, 'and learnt for good')
+      assert.equal(sent() - learnt, 1, 'the store remembers the difference')
     })
 
     test(`${library}: killed −9 and restarted: no session and no acknowledged rotation is lost`, async (t) => {
@@ -185,11 +185,11 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     test(`${library}: a revoke or a sign-in that stops after any step is completed later or has done nothing`, async (t) => {
       const { client, prefix, store } = await open(t, library)
       const now = Date.now()
-      // Another instance, half a minute later: what is completed then must be news to it.
+      // Another instance, half a minute later. A revoke that is completed then must be new to it.
       const later = createRedisStore(client, { prefix, clock: () => now + 30_000 })
       const isNews = async (id: string) => (await later.revokedSince(now + 25_000)).some((each) => each.id === id)
       for (const call of ['revoke', 'revokeSubject'] as const) {
-        for (const completedBy of ['a verifier', 'the caller, asking again']) {
+        for (const completedBy of ['a verifier', 'a retry of the caller']) {
           for (let last = 0, isOver = false; !isOver; last++) {
             const what = `${call}, ${last} commands, completed by ${completedBy}`
             const session = makeSession(now, { subject: what })
@@ -237,7 +237,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     assert.equal((await store.list('subject-1', now, 100)).length, 1)
     const left = await admin.zrange(`${prefix}:subject:{subject-1}`, 0, '-1')
     assert.deepEqual(left.map((member) => member.slice(0, 22)).sort(), [young!.id, kept!.id].sort())
-    // Someone who never looks at the list: each sign-in looks after a few that should be gone.
+    // `list` is never called here. Each sign-in removes a few old entries.
     const past = now - 40 * 86_400_000
     for (let i = 0; i < 5; i++) {
       const session = makeSession(past)
@@ -326,7 +326,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
     const proxy = await startFaultyProxy({ port: server.port, chance: chance.next })
     const prefix = newPrefix()
     const stores = [await openRedisStore(engine.url, 'ioredis', { prefix })]
-    // The first is for the kit's own look at the rows, and takes requests as well.
+    // The kit reads the rows through the first store, and sends requests through it too.
     for (const library of [...libraries, ...libraries]) {
       stores.push(await openRedisStore(`redis://${proxy.host}:${proxy.port}`, library, { prefix, timeout: 1000 }))
     }
@@ -337,7 +337,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
         loss: 0.02,
         meanwhile: () => proxy.untilCut(10),
       })
-      t.diagnostic(`${told(report)}, connections cut ${proxy.cuts()}`)
+      t.diagnostic(`${summarize(report)}, connections cut ${proxy.cuts()}`)
     } finally {
       for (const store of stores) await store.close()
       await proxy.close()
@@ -352,7 +352,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
         args: [engine.url, library, { prefix: newPrefix() }],
       }
       const report = await runCrashKit({ store, kills: 20 })
-      t.diagnostic(told(report))
+      t.diagnostic(summarize(report))
       assert.equal(report.caught, 2)
     })
   }
@@ -412,8 +412,8 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
               client.lap = laps
               break
             } catch (error) {
-              // A sign-out would be another code, and fails the test here.
-              // By the code: the server's stores come from the built package, with its own class of errors.
+              // A session that ended would have another code, and fail the test here.
+              // Compare the code, because the server's stores come from the built package with another error class.
               const { code = '' } = error as { code?: string }
               const known = code === 'ERR_STORE_UNAVAILABLE' || code === 'ERR_STORE_READ_ONLY'
               assert.ok(known, `${name}: ${error}, ${(error as Error).cause}`)
@@ -457,7 +457,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
     frozen.signal('SIGSTOP')
     try {
       await delay(300)
-      // What a driver does not notice by itself, `redis+cluster://` does.
+      // `redis+cluster://` notices a hanging master. The drivers alone do not.
       laps++
       await waitUntil(async () => clients.every(({ name, lap }) => name !== 'redis+cluster://' || lap === laps), 20_000)
       t.diagnostic(`frozen: redis+cluster:// went on after ${Math.round(performance.now() - froze)} ms`)
@@ -467,7 +467,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
     await everyoneGoesOn()
     over = true
     await Promise.all(running)
-    t.diagnostic(`rotations lost and mended: ${healed}`)
+    t.diagnostic(`rotations lost and healed: ${healed}`)
   })
 })
 
@@ -508,7 +508,7 @@ test('behind a Sentinel: the master dies, and all clients continue with its succ
   }
 })
 
-/** A server that is a master now, other than one. */
+/** Finds a server that is a master now, and is not `other`. */
 async function masterOf<T extends { port: number }>(admin: Cluster, servers: T[], other?: T): Promise<T> {
   const nodes = String(await admin.cluster('NODES'))
   const masters = nodes
@@ -517,13 +517,13 @@ async function masterOf<T extends { port: number }>(admin: Cluster, servers: T[]
   return servers.find((server) => server !== other && masters.some((line) => line.includes(`:${server.port}@`)))!
 }
 
-/** What both libraries send commands by, and what it belongs to. */
+/** The method that sends commands in both libraries, and the object that it belongs to. */
 function sender(client: RedisClient): [Record<string, any>, string] {
   const { _self } = client as { _self?: Record<string, any> }
   return [_self ?? client, 'sendCommand']
 }
 
-/** How many commands a client was asked to send from now on. */
+/** Counts the commands that a client sends from now on. */
 function countCommands(client: RedisClient): () => number {
   let count = 0
   const [object, name] = sender(client)
@@ -535,7 +535,7 @@ function countCommands(client: RedisClient): () => number {
   return () => count
 }
 
-/** Lets a client send no more than so many commands, and then all again: what a crash looks like from outside. */
+/** Rejects all but the first commands while the body runs. To other processes this looks like a crash. */
 async function dieAfter<T>(client: RedisClient, commands: number, body: () => Promise<T>): Promise<T> {
   let left = commands
   const [object, name] = sender(client)

@@ -49,7 +49,7 @@ describe('late commands', { skip: redisMissing }, async () => {
       assert.equal(await admin.exists(`${prefix}:subject:{fresh}`), 0)
       const row = await store.find(session.id)
       assert.deepEqual([row?.generation, row?.revokedAt], [0, null])
-      // Asked again, each is done.
+      // The retry of each succeeds.
       await store.create(fresh)
       assert.equal((await store.revokeSubject('fresh', Date.now(), 'sign-out')).length, 1)
       assert.ok((await store.revokedSince(now)).some(({ id }) => id === fresh.id))

@@ -1,4 +1,4 @@
-// What a Redis store refuses before it writes: keys of another version, another issuer or the app.
+// A Redis store rejects keys of another version, of another issuer and of the app before it writes.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -11,7 +11,7 @@ import { connect, readKeys, redisMissing, startRedis, startRedisCluster } from '
 const newPrefix = () => `test-${randomBytes(6).toString('hex')}`
 const newer = { code: 'ERR_STORE_SCHEMA' }
 
-/** Refused by the key that is taken, and by what to do. */
+/** The error names the taken key, and the option to change. */
 const isTaken = (key: string) => (error: any) => {
   assert.equal(error.code, 'ERR_OPTION_INVALID')
   assert.ok(error.message.includes(`\`${key}\``) && error.message.includes('`prefix`'), error.message)
@@ -35,7 +35,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     const before = await dump(prefix)
     await assert.rejects(open(), newer)
     assert.deepEqual(await dump(prefix), before)
-    // A newer version that only added something, and this one rolled back to.
+    // A newer version that only added something, and a rollback to this one.
     await admin.hset(`${prefix}:schema:session`, 'usable_from', 1)
     await open()
     assert.equal(await admin.hget(`${prefix}:schema:session`, 'version'), '3')
@@ -102,7 +102,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     assert.equal(await store.prune(now + 400 * 86_400_000, 10), 0)
     await store.close()
     assert.deepEqual(await dump(prefix), before)
-    // One such row keeps nobody else from being ended.
+    // One such row does not prevent the subject's other sessions from being ended.
     const other = makeSession(now)
     await store.create(other)
     await assert.rejects(store.revokeSubject(session.subject, now, 'sign-out'), newer)

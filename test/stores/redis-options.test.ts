@@ -1,4 +1,4 @@
-// The whole contract through Redis clients, with each option that their owner can set.
+// The whole contract through Redis clients, with each option that apps can set.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -34,7 +34,7 @@ const url = engine?.url
 async function ioredis(options: RedisOptions): Promise<Opened> {
   const client = new Redis({ port, ...options })
   client.on('error', () => {})
-  // Such a client takes no command before it is connected: its owner waits.
+  // Such a client rejects commands before it is connected, so the app waits.
   if (options.enableOfflineQueue === false) await new Promise((resolve) => client.once('ready', resolve))
   return { client, close: () => client.disconnect() }
 }
@@ -119,7 +119,7 @@ const clusters: [name: string, open: () => Promise<Opened>][] = [
 ]
 const sentinels: [name: string, open: () => Promise<Opened>][] = [
   ['ioredis', () => ioredis({ name: 'main', sentinels: [sentinel!.sentinel], port: undefined as never })],
-  // Not `masterPoolSize`: with more than one, node-redis 6.3.1 itself leaves calls made at once unanswered.
+  // Without `masterPoolSize`: above 1, node-redis 6.3.1 never settles some concurrent calls.
   ['node-redis keyPrefix, commandOptions', () => nodeSentinel({ keyPrefix: 'shop:', ...everyTypeChanged })],
 ]
 
@@ -129,7 +129,7 @@ for (const [kind, server, table] of [
   ['Sentinel', sentinel, sentinels],
 ] as const) {
   for (const [name, open, db] of table as typeof one) {
-    // Through a Sentinel, node-redis carries out one command after another.
+    // Through a Sentinel, node-redis runs one command at a time.
     const concurrency = kind === 'Sentinel' ? 1 : 6
     describe(`${kind}, ${name}: the whole contract`, { skip: redisMissing, concurrency }, () => {
       for (const rule of storeContract) {

@@ -18,7 +18,7 @@ function temporaryFile(t: TestContext): string {
   return `${folder.path}/app.db`
 }
 
-/** What a newer version does to the file, in one transaction. */
+/** Changes the file as a newer version does, in one transaction. */
 function migrate(path: string, usableFrom: number, sql: string): void {
   const db = new DatabaseSync(path)
   db.exec(`BEGIN IMMEDIATE; ${sql};
@@ -36,7 +36,7 @@ test('a rolling deploy forward and back: a newer version only adds, and the olde
   const session = makeSession(t0)
   await running.create(session)
   migrate(path, 1, added)
-  // The one that was running, and one that starts after it: back.
+  // One store was running before the change, and one starts after it, as in a rollback.
   const starting = createSqliteStore(path)
   await starting.open(issuer)
   let row = session
@@ -64,7 +64,7 @@ test('an older program that starts on a newer file is rejected before anything i
   await first.open(issuer)
   await first.close()
   migrate(path, 2, renamed)
-  // As a newer version may keep it: no WAL, which the older one must not bring back.
+  // A newer version may have switched the WAL off. The older one must not switch it on again.
   const db = new DatabaseSync(path)
   db.exec('PRAGMA journal_mode = DELETE')
   db.close()
@@ -83,7 +83,7 @@ test('a running older program reads and writes nothing after a newer one has cha
   const session = makeSession(t0)
   await older.create(session)
   await older.advance(makeStep(session, t0 + 1))
-  // A change that the older one's statements would not notice.
+  // A change that does not break the older one's statements.
   migrate(path, 2, 'UPDATE daypass_session SET generation = generation * 1000')
   const newer = new DatabaseSync(path)
   const rows = () => JSON.stringify(newer.prepare('SELECT * FROM daypass_session').all())

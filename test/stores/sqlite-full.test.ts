@@ -15,7 +15,7 @@ import { temporaryFolder } from './harness.ts'
 const t0 = Date.now()
 const isFull = (error: unknown) => isDaypassError(error, 'ERR_STORE_FULL')
 
-/** Writes sessions until the store says that it is full; which were answered with success. */
+/** Writes sessions until the store is full. Returns those that were written. */
 async function fill(store: Store) {
   const written = []
   for (let n = 0; n < 2000; n++) {
@@ -28,19 +28,19 @@ async function fill(store: Store) {
       return written
     }
   }
-  throw new Error('it never was full')
+  throw new Error('the store never became full')
 }
 
-/** What must hold of a full store, and again when there is room. */
+/** Checks a full store, and then the same store with room again. */
 async function checkFull(store: Store, makeRoom: () => void) {
   const session = makeSession(t0, { subject: 'first' })
   await store.create(session)
   const written = await fill(store)
   await assert.rejects(store.check(), isFull)
-  // As many refreshes as it takes: what was answered is there, and what was not has changed nothing.
+  // Refresh until it fails. Resolved calls are stored, and the failed call has changed nothing.
   let row = session
   for (let n = 1; ; n++) {
-    assert.ok(n < 5000, 'it never was full')
+    assert.ok(n < 5000, 'the store never became full')
     try {
       row = (await store.advance(makeStep(row, t0 + n, { ip: 'x'.repeat(1000 * n) })))!.session
     } catch (error) {
@@ -100,7 +100,7 @@ test('a call for which there is no room fails alone in its batch', async (t) => 
   assert.equal(await store.find(big.id), null)
 })
 
-/** A disk of its own, of so many kilobytes; undefined where this process may not make one. */
+/** Mounts a small disk. Returns undefined if this process may not mount one. */
 function makeDisk(t: TestContext, kilobytes: number): string | undefined {
   const folder = temporaryFolder()
   try {
@@ -123,7 +123,7 @@ test('a full disk is ERR_STORE_FULL in check and refresh, and nothing is lost', 
   t.after(() => store.close())
   await store.open(issuer)
   const { bavail, bsize } = statfsSync(folder)
-  // Something else on the disk, which can be thrown away.
+  // Another file on the disk, which can be deleted to make room.
   writeFileSync(`${folder}/ballast`, Buffer.alloc((bavail * bsize) / 2))
   await checkFull(store, () => rmSync(`${folder}/ballast`))
 })

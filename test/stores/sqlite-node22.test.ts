@@ -1,4 +1,4 @@
-// node:sqlite of the oldest Node that package.json names does all that the store needs.
+// The SQLite store works with the node:sqlite of the oldest Node that package.json names.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -20,7 +20,7 @@ test('SQLite on Node 22: the contract and the tests of SQLite', {
   const files = globSync(['test/stores/sqlite*.test.ts', 'test/stores/contract.test.ts'], { cwd: root })
   const others = files.filter((file) => !file.endsWith('node22.test.ts'))
   assert.ok(others.length >= 6)
-  // A test run inside a test run reports to the outer one, unless it is not told of it.
+  // Without this variable, the inner test run does not report to the outer one.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
   const { stdout: version } = await promisify(execFile)(node, ['--version'])
   assert.match(version, /^v22\./)

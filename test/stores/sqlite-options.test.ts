@@ -1,4 +1,4 @@
-// The whole contract on a DatabaseSync, with each option that its owner can set.
+// The whole contract on a DatabaseSync, with each option that apps can set.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -12,9 +12,9 @@ import { temporaryFolder } from './harness.ts'
 
 interface Setup {
   options?: DatabaseSyncOptions
-  /** What the app does with its database before Daypass sees it. */
+  /** Prepares the database as an app might, before Daypass gets it. */
   sql?: string
-  /** Whether it is a file. */
+  /** Whether the database is a file. */
   file?: true
 }
 
@@ -91,7 +91,7 @@ for (const [name, setup] of Object.entries(setups)) {
 }
 
 test('journal_mode = OFF is rejected by name, because a failed call could not be rolled back', async () => {
-  // A newer Node allows it only where the app asks for that too.
+  // A newer Node allows it only with another option.
   const db = new DatabaseSync(':memory:', { defensive: false } as DatabaseSyncOptions)
   db.exec('PRAGMA journal_mode = OFF')
   await assert.rejects(

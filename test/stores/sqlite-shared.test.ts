@@ -1,4 +1,4 @@
-// SQLite shared with others: the app's transactions, other processes' locks, calls that fail beside others.
+// SQLite shared with others: the app's transactions, other processes' locks, and failing calls in a batch.
 
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
@@ -18,7 +18,7 @@ function temporaryFile(t: TestContext): string {
   return `${folder.path}/app.db`
 }
 
-/** The app's database with a table of its own, and a store on it. */
+/** An app's database with a table, and a store on the same database. */
 async function openApp(t: TestContext, path = ':memory:') {
   const db = new DatabaseSync(path)
   t.after(() => db.isOpen && db.close())
@@ -96,7 +96,7 @@ test('while another process holds the lock, the event loop continues', async (t)
   let turns = 0
   const timer = setInterval(() => turns++, 1)
   const refused = assert.rejects(store.advance(makeStep(session, t0 + 1)), isLocked)
-  // Reads are answered meanwhile.
+  // Reads succeed meanwhile.
   sameRow(await store.find(session.id), session)
   await refused
   clearInterval(timer)
@@ -144,7 +144,7 @@ test('if a reader in another process blocks a rollback journal’s commit, the b
 
 test('an error that rolls back the whole transaction fails only the call that caused it', async (t) => {
   const { db, store } = await openApp(t)
-  // What SQLite does for a disk that is full, by a trigger: the statement fails and everything is undone.
+  // The trigger does the same as SQLite on a full disk: it rolls back the whole transaction.
   db.exec(`CREATE TRIGGER full BEFORE INSERT ON daypass_session WHEN NEW.subject = 'too much'
     BEGIN SELECT RAISE(ROLLBACK, 'no room'); END`)
   const good = Array.from({ length: 20 }, () => makeSession(t0))

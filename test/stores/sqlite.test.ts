@@ -1,4 +1,4 @@
-// What only the SQLite store does: files, disks, locks, transactions and query plans.
+// Tests of the SQLite store alone: files, disks, locks, transactions and query plans.
 
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
@@ -23,14 +23,14 @@ const refused = (code: Parameters<typeof isDaypassError>[1]) => (error: unknown)
   return true
 }
 
-/** A path in a folder of the test's own. */
+/** A path in a temporary folder of the test. */
 function temporaryFile(t: TestContext, name = 'daypass.db'): string {
   const folder = temporaryFolder()
   t.after(folder.remove)
   return join(folder.path, name)
 }
 
-/** A store that is open for the tests' issuer. */
+/** Opens a store for the issuer of the tests. */
 async function openStore(database: string | DatabaseSync): Promise<Store> {
   const store = createSqliteStore(database)
   await store.open(issuer)
@@ -43,19 +43,19 @@ async function inAnotherProcess(...args: string[]): Promise<void> {
   assert.equal(code, 0)
 }
 
-/** The app's own database, with what it is told counted. */
+/** A DatabaseSync that records the statements given to `exec`. */
 async function watched(path = ':memory:') {
-  const told: string[] = []
+  const executed: string[] = []
   const db = new DatabaseSync(path)
   const exec = db.exec.bind(db)
   db.exec = (sql) => {
-    told.push(sql)
+    executed.push(sql)
     exec(sql)
   }
   const store = await openStore(db)
-  told.length = 0
-  const count = (what: string) => told.filter((sql) => sql.startsWith(what)).length
-  return { db, store, told, count }
+  executed.length = 0
+  const count = (start: string) => executed.filter((sql) => sql.startsWith(start)).length
+  return { db, store, executed, count }
 }
 
 test('rows survive closing and reopening', async (t) => {
@@ -214,7 +214,7 @@ test('a read-only file is ERR_STORE_READ_ONLY, at the start or at the first writ
   const writer = await openStore(path)
   const session = makeSession(t0)
   await writer.create(session)
-  // Root writes wherever it likes, so a connection that may only read stands for the file's permissions.
+  // Root ignores the file's permissions, so use a read-only connection instead.
   const db = new DatabaseSync(path, { readOnly: true })
   const reader = await openStore(db)
   sameRow(await reader.find(session.id), session)
@@ -288,14 +288,14 @@ test('the app’s own database keeps its tables and stays open', async (t) => {
 })
 
 test('100 concurrent advances share one transaction', async (t) => {
-  const { db, store, told, count } = await watched(temporaryFile(t))
+  const { db, store, executed, count } = await watched(temporaryFile(t))
   const sessions = Array.from({ length: 100 }, () => makeSession(t0))
   await Promise.all(sessions.map((session) => store.create(session)))
   assert.equal(count('COMMIT'), 1, 'creating too')
-  told.length = 0
+  executed.length = 0
   const answers = await Promise.all(sessions.map((session) => store.advance(makeStep(session, t0 + 1))))
   assert.ok(answers.every((answer) => answer !== null))
-  assert.deepEqual(told, ['BEGIN IMMEDIATE', 'COMMIT'])
+  assert.deepEqual(executed, ['BEGIN IMMEDIATE', 'COMMIT'])
   db.close()
 })
 
@@ -316,16 +316,16 @@ test('calls that arrive during a batch, turn after turn, still share transaction
 })
 
 test('a call that fails fails alone: the rest of its transaction is committed', async () => {
-  const { db, store, told } = await watched()
+  const { db, store, executed } = await watched()
   const [a, b, c] = [makeSession(t0), makeSession(t0), makeSession(t0)]
   await store.create(a)
-  told.length = 0
+  executed.length = 0
   const results = await Promise.allSettled([store.create(b), store.create(a), store.create(c)])
   assert.deepEqual(
     results.map((result) => result.status),
     ['fulfilled', 'rejected', 'fulfilled'],
   )
-  assert.deepEqual(told, ['BEGIN IMMEDIATE', 'COMMIT'])
+  assert.deepEqual(executed, ['BEGIN IMMEDIATE', 'COMMIT'])
   for (const { id } of [a, b, c]) assert.ok(await store.find(id))
   db.close()
 })
@@ -350,20 +350,20 @@ test('a commit that fails fails every call of its batch, and changes nothing', a
 })
 
 test('a refresh without a race is one transaction with one writing statement', async () => {
-  const { db, store, told } = await watched()
+  const { db, store, executed } = await watched()
   const session = makeSession(t0)
   await store.create(session)
-  told.length = 0
+  executed.length = 0
   const before = (db.prepare('SELECT total_changes() AS n').get() as { n: number }).n
   await store.advance(makeStep(session, t0 + 1))
   const after = (db.prepare('SELECT total_changes() AS n').get() as { n: number }).n
   assert.equal(after - before, 1)
-  assert.deepEqual(told, ['BEGIN IMMEDIATE', 'COMMIT'])
+  assert.deepEqual(executed, ['BEGIN IMMEDIATE', 'COMMIT'])
   db.close()
 })
 
 test('find, advance, list, revoke, revokedSince and prune each use an index, by EXPLAIN QUERY PLAN', async () => {
-  // Every statement that the store prepares is explained on the same database.
+  // Explain every statement that the store prepares, on the same database.
   const db = new DatabaseSync(':memory:')
   const statements: string[] = []
   const prepare = db.prepare.bind(db)
@@ -400,7 +400,7 @@ test('drain waits for all batches, even if one batch keeps the event loop busy',
   const path = temporaryFile(t)
   const store = await openStore(path)
   const sessions = Array.from({ length: 2500 }, () => makeSession(t0))
-  // More than a batch holds, and closed at once.
+  // More calls than one batch holds, and an immediate close.
   const created = Promise.all(sessions.map((session) => store.create(session)))
   await store.close()
   await created

@@ -6,7 +6,7 @@ import { createDaypass, type Store } from '../../src/index.ts'
 
 const key = () => randomBytes(16).toString('base64url')
 
-/** One wins and the others are told 409; its token goes on through the other instance, and there is one session. */
+/** One refresh wins and the others get 409. Its token works at the other instance, and there is one session. */
 export async function raceThrough(stores: readonly [Store, Store]): Promise<void> {
   const secret = randomBytes(32)
   const auths = stores.map((store) => createDaypass({ secret, issuer: 'test', store }))
