@@ -2,14 +2,14 @@
 
 import { unavailable } from './store-error.ts'
 
-/** What became of one call of a batch. */
+/** The result of one call of a batch. */
 export type Settled<Result> = { value: Result } | { error: unknown }
 
 /**
  * Gathers calls and hands them over together: all that came in one turn of the event loop, and all that came while the
  * batch before was under way. An engine that waits for a disk then waits once for all of them.
  *
- * @param commit Carries a batch out; its answers are in the order of its calls. Where it throws, every call fails.
+ * @param commit Runs a batch, and returns the results in the order of the calls. If it throws, every call fails.
  * @param maxBatch How many calls one batch may hold.
  */
 export function createGroupCommit<Call, Result>(

@@ -6,7 +6,7 @@ import type { Row } from './row.ts'
 import { checkSchema, checkVersion, nameTaken, readPrefix, readRecord, schemaKey, schemaVersion } from './schema.ts'
 import { createErrorTranslator, fieldsOf, unavailable } from './store-error.ts'
 
-/** What is used of a `mongodb` Collection (driver 6 or newer). */
+/** The used part of a `mongodb` Collection (driver 6 or newer). */
 export interface MongoCollection {
   findOne(filter: object, options?: object): Promise<Row | null>
   find(filter: object, options?: object): { toArray(): Promise<Row[]> }
@@ -17,14 +17,14 @@ export interface MongoCollection {
   createIndexes(indexes: object[], options?: object): Promise<unknown>
 }
 
-/** What is used of a `mongodb` Db. */
+/** The used part of a `mongodb` Db. */
 export interface MongoDb {
   collection(name: string): MongoCollection
   command(command: object, options?: object): Promise<Row>
   readonly client?: { connect(): Promise<unknown>; readonly options?: object } | undefined
 }
 
-/** What is used of a Mongoose connection (Mongoose 8 or newer): no model, no schema. */
+/** The used part of a Mongoose connection (Mongoose 8 or newer). It needs no model and no schema. */
 export interface MongooseConnection {
   asPromise(): Promise<unknown>
   readonly db?: MongoDb | undefined
@@ -32,9 +32,9 @@ export interface MongooseConnection {
 
 /** Options of the MongoDB store. */
 export interface MongoOptions {
-  /** What the names of all collections begin with: lower-case letters, digits and underscores. Default "daypass". */
+  /** The beginning of the name of every collection: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string | undefined
-  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
+  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
   timeout?: number | undefined
 }
 
@@ -79,9 +79,9 @@ export interface Mongo {
 }
 
 /**
- * Majority and primary are asked for in every call: what was answered survives a failover, and no secondary that is
- * behind says that a session does not exist. Whatever the client, database or connection is set to, a call says what
- * it needs: bytes as bytes, numbers as numbers, documents and no raw BSON.
+ * The options of every call, which override those of the client, database or connection. Writes go to a majority, so an
+ * acknowledged write survives a failover. Reads go to the primary, because on a secondary that is behind a new session
+ * does not exist yet. Results are documents with bytes and numbers, and not raw BSON.
  */
 const fixedOptions = {
   readPreference: 'primary',

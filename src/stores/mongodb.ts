@@ -14,9 +14,9 @@ export type { MongoCollection, MongoDb, MongooseConnection } from './mongodb-cal
 
 /** Options of {@link createMongoStore}. */
 export interface MongoStoreOptions {
-  /** What the names of all collections begin with: lower-case letters, digits and underscores. Default "daypass". */
+  /** The beginning of the name of every collection: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string
-  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
+  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
   timeout?: number
 }
 
@@ -147,7 +147,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
       }
       const filter = { _id, generation: { $lte: generation }, ...isLive(now), ...usable }
-      // What is asked for is a copy: the caller's bytes may change before the answer comes.
+      // Copy the step, because the caller's bytes may change before the response comes.
       const own = { ...step, salt: new Uint8Array(step.salt), key: step.key && new Uint8Array(step.key) }
       const before = await within(({ inTime }) =>
         inTime('session', (rows, io, zero) => {
@@ -241,7 +241,7 @@ async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void
 const toDate = (instant: number) => new Date(Math.min(Math.max(0, Math.ceil(instant)), 8.64e15))
 const nextHour = (instant: Date) => new Date(Math.ceil(instant.getTime() / hour) * hour)
 
-/** What is null in a session is absent from its document. */
+/** Fields that are null in a session are absent from its document. */
 function toDocument(session: Session): Row {
   const { idleExpiresAt, expiresAt } = session
   const expireAt = Math.min(nextHour(new Date(idleExpiresAt)).getTime(), expiresAt)

@@ -13,12 +13,12 @@ export interface PgStatement {
   types: { getTypeParser(): (value: string) => unknown }
 }
 
-/** What is used of `pg`'s Pool or Client. */
+/** The used part of `pg`'s Pool or Client. */
 export interface PgPool {
   query(statement: PgStatement): Promise<{ rows: unknown[] }>
 }
 
-/** What is used of the `postgres` package's `sql`. */
+/** The used part of the `postgres` package's `sql`. */
 export interface PostgresJs {
   unsafe(text: string, values: (string | null)[], options: { prepare: boolean; onexecute(): boolean }): PostgresJsQuery
 }
@@ -47,7 +47,7 @@ export type Send = (text: string, values: (string | null)[]) => Sent
 /**
  * How statements go through this client.
  *
- * @throws DaypassError `ERR_OPTION_INVALID` where it is none. What was given is not in the error: an address has a password.
+ * @throws DaypassError `ERR_OPTION_INVALID` for anything else. The error does not show the value, because a URL has a password.
  */
 export function createSend(client: PgPool | PostgresJs): Send {
   const isClient = client !== null && (typeof client === 'object' || typeof client === 'function')
@@ -86,7 +86,7 @@ const firstOf = (row: unknown): Text => {
 const postgresJsOptions = {
   // Where the owner lets the driver prepare; else it asks for the types first, a round trip more.
   prepare: true,
-  // Send nothing on this connection until the statement is done. What is queued behind it would wait with it and be
+  // Send nothing on this connection until the statement is done. Statements queued behind it would wait and be
   // cancelled with it, and a PgBouncer older than 1.21 loses a result.
   onexecute: () => false,
 }
@@ -173,7 +173,7 @@ function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
   }
 }
 
-/** What asks a server to cancel: a connection of its own, with the key of the one that hangs. */
+/** Sends a cancel request on a new connection, with the key of the connection that hangs. */
 function requestCancel({ host, port, processID, secretKey }: PoolClient): Promise<void> {
   if (!host || !port || typeof processID !== 'number' || typeof secretKey !== 'number') return Promise.resolve()
   const request = Buffer.alloc(16)

@@ -11,8 +11,8 @@ import { checkSchema, namesIn, nameTaken, type SchemaRecord, schemaKey, schemaVe
  * The record is written before the tables: a table without a record is not ours. Its version is 0 until
  * the last table is made, so that a half-made schema is made to its end.
  *
- * @param statements What makes the tables and indexes. Each may run twice and by several instances at once, and none
- *   needs a session of its own, so that PgBouncer in transaction mode may be in between.
+ * @param statements They make the tables and indexes. Several instances may run them at once and more than once. They
+ *   need no session state, because PgBouncer in transaction mode may be in between.
  * @param issuer The issuer that opens the store.
  * @throws DaypassError `ERR_STORE_SCHEMA`, `ERR_STORE_ISSUER`, and `ERR_OPTION_INVALID` where a table under the prefix is
  *   not ours; nothing was written.

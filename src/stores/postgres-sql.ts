@@ -20,7 +20,7 @@ const types: Record<Kind, string> = {
 /** The columns of a session, and two that only this engine has. */
 const table = [
   ...columns.map(({ name, kind, isNullable }) => ({ name, type: types[kind], isNullable })),
-  // What pruning looks for. It changes once an hour at most, so nearly every refresh changes no index (HOT).
+  // The column that pruning reads. It changes once an hour at most, so nearly every refresh changes no index (HOT).
   { name: 'idle_hour', type: 'int4', isNullable: false },
   // When `revokedSince` last announced the end: `revoked_at`, or when the session was ended again.
   { name: 'announced_at', type: 'int8', isNullable: true },

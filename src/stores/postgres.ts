@@ -27,9 +27,9 @@ export type { PgPool, PostgresJs } from './postgres-connection.ts'
 
 /** Options of {@link createPostgresStore}. */
 export interface PostgresStoreOptions {
-  /** What the names of all tables begin with: lower-case letters, digits and underscores. Default "daypass". */
+  /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string
-  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
+  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
   timeout?: number
   /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
   clock?: () => number
@@ -52,7 +52,7 @@ interface Changed {
   busy?: string
 }
 
-/** What became of a call. `again`: another transaction holds the row, or the statement came too late. */
+/** The result of a call. `again`: another transaction holds the row, or the statement came too late. */
 type Outcome = Advanced | null | 'again'
 
 /**
@@ -148,7 +148,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     return results
   })
 
-  /** What became of each session's step. A value that the engine refuses fails by itself: halves are asked again. */
+  /** The result of each session's step. If the engine rejects a value, the halves of the batch are retried, so it fails alone. */
   async function advanceAll(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
     try {
       return await advanceTogether(calls)

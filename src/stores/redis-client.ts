@@ -6,7 +6,7 @@ import { DaypassError } from '../errors.ts'
 import { withDeadline } from './deadline.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
-/** What is used of `ioredis` (`Redis` or `Cluster`). */
+/** The used part of `ioredis` (`Redis` or `Cluster`). */
 export interface Ioredis {
   createBuiltinCommand(name: string): { buffer: CallableFunction }
   pipeline(commands: unknown[][]): { exec(): Promise<[error: Error | null, result: unknown][] | null> }
@@ -17,7 +17,7 @@ export interface Ioredis {
   off(event: string, listener: () => void): unknown
 }
 
-/** What is used of `redis`: what `createClient`, `createClientPool`, `createCluster` or `createSentinel` gives. */
+/** The used part of a client of `redis` (`createClient`, `createClientPool`, `createCluster` or `createSentinel`). */
 export interface NodeRedis {
   // The five kinds of clients take different arguments, and their types depend on the modules that were added.
   sendCommand: CallableFunction
@@ -75,7 +75,7 @@ const isNodeRedis = (client: RedisClient): client is NodeRedisClient => hasMetho
 
 type Send = (...command: RedisArgument[]) => Promise<unknown>
 
-/** What differs between the libraries. Keys of `evalsha`, `eval` and `wait` get the client's own prefix. */
+/** The differences between the libraries. Keys of `evalsha`, `eval` and `wait` get the client's own prefix. */
 interface Driver {
   evalsha(sha: string, key: string, args: readonly RedisArgument[]): Promise<unknown>
   eval(lua: string, key: string, args: readonly RedisArgument[]): Promise<unknown>
@@ -250,7 +250,7 @@ function nodeRedis(client: NodeRedisClient, timeout: number): Driver {
   }
 }
 
-/** What is said where a key holds something else than Daypass writes there. */
+/** The error for a key that holds a value that is not Daypass's. */
 export const keyTaken = (key: string): DaypassError =>
   new DaypassError(
     'ERR_OPTION_INVALID',

@@ -5,7 +5,7 @@
 // `prefix:revoked`            a sorted set: `id` by when it was announced; `?id:now` at +inf while a revoke is under way
 // `prefix:schema:session`     a hash: the version of all this, and the issuer it belongs to (redis-schema.ts)
 //
-// What varies stands in braces and a prefix has none, so no two keys are alike whatever a subject or another prefix is.
+// The variable part of a key is in braces, and a prefix has none. So no two keys are equal, whatever the subject or prefix.
 // In a Cluster these live on different servers, so nothing spans two of them. A session is in the index before its
 // row is written, and a revoke is announced before it is done, so the next reader sees and completes what a crash left
 // half done (docs/redis.md).
@@ -29,9 +29,9 @@ import { idTaken, unavailable } from './store-error.ts'
 
 /** Options of {@link createRedisStore}. */
 export interface RedisStoreOptions {
-  /** What all keys begin with, without `{` and `}`. Default "daypass". */
+  /** The beginning of every key, without `{` and `}`. Default "daypass". */
   prefix?: string
-  /** Milliseconds that a call may take before the answer is 503, at most 10,000. Default 5,000. */
+  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
   timeout?: number
   /**
    * A sign-in and a revoke are answered only when so many replicas have them, else `ERR_STORE_UNAVAILABLE`. Refreshes
@@ -86,7 +86,7 @@ if present then return {present == ARGV[2] and 'done' or 'taken'} end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return {'done'}`)
 
-// What core/rotation.ts calls `advance`, on the row where it lives.
+// The `advance` of core/rotation.ts, run on the row in the engine.
 const advanceScript = defineScript(`${refuseLate}
 local asked, now, reuseInterval = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local row = redis.call('GET', KEYS[1])

@@ -114,11 +114,11 @@ export function assembleSession(values: readonly unknown[]): Session {
 export interface RowMapping<Value> {
   toRow(session: Session): Row<Value | null>
   toSession(row: Row): Session
-  /** What {@link Store.revokedSince} needs of a row. */
+  /** The part of a row that {@link Store.revokedSince} returns. */
   toRevoked(row: Row): { id: string; revokedAt: number }
 }
 
-/** @param idName What the engine calls the column of the id. */
+/** @param idName The engine's name for the column of the id. */
 export function createRowMapping<Value>(codec: RowCodec<Value>, idName = 'id'): RowMapping<Value> {
   const stored = columns.map(({ name, kind }) => ({ name: name === 'id' ? idName : name, codec: codec[kind] }))
 

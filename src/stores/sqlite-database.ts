@@ -25,7 +25,7 @@ const patience = 1000
 const opened = new WeakSet<DatabaseSync>()
 
 /**
- * Opens a file, making it and the folders above it. What is made can be read by its owner alone.
+ * Opens a file. Makes missing files and folders, which only their owner can read.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_STORE_…`.
  */

@@ -9,7 +9,7 @@ import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 
 /** Options of {@link createSqliteStore}. */
 export interface SqliteStoreOptions {
-  /** What the names of all tables begin with: lower-case letters, digits and underscores. Default "daypass". */
+  /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string
 }
 

@@ -2,7 +2,7 @@
 
 import { DaypassError, type ErrorCode } from '../errors.ts'
 
-/** What an engine's error means. */
+/** The translation of an engine's error. */
 export interface StoreFailure {
   /** Default `ERR_STORE_UNAVAILABLE`. */
   code?: ErrorCode | undefined
@@ -25,10 +25,10 @@ export function createErrorTranslator(describe: (error: unknown) => StoreFailure
 export const unavailable = (cause: string): DaypassError =>
   new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause })
 
-/** What `create` throws where the id is taken. */
+/** The error that `create` throws if the id is taken. */
 export const idTaken = (): DaypassError => unavailable('a session with this id exists')
 
-/** What drivers and engines set on their errors. */
+/** The fields that drivers and engines set on their errors. */
 interface ErrorFields {
   code?: unknown
   errcode?: unknown
