@@ -2,6 +2,7 @@
 //
 // It is one function because every page loads it: a minifier shortens local names, but not the names of members.
 
+import { backOff } from './back-off.ts'
 import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
 import { hint } from './hints.ts'
@@ -19,7 +20,7 @@ import type {
   SessionStatus,
   UserOf,
 } from './types.ts'
-import { abortAfter, backOff, createClock, later, maybe, orAbort } from './wait.ts'
+import { abortAfter, createClock, later, maybe, orAbort } from './wait.ts'
 
 /** Belongs to one session. Work that was begun in that session fails when the fence aborts. */
 interface Fence extends AbortController {

@@ -1,6 +1,6 @@
 // The waits of a stream before it connects again.
 
-import { backOff } from './wait.ts'
+import { backOff } from './back-off.ts'
 
 /** Shortest and longest wait, in milliseconds. */
 const shortestWait = 1000

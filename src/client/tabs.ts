@@ -1,4 +1,4 @@
-// The messages between the tabs of one browser.
+// The messages between the tabs of one browser. client.ts sends and receives them.
 
 import type { Access } from './token-response.ts'
 import { maybe } from './wait.ts'

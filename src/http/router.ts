@@ -2,13 +2,13 @@
 
 import type { Daypass } from '../core/api.ts'
 import { DaypassError } from '../errors.ts'
+import { createRouteTable, readParams } from './find-route.ts'
 import { checkAccess } from './guard.ts'
 import type { Origins } from './origins.ts'
 import { type HttpRequest, readJsonObject } from './request.ts'
 import type { Responder } from './responder.ts'
 import type { HttpResponse, RouteResponse } from './response.ts'
 import type { DaypassRoute } from './route.ts'
-import { createRouteTable, readParams } from './route-table.ts'
 import type { BeginSession } from './sign-in.ts'
 import type { TokenTransport } from './token-transport.ts'
 

@@ -3,7 +3,15 @@
 import { DaypassError } from '../errors.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
 import type { Row } from './row.ts'
-import { checkSchema, checkVersion, nameTaken, readPrefix, readRecord, schemaKey, schemaVersion } from './schema.ts'
+import {
+  checkSchema,
+  checkVersion,
+  nameTaken,
+  readPrefix,
+  readRecord,
+  schemaKey,
+  schemaVersion,
+} from './schema-record.ts'
 import { createErrorTranslator, fieldsOf, unavailable } from './store-error.ts'
 
 /** The used part of a `mongodb` Collection (driver 6 or newer). */

@@ -6,7 +6,7 @@ import type { Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
-import { checkVersion, schemaVersion } from './schema.ts'
+import { checkVersion, schemaVersion } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
 import { idTaken } from './store-error.ts'
 

@@ -2,7 +2,7 @@
 
 import type { Query } from './postgres-connection.ts'
 import { refusalOf } from './postgres-connection.ts'
-import { checkSchema, namesIn, nameTaken, type SchemaRecord, schemaKey, schemaVersion } from './schema.ts'
+import { checkSchema, namesIn, nameTaken, type SchemaRecord, schemaKey, schemaVersion } from './schema-record.ts'
 
 /**
  * Opens the tables. One read checks whether they exist: DDL needs locks that another long transaction

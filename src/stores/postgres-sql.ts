@@ -6,7 +6,7 @@
 // deadlocks, and no connection is held while a refresh waits.
 
 import { columns, type Kind } from './row.ts'
-import { schemaKey, schemaVersion } from './schema.ts'
+import { schemaKey, schemaVersion } from './schema-record.ts'
 
 const types: Record<Kind, string> = {
   id: 'uuid',

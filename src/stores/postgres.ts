@@ -19,7 +19,7 @@ import {
 import { openTables } from './postgres-schema.ts'
 import { createSql } from './postgres-sql.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
-import { readPrefix } from './schema.ts'
+import { readPrefix } from './schema-record.ts'
 import { idBytes } from './session-id.ts'
 import { unavailable } from './store-error.ts'
 

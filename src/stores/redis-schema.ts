@@ -5,7 +5,7 @@
 import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
 import { defineScript, keyTaken, type Redis } from './redis-client.ts'
-import { checkSchema, schemaKey, schemaVersion } from './schema.ts'
+import { checkSchema, schemaKey, schemaVersion } from './schema-record.ts'
 
 /** Writes the record if there is none, and returns the stored one. */
 const openScript = defineScript(`

@@ -15,7 +15,7 @@ import {
   readRecord,
   schemaKey,
   schemaVersion,
-} from './schema.ts'
+} from './schema-record.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 /** How long a call waits for another process's lock, or for a transaction of the app's own, in milliseconds. */

@@ -3,7 +3,7 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Advanced, Store } from '../core/store.ts'
 import { columns, createRowMapping, jsonText, type Kind, type Row } from './row.ts'
-import { readPrefix } from './schema.ts'
+import { readPrefix } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
 import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 

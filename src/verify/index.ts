@@ -2,11 +2,11 @@
 
 import { DaypassError } from '../errors.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
-import { createTokenCache } from './cache.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
 import { type Jwk, type KeySource, localKeys } from './keys.ts'
 import { remoteKeys } from './remote-keys.ts'
+import { createTokenCache } from './token-cache.ts'
 
 export { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 export type { AccessToken } from './access-token.ts'

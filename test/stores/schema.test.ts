@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isDaypassError } from '../../src/errors.ts'
-import { checkSchema, readPrefix } from '../../src/stores/schema.ts'
+import { checkSchema, readPrefix } from '../../src/stores/schema-record.ts'
 
 const issuer = 'https://issuer.example'
 

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DaypassError } from '../../src/errors.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
-import { createTokenCache } from '../../src/verify/cache.ts'
 import type { VerifierOptions } from '../../src/verify/index.ts'
+import { createTokenCache } from '../../src/verify/token-cache.ts'
 import { makeToken, makeVerifier, now, payloadOf, refused, seconds } from './tokens.ts'
 
 test('a cached token returns the same object, without another signature check', async () => {
