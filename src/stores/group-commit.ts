@@ -6,8 +6,8 @@ import { unavailable } from './store-error.ts'
 export type Settled<Result> = { value: Result } | { error: unknown }
 
 /**
- * Gathers calls and hands them over together: all that came in one turn of the event loop, and all that came while the
- * batch before was under way. An engine that waits for a disk then waits once for all of them.
+ * Collects calls into batches: all calls of one turn of the event loop, and all calls that arrive during the previous
+ * batch. An engine that waits for a disk then waits once for all of them.
  *
  * @param commit Runs a batch, and returns the results in the order of the calls. If it throws, every call fails.
  * @param maxBatch How many calls one batch may hold.
@@ -45,7 +45,7 @@ export function createGroupCommit<Call, Result>(
         running ??= new Promise((done) => setImmediate(() => flush().then(done)))
       })
     },
-    /** Resolves when nothing is waiting or under way. */
+    /** Resolves when no call is waiting or running. */
     async drain(): Promise<void> {
       while (running) await running
     },

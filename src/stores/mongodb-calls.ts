@@ -56,7 +56,7 @@ export interface MongoCalls {
   /**
    * Runs a command that changes rows. It is rejected after its deadline: the caller already got 503 and retried.
    *
-   * @param call Is given an expression that is 0 in time, and fails the whole update when it is late.
+   * @param call Gets an expression that is 0 before the deadline, and makes the whole update fail after it.
    */
   inTime<T>(collection: string, call: (rows: MongoCollection, io: object, zero: object) => Promise<T>): Promise<T>
   /** The engine's clock, milliseconds since the epoch. */
@@ -65,7 +65,7 @@ export interface MongoCalls {
 
 /** The store's collections in a MongoDB. */
 export interface Mongo {
-  /** Runs a method: bounded in time, its errors in Daypass's words. */
+  /** Runs a method within the time limit, and translates its errors. */
   within<T>(body: (calls: MongoCalls) => Promise<T>): Promise<T>
   /**
    * Makes the indexes and claims the collections for an issuer.
@@ -124,12 +124,12 @@ export function createMongo(
   const prefix = readPrefix(options.prefix)
   const timeout = readTimeout(options.timeout)
   const { within: bounded, drain } = createBoundedCalls(timeout, asMongoError)
-  /** How far the engine's clock is ahead of ours, in milliseconds; below zero where it is behind. */
+  /** How far the engine's clock is ahead of this machine's, in milliseconds. Negative if it is behind. */
   let ahead = 0
 
   async function database(): Promise<MongoDb> {
     if (isDb(source)) return source
-    // Mongoose's own collections write what they are given into a debug log; the driver's do not.
+    // Use the driver's collections, because Mongoose's write their arguments into a debug log.
     if (source.db === undefined) await source.asPromise()
     if (source.db === undefined) throw unavailable('the Mongoose connection is not open')
     return source.db
@@ -146,7 +146,7 @@ export function createMongo(
 
     async function now(): Promise<number> {
       const { localTime } = await (await database()).command({ hello: 1 }, { ...fixedOptions, maxTimeMS: undefined })
-      if (!(localTime instanceof Date)) throw unavailable('the server does not tell its time')
+      if (!(localTime instanceof Date)) throw unavailable('the server returned no time')
       return localTime.getTime()
     }
 
@@ -160,7 +160,7 @@ export function createMongo(
             return await call(rows, io(), createZero(until + ahead))
           } catch (error) {
             if (fieldsOf(error).code !== conversionFailure) throw error
-            // Where there is time left by our clock, the engine's is further ahead than we knew.
+            // If there is time left by this machine's clock, the engine's clock is further ahead than was known.
             if (left() > 0) ahead = Math.max(ahead, (await now()) - Date.now())
           }
         }
@@ -181,17 +181,17 @@ export function createMongo(
   }
 
   /**
-   * The record is written before any row, so rows without a record are not ours. An empty collection is free,
-   * for it may have been made to be sharded.
+   * The record is written before any row, so rows without a record are not Daypass's. An empty collection is free,
+   * because it may have been made for sharding.
    */
   async function checkFree(calls: MongoCalls, issuer: string): Promise<void> {
-    const strangers: [name: string, filter: object][] = [
+    const candidates: [name: string, filter: object][] = [
       ['schema', { usable_from: { $exists: false } }],
       ...Object.keys(indexes).map((name): [string, object] => [name, {}]),
     ]
-    for (const [name, filter] of strangers) {
+    for (const [name, filter] of candidates) {
       const row = await calls.run(name, (rows, io) => rows.findOne(filter, { ...io, projection: { _id: 1 } }))
-      // Looked for again: another instance may have written the record, and then the row.
+      // Look for the record again, because another instance may have written it, and then the row.
       if (row !== null && (await findRecord(calls, issuer)) === null) throw nameTaken(`${prefix}_${name}`)
     }
   }
@@ -218,7 +218,7 @@ export function createMongo(
         return findRecord(calls, issuer)
       })
       if (found === null) await within((calls) => claim(calls, issuer))
-      // A newer version that lets this one in has made the indexes that it wants.
+      // A newer version that allows this one has made its own indexes.
       else if (found.version > schemaVersion) return
       for (const [name, wanted] of Object.entries(indexes)) {
         await within((calls) => again(() => calls.run(name, (rows, io) => rows.createIndexes([...wanted], io))))
@@ -259,7 +259,7 @@ function createZero(deadline: number): object {
   return { $toInt: { $cond: [{ $lt: [{ $toLong: '$$NOW' }, deadline] }, '0', 'late'] } }
 }
 
-/** Once more where another instance made the same thing at this very moment. */
+/** Retries a call that failed because another instance made the same collection or document at the same time. */
 async function again<T>(call: () => Promise<T>): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
@@ -271,7 +271,7 @@ async function again<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** E11000: a document of this name is there already. To be asked inside `within`. */
+/** E11000: a document with this `_id` exists. Call it inside `within`, which translates errors. */
 export const isDuplicateKey = (error: unknown): boolean => fieldsOf(error).code === 11000
 
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
@@ -282,7 +282,7 @@ const outOfDiskSpace = 14_031
 
 const asMongoError = createErrorTranslator((error) => {
   const { code, name, message } = fieldsOf(error)
-  // The driver's errors hold rows and filters. Their text names at most the value of a key.
+  // The driver's errors hold rows and filters. Their text contains at most the value of a key, which is removed.
   const text = String(message).replace(/ dup key:.*$/s, '')
   return {
     code: code === outOfDiskSpace ? 'ERR_STORE_FULL' : undefined,

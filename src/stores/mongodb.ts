@@ -52,11 +52,11 @@ const indexes = {
   ],
 }
 
-/** A row that a newer program made for newer ones alone is changed by no older one. */
+/** An older program changes no row that a newer one has reserved for newer programs. */
 const usable = { usable_from: { $lte: schemaVersion } }
 const unusable = { usable_from: { $gt: schemaVersion } }
 
-/** The burst that a rotation belongs to; every expression reads the row as it was. */
+/** The burst that a rotation belongs to. Every expression reads the row before the update. */
 function nextBurst(now: Date, reuseInterval: number) {
   const isWithin = (instant: string) => ({ $lt: [{ $subtract: [now, instant] }, reuseInterval] })
   const goesOn = isWithin('$burst_at')
@@ -76,7 +76,7 @@ function nextBurst(now: Date, reuseInterval: number) {
  * writes with majority, whatever the connection's own write concern is.
  *
  * @param source A `mongodb` Db, or a Mongoose connection, which need not be connected yet. The app closes it.
- * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE` or `ERR_STORE_FULL`.
+ * @returns The store. Its calls fail with `ERR_STORE_UNAVAILABLE` or `ERR_STORE_FULL`.
  * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
  * ```ts
@@ -108,11 +108,11 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
     open,
     create: (session) =>
       within(async (calls) => {
-        // A row that is there says who may change it; a new one cannot. A sign-in is rare enough for one look more.
+        // A new row has no version to check, so read the record. Sign-ins are rare.
         await checkUsable(calls)
         const { _id, generation, ...rest } = toDocument(session)
         try {
-          // An upsert that finds no row of this id, and fails where there is one. An insert could not be void when late.
+          // An upsert that fails if the id exists. An insert cannot carry a deadline.
           await calls.inTime('session', (rows, io, zero) => {
             const row = {
               $mergeObjects: [{ $literal: { _id, ...rest } }, { generation: { $add: [generation, zero] } }],
@@ -143,7 +143,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         ...nextBurst(new Date(now), step.reuseInterval),
         idle_expires_at: { $min: [idle, '$expires_at'] },
         expire_at: { $min: [nextHour(idle), '$expires_at'] },
-        // A literal: in a pipeline a text that begins with a dollar sign is the name of a field.
+        // A literal, because in a pipeline a text that begins with a dollar sign is the name of a field.
         ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
       }
       const filter = { _id, generation: { $lte: generation }, ...isLive(now), ...usable }
@@ -156,7 +156,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         }),
       )
       if (before === null) return null
-      // The row as it was tells whether it was behind; what it became is what the protocol makes of it.
+      // The row before the update shows whether it was behind. The protocol's own function makes the row after it.
       const row = readSession(before)
       return { session: afterAdvance(row, own), healed: row.generation < generation }
     },
@@ -175,7 +175,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
     },
     async revokeSubject(subject, now, reason, exceptId) {
       const except = exceptId === undefined ? null : idBytes(exceptId)
-      // Marked with this call's name: an update of many tells how many there were, and not which.
+      // Mark the rows with an id of this call, because updateMany returns their number but not the rows.
       const revoked_by = randomBytes(12)
       const filter = { subject, revoked_at: null, ...(except && { _id: { $ne: except } }) }
       return within(async ({ run, inTime }) => {
@@ -215,11 +215,11 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
           const only = { projection: { _id: 1 }, limit: most }
           const due = await run('session', (rows, io) => rows.find(condition, { ...io, ...only }).toArray())
           if (due.length === 0) return 0
-          // Asked again with the condition: what was refreshed meanwhile stays.
+          // Repeat the condition, so that sessions that were refreshed meanwhile stay.
           const filter = { ...condition, _id: { $in: due.map(({ _id }) => _id) } }
           return (await run('session', (rows, io) => rows.deleteMany(filter, io))).deletedCount
         }
-        // The hour is what the index knows; the instant decides.
+        // The index holds the hour. The instant decides.
         const instant = toDate(before)
         const isOver = { expire_at: { $lt: new Date(instant.getTime() + hour) }, idle_expires_at: { $lt: instant } }
         const count = await remove({ ...isOver, ...usable }, limit)
@@ -231,7 +231,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
   }
 }
 
-/** Nothing matched: where a newer program's row is the reason, that must not look like a session that is gone. */
+/** Throws if a newer program's row is the reason that nothing matched. It must not look like a missing session. */
 async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void> {
   const newer = await run('session', (rows, io) => rows.findOne({ ...filter, ...unusable }, io))
   if (newer !== null) checkVersion(newer.usable_from)

@@ -13,7 +13,7 @@ export type { PgPool, PostgresJs } from './postgres-driver.ts'
  * column of JSON text.
  *
  * @param until When the caller stops waiting, in milliseconds since the epoch. Default: a whole time-out from now.
- * @throws DaypassError `ERR_STORE_…`; {@link refusalOf} tells what the server said.
+ * @throws DaypassError `ERR_STORE_…`; {@link refusalOf} returns the server's code.
  */
 export type Query = <T>(text: string, values?: (string | null)[], until?: number) => Promise<T[]>
 
@@ -49,7 +49,7 @@ export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: 
 }
 
 /**
- * Whether texts go through the client as they are. Its other types do not matter: everything goes as text.
+ * Checks that the client does not change texts. Its other types do not matter, because all values are sent as text.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`.
  */
@@ -59,7 +59,7 @@ export async function checkTexts(query: Query): Promise<void> {
   if (answer?.[0] !== text || answer[1] !== text.length) throw wrongTexts()
 }
 
-/** Every statement builds its JSON itself, so what is parsed is a `T`. */
+/** Every statement builds its own JSON, so the parsed value is a `T`. */
 function parse<T>(json: Text): T {
   try {
     return JSON.parse(String(json))
@@ -84,14 +84,14 @@ const errorCodes: Record<string, ErrorCode> = {
   53100: 'ERR_STORE_FULL',
 }
 
-/** The code of what the server said (SQLSTATE), or nothing. */
+/** The server's error code (SQLSTATE), or undefined. */
 export const refusalOf = (error: unknown) => /^[0-9A-Z]{5}(?=: )/.exec(String(fieldsOf(error).cause))?.[0] ?? ''
 
-/** The translation of what a driver of PostgreSQL throws. */
+/** Translates the errors of PostgreSQL's drivers. */
 export const asPostgresError = createErrorTranslator((error) => {
   const state = sqlState(error)
   const { message, code } = fieldsOf(error)
-  // The server quotes a value that it refuses.
+  // The server's message quotes a value that it rejects.
   const text = state.startsWith('22') ? 'a value that PostgreSQL cannot hold' : message || code
   return { code: errorCodes[state], cause: state ? `${state}: ${text}` : text }
 })

@@ -47,7 +47,7 @@ export type Send = (text: string, values: (string | null)[]) => Sent
 /**
  * How statements go through this client.
  *
- * @throws DaypassError `ERR_OPTION_INVALID` for anything else. The error does not show the value, because a URL has a password.
+ * @throws DaypassError `ERR_OPTION_INVALID` for anything else. The error does not show it, because a URL has a password.
  */
 export function createSend(client: PgPool | PostgresJs): Send {
   const isClient = client !== null && (typeof client === 'object' || typeof client === 'function')

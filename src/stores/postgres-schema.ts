@@ -5,11 +5,11 @@ import { refusalOf } from './postgres-connection.ts'
 import { checkSchema, namesIn, nameTaken, type SchemaRecord, schemaKey, schemaVersion } from './schema-record.ts'
 
 /**
- * Opens the tables. One read checks whether they exist: DDL needs locks that another long transaction
- * would hold up, and for rights that an app's role may lack.
+ * Opens the tables. One read checks whether they exist, because DDL waits for the locks of long transactions, and needs
+ * rights that an app's role may lack.
  *
- * The record is written before the tables: a table without a record is not ours. Its version is 0 until
- * the last table is made, so that a half-made schema is made to its end.
+ * The record is written before the tables, so a table without a record is not Daypass's. Its version is 0 until the last
+ * table is made, so that an incomplete schema is completed.
  *
  * @param statements They make the tables and indexes. Several instances may run them at once and more than once. They
  *   need no session state, because PgBouncer in transaction mode may be in between.
@@ -27,10 +27,10 @@ export async function openTables(
   let found = await readRecord(query, prefix)
   if (found === undefined) {
     const taken = await findTaken(query, namesIn(statements.join(';')))
-    // Read again: another instance may have written its record, and then made the tables.
+    // Read again, because another instance may have written its record, and then made the tables.
     if (taken !== undefined && (await readRecord(query, prefix)) === undefined) throw nameTaken(taken)
     await define(query, createSchemaTable(prefix))
-    // Of two issuers that come at once, one is first.
+    // If two issuers open the tables concurrently, one of them is first.
     await query(
       `INSERT INTO ${prefix}_schema (module, version, usable_from, issuer)
        VALUES ($1::text, 0, $2::text::int4, $3::text) ON CONFLICT DO NOTHING`,
@@ -67,7 +67,7 @@ async function readRecord(query: Query, prefix: string): Promise<SchemaRecord | 
   }
 }
 
-/** The first of these names that is in use, by a table, an index or a view, wherever the search path leads. */
+/** The first of these names that a table, an index or a view on the search path uses. */
 async function findTaken(query: Query, names: readonly string[]): Promise<string | undefined> {
   const [taken] = await query<string>(
     `SELECT to_json(name)::text FROM json_array_elements_text($1::text::json) AS name
@@ -83,7 +83,7 @@ async function define(query: Query, statement: string): Promise<void> {
       await query(statement)
       return
     } catch (error) {
-      // IF NOT EXISTS looks and then makes: of two instances at once, one may find the other's there after all.
+      // IF NOT EXISTS is not atomic: of two concurrent instances, one may fail because the other has made it.
       if (tries === 5 || !alreadyThere.has(refusalOf(error))) throw error
     }
   }

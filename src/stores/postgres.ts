@@ -56,13 +56,13 @@ interface Changed {
 type Outcome = Advanced | null | 'again'
 
 /**
- * A store in PostgreSQL (`daypass/postgres`). The tables are made by themselves at the first call. One round trip a
- * refresh. Refreshes in flight together go in one statement, and none waits for a row that another transaction has
+ * A store in PostgreSQL (`daypass/postgres`). The first call makes the tables. A refresh takes one round
+ * trip. Concurrent refreshes share one statement, and none waits for a row that another transaction has
  * locked. docs/postgres.md lists the client's options.
  *
  * @param client A `pg` Pool (or Client), or what `postgres()` gives; the app closes it. Behind PgBouncer in transaction
  *   mode give `postgres()` `prepare: false`.
- * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
+ * @returns The store. Its calls fail with `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
  * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
   const sql = createSql(prefix)
   const query = createQuery(client, timeout, clock)
   const { within, drain } = createBoundedCalls(timeout, asPostgresError, clock)
-  /** How far the engine's clock is ahead of this machine's, in milliseconds; negative where it is behind. */
+  /** How far the engine's clock is ahead of this machine's, in milliseconds; negative if it is behind. */
   let ahead = 0
 
   /**
@@ -106,12 +106,12 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       const deadline = toEngine(until)
       const { now, rows } = await change(text, [String(deadline), ...values], until)
       if (now <= deadline) return rows
-      // Where there is time left by our clock, the engine's had moved.
+      // If there is time left by this machine's clock, the engine's clock had moved.
     } while (clock() < until)
     throw unavailable('too late')
   }
 
-  /** Asks again while others hold a row. No statement waits for one, so none holds a connection meanwhile. */
+  /** Retries while other transactions hold a row. No statement waits for a row, so none holds a connection meanwhile. */
   async function untilFree<T>(until: number, attempt: () => Promise<T | 'again'>): Promise<T> {
     for (let pause = 4; ; pause = Math.min(2 * pause, 250)) {
       const outcome = await attempt()
@@ -148,7 +148,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     return results
   })
 
-  /** The result of each session's step. If the engine rejects a value, the halves of the batch are retried, so it fails alone. */
+  /** The result of each session's step. If the engine rejects a value, each half is retried, so the value fails alone. */
   async function advanceAll(calls: Call[]): Promise<Map<string, Settled<Outcome>>> {
     try {
       return await advanceTogether(calls)
@@ -241,7 +241,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
     now: () =>
       within(async (until) => {
         const [now] = await query<number>(sql.now, [], until)
-        if (now === undefined) throw unavailable('the server does not tell its time')
+        if (now === undefined) throw unavailable('the server returned no time')
         ahead = now - clock()
         return now
       }),

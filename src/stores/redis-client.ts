@@ -86,8 +86,8 @@ interface Driver {
 }
 
 /**
- * Changes nothing and goes to the replicas. WAIT is about the writes of its own connection: after a reconnect, or in a
- * pool, it would answer at once.
+ * A write that changes nothing and goes to the replicas. WAIT waits for the writes of its own connection. After a
+ * reconnect, or in a pool, it would return at once.
  */
 const touch = `
 local ttl = redis.call('PTTL', KEYS[1])
@@ -108,7 +108,7 @@ function createRedis(driver: Driver): Redis {
       }
     },
     async isReplicated(keys, atLeast, milliseconds) {
-      // One after another: a WAIT holds up its connection, and a replica that is away is to be waited for once.
+      // One after another, because a WAIT blocks its connection, and a missing replica is waited for only once.
       for (const key of driver.isCluster ? keys : keys.slice(0, 1)) {
         if (Number(await driver.wait(key, atLeast, milliseconds)) < atLeast) return false
       }
@@ -129,7 +129,7 @@ function createRedis(driver: Driver): Redis {
 
 function ioredis(client: Ioredis, timeout: number): Driver {
   const options = client.options as { enableOfflineQueue?: boolean; maxRetriesPerRequest?: number | null }
-  // Made like this, a command takes no part in `enableAutoPipelining`: there one that a Cluster redirects fails others.
+  // Such a command is not in `enableAutoPipelining`, where a command that a Cluster redirects makes others fail.
   const evalshaCommand = client.createBuiltinCommand('evalsha').buffer
   const evalCommand = client.createBuiltinCommand('eval').buffer
   const isCluster = client.nodes !== undefined
@@ -188,7 +188,7 @@ function ioredis(client: Ioredis, timeout: number): Driver {
   }
 }
 
-/** A client of `redis`, of whichever kind. */
+/** A client of `redis`, of any kind. */
 interface NodeRedisClient extends NodeRedis, NodeRedisScripts {
   withCommandOptions(options: object): NodeRedisScripts
   readonly isReady?: boolean

@@ -16,7 +16,7 @@ return redis.call('HMGET', KEYS[1], 'version', 'usable_from', 'issuer')`)
 
 const echoScript = defineScript(`return {ARGV[1], 7, false, {}, redis.status_reply('OK')}`)
 
-/** Every byte there is: what changes texts on their way changes some of these. */
+/** All bytes. A client that changes texts changes some of them. */
 const allBytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
 
 /**
@@ -37,7 +37,7 @@ export async function openSchema(redis: Redis, prefix: string, issuer: string): 
   }
   const found = (await redis.run(openScript, key, [String(schemaVersion), issuer])) as (Buffer | null)[]
   const [version, usableFrom, owner] = found.map((text) => (text === null ? null : String(text)))
-  // A hash, but not ours.
+  // The hash is not Daypass's.
   if (version === null || usableFrom === null) throw keyTaken(key)
   checkSchema({ version: Number(version), usableFrom: Number(usableFrom), issuer: owner ?? null }, issuer)
 }
@@ -56,7 +56,7 @@ function isTrueEcho(reply: unknown): boolean {
 }
 
 /**
- * Braces tell the keys of one prefix from those of another, and in a Cluster they say where a key lives.
+ * A prefix without braces keeps the keys of different prefixes apart. In a Cluster, braces choose the slot of a key.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`.
  */

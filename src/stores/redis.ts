@@ -2,10 +2,10 @@
 //
 // `prefix:session:{id}`       the row of a session: one string (redis-row.ts), expired by the engine
 // `prefix:subject:{subject}`  a sorted set: `id:createdAt` by when it is over at the latest
-// `prefix:revoked`            a sorted set: `id` by when it was announced; `?id:now` at +inf while a revoke is under way
+// `prefix:revoked`            a sorted set: `id` by when it was announced; `?id:now` at +inf while a revoke is in progress
 // `prefix:schema:session`     a hash: the version of all this, and the issuer it belongs to (redis-schema.ts)
 //
-// The variable part of a key is in braces, and a prefix has none. So no two keys are equal, whatever the subject or prefix.
+// The variable part of a key is in braces, and a prefix has none. So no two keys are equal, for any subject and prefix.
 // In a Cluster these live on different servers, so nothing spans two of them. A session is in the index before its
 // row is written, and a revoke is announced before it is done, so the next reader sees and completes what a crash left
 // half done (docs/redis.md).
@@ -48,10 +48,10 @@ const retention = 3_600_000
 /** Calls that began longer ago than this have finished, failed, or been interrupted. */
 const grace = 60_000
 
-/** Milliseconds that a look at the row of one announced revoke may take. The other rows of the feed are not held up. */
+/** Milliseconds that reading the row of one announced revoke may take. It does not delay the other rows of the feed. */
 const settleTimeout = 300
 
-/** How many sessions one step of a revoke or of a list takes at most. */
+/** The most sessions that one step of a revoke or of a list reads. */
 const batchSize = 1000
 
 /** One command where its key lives. In a script, because clients may send a plain read to a replica, which is behind. */
@@ -64,14 +64,14 @@ local clock = time[1] * 1000 + math.floor(time[2] / 1000)`
 /** The clock where a key lives. */
 const clockScript = defineScript(`${readClock} return clock`)
 
-/** The key as the engine knows it: the client may put a prefix of its own before ours. */
+/** The key in the engine, which may begin with the client's own prefix. */
 const keyScript = defineScript('return KEYS[1]')
 
 /** Rejects commands that arrive after their deadline: the caller already got 503 and retried. */
 const refuseLate = `${readClock}
 if clock > tonumber(ARGV[1]) then return {'late', clock} end`
 
-/** Adds to the index; gives a few entries that are so old that the engine should have expired their rows. */
+/** Adds an index entry. Returns a few entries that are so old that the engine should have expired their rows. */
 const indexScript = defineScript(`${refuseLate}
 local member, createdAt, expiresAt, retention = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 redis.call('ZADD', KEYS[1], expiresAt, member)
@@ -79,7 +79,7 @@ local ttl = expiresAt - createdAt + retention
 if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
 return {'done', redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', createdAt - retention, 'LIMIT', 0, 10)}`)
 
-/** Writes a row. A client that lost its connection may have sent it twice: then the very same row is there. */
+/** Writes a row. A client that lost its connection may send it twice. Then the same row exists already. */
 const createScript = defineScript(`${refuseLate}
 local present = redis.call('GET', KEYS[1])
 if present then return {present == ARGV[2] and 'done' or 'taken'} end
@@ -145,7 +145,7 @@ return {'done'}`)
  *
  * @param client A client of `redis` (`createClient`, `createClientPool`, `createCluster`, `createSentinel`) or of
  *   `ioredis` (`Redis`, `Cluster`). The app listens to its "error" event, connects it and closes it.
- * @returns The store; what the engine refuses is `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
+ * @returns The store. Its calls fail with `ERR_STORE_UNAVAILABLE`, `ERR_STORE_READ_ONLY` or `ERR_STORE_FULL`.
  * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
  * ```ts
@@ -276,7 +276,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
 
   /**
    * Puts sessions that are over into the feed, at the present instant where they ended before it: a revoke that is
-   * completed late is news to the other instances.
+   * completed late is new to the other instances.
    */
   async function announce(until: number, over: Session[], now: number, settled: string[] = []): Promise<void> {
     const pairs = over.flatMap(({ id, revokedAt }) => [String(Math.max(revokedAt ?? now, now)), id])
@@ -284,7 +284,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     await inTime(until, announceScript, feedKey, [String(over.length), ...pairs, ...settled])
   }
 
-  /** A revoke that was announced and not completed: under way, or its process died. The row knows whether it happened. */
+  /** A revoke that was announced but not completed: in progress, or its process died. The row shows whether it happened. */
   async function settle(until: number, announcement: string): Promise<Session | null> {
     const { id, at } = readEntry(announcement.slice(1))
     const row = await read(id)
@@ -297,7 +297,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     return null
   }
 
-  /** Deletes rows that the engine would keep for a while yet. */
+  /** Deletes rows before the engine expires them. */
   async function pruneEarly(before: number, limit: number): Promise<number> {
     let pruned = 0
     const begin = String(await redis.run(keyScript, rowKey(''), [])).slice(0, -1)
@@ -318,14 +318,14 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
   return {
     open: (issuer) =>
       within(async () => {
-        // Before anything is written: a feed of the app's own would make each call fail later.
+        // Check before anything is written, because a feed key of the app would make each call fail later.
         await call(feedKey, 'ZRANGE', '0', '0')
         await openSchema(redis, prefix, issuer)
       }),
     create: (session) =>
       within(async (until) => {
         const { id, subject, revokedAt } = session
-        // The index first: what breaks off in between is an entry without a row, never a row that no list shows.
+        // Write the index first. A crash in between leaves an entry without a row, and never a row that no list shows.
         await addToIndex(until, session)
         const over = Math.min(session.idleExpiresAt, revokedAt ?? Number.POSITIVE_INFINITY)
         const ttl = Math.round(Math.max(over - session.rotatedAt, 0) + retention)
@@ -352,7 +352,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         const row = await read(id)
         if (row === null) return null
         if (row.revokedAt === null) return (await end(until, [id], row.subject, now, reason))[0] ?? null
-        // Asked again, perhaps because the first time broke off: the replicas and the verifiers may not have it yet.
+        // A repeated revoke. The first may have been interrupted, so the replicas and the verifiers may not have it yet.
         await waitForReplicas([rowKey(id)])
         await announce(until, [row], now)
         return null
@@ -392,7 +392,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
           if (member.startsWith('?')) announced.push(member)
           else revoked.set(member, Number(String(reply[i + 1])))
         }
-        // A row that cannot be read holds up nothing else. It is looked at again the next time.
+        // A row that cannot be read delays no other. The next call reads it again.
         const settled = await Promise.allSettled(
           announced.map((announcement) => withDeadline(settle(until, announcement), settleTimeout)),
         )
@@ -406,10 +406,10 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     prune: (before, limit) =>
       within(async () => {
         await call(feedKey, 'ZREMRANGEBYSCORE', '-inf', `(${before}`)
-        // Rows go by themselves an hour after they are over. Only who wants them gone sooner makes us look for them.
+        // The engine expires rows an hour after their session ends. Look for rows only if they are to be deleted sooner.
         return before <= clock() - retention ? 0 : pruneEarly(before, limit)
       }),
-    // A write, for a server that is full or became a replica.
+    // A write, to detect a server that is full or became a replica.
     check: () => within(async () => void (await call(`${prefix}:check`, 'SET', '1', 'PX', '1000'))),
     now: () => within(async () => Number(await redis.run(clockScript, feedKey, []))),
     close: drain,

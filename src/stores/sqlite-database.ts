@@ -21,7 +21,7 @@ import { createErrorTranslator, fieldsOf } from './store-error.ts'
 /** How long a call waits for another process's lock, or for a transaction of the app's own, in milliseconds. */
 const patience = 1000
 
-/** The files that Daypass opened itself. How any other is set up is the app's to say. */
+/** The files that Daypass opened itself. The app sets up all others. */
 const opened = new WeakSet<DatabaseSync>()
 
 /**
@@ -72,7 +72,7 @@ export interface Sqlite {
   write<T>(body: () => T): Promise<T>
   /** Writes what needs a page of its own, and takes it back. */
   check(): Promise<void>
-  /** Resolves when nothing is under way. */
+  /** Resolves when no call is running. */
   drain(): Promise<void>
 }
 
@@ -132,7 +132,7 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
     checkVersion(usableFrom.get(schemaKey)?.usableFrom)
   }
 
-  /** One transaction for all; an error of one call is that call's alone. */
+  /** One transaction for all calls. An error of one call fails only that call. */
   function commitTogether<T>(calls: (() => T)[]): Promise<Settled<T>[]> {
     return whenFree(db, () =>
       transaction(db, () => {
@@ -159,7 +159,7 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
         if (locked !== undefined) throw locked
         results.push(...(await commitTogether([call])))
       } catch (error) {
-        // A lock is not waited for once more by each of them.
+        // Do not wait for the same lock again for each call.
         if (error instanceof DaypassError && error.code === 'ERR_STORE_LOCKED') locked = error
         results.push({ error })
       }
@@ -178,7 +178,7 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
   return {
     open: (issuer) =>
       whenFree(db, () => {
-        // Looked at before anything is written, and again in the transaction: several processes may start at once.
+        // Check before anything is written, and again in the transaction, because several processes may start together.
         const isMade = isReady(issuer)
         makeDurable(db)
         if (isMade) return
@@ -221,7 +221,7 @@ function makeDurable(db: DatabaseSync): void {
 
 /**
  * Runs a body when the database can take it. The locks of other processes are waited for, and a transaction of the app's
- * own on the same connection: what was written in it would be undone with it. The event loop goes on meanwhile.
+ * own on the same connection: its rollback would undo the body's writes. The event loop continues meanwhile.
  */
 async function whenFree<T>(db: DatabaseSync, body: () => T): Promise<T> {
   for (const until = performance.now() + patience; ; await delay(5)) {
@@ -275,7 +275,7 @@ const asSqliteError = createErrorTranslator((error) => {
   return { code: errcode === shmSize ? 'ERR_STORE_FULL' : (primary ?? ofFile), cause: error }
 })
 
-/** Opens a file; an error that says nothing more names the path. */
+/** Opens a file. An error without its own message names the path. */
 function guard<T>(call: () => T, path: string): T {
   try {
     return call()

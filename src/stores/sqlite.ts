@@ -69,7 +69,7 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
   const sqlite = createSqlite(db, prefix, schema)
   const { read, write } = sqlite
   let prepared: ReturnType<typeof prepareAll> | undefined
-  /** At the first call, not before: until then there may be no tables. */
+  /** Prepared at the first call, because before it there may be no tables. */
   const statements = () => {
     prepared ??= prepareAll(sqlite)
     return prepared
@@ -115,7 +115,7 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
 function prepareAll({ prepare, table }: Sqlite) {
   const sessions = table('session')
   const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :now'
-  // Every expression reads the row as it was: the order of these lines does not matter.
+  // Every expression reads the row before the update, so the order of these lines does not matter.
   const advanceWhere = (condition: string) =>
     prepare(
       `UPDATE ${sessions} SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
@@ -148,11 +148,11 @@ function prepareAll({ prepare, table }: Sqlite) {
       `SELECT ${selected} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
     ),
     selectRevoked: prepare(`SELECT id AS id, revoked_at AS revoked_at FROM ${sessions} WHERE revoked_at >= ?`),
-    // A row's idle expiry is never after its absolute one, so it tells for both.
+    // A row's idle expiry is never after its absolute one, so it is enough for both.
     pruneExpired: pruneBy('idle_expires_at'),
     pruneRevoked: pruneBy('revoked_at'),
   }
 }
 
-/** Null where there is no row. */
+/** Null if there is no row. */
 const readOne = (row: Row | undefined) => (row === undefined ? null : toSession(row))

@@ -16,13 +16,13 @@ export interface CrashKitOptions extends KitLoad {
   store: StoreSource
   /** The number of server processes at a time. Default 3. */
   workers?: number
-  /** How many processes are killed −9 at random moments, half of them between the commit and the response. Default 40. */
+  /** The number of kills (−9) at random moments, half of them between the commit and the response. Default 40. */
   kills?: number
 }
 
 /**
- * Runs clients against several server processes on one store, and kills the servers one after another. Then it checks that
- * every client that kept trying has its session, that each session is one lineage, and that no row is missing or left
+ * Runs clients against several server processes on one store, and kills the servers one after another. Then it checks
+ * that every client that kept trying has its session, that each session is one lineage, and that no row is missing or left
  * over. A thief with an old token must have got nothing, and must be caught.
  *
  * @throws Error with the seed and a list of everything that was wrong.

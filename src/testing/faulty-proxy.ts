@@ -14,7 +14,7 @@ export interface FaultyProxyOptions {
   cut?: number
   /** The longest delay of a chunk, in milliseconds. Default 3. */
   delay?: number
-  /** Returns a random number from 0 up to, but not including, 1. Default: seeded by `DAYPASS_TEST_SEED`, or at random. */
+  /** Returns a random number of at least 0 and below 1. Default: seeded by `DAYPASS_TEST_SEED`, or at random. */
   chance?: () => number
 }
 

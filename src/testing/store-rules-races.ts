@@ -42,7 +42,7 @@ export const raceRules: readonly StoreRule[] = [
     'concurrent advances of several generations of one session skip, repeat and mix up none',
     async ({ store, create, step }) => {
       const session = await create()
-      // Concurrent, in order. Each may find the previous one done, or a row that is behind, which it heals. None may win twice.
+      // Concurrent, in order. Each may find the previous one done, or heal a row that is behind. None may win twice.
       const steps = times(20, (generation) => step(session, { generation, key: bytes(16) }))
       const answers = await Promise.all(steps.map((each) => store.advance(each)))
       const row = await findRow(store, session.id)

@@ -27,7 +27,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
     await store.open(issuer)
     const settled = async () => {
       for (let n = 0; underWay > 0; n++) {
-        assert.ok(n < 500, `${underWay} commands were never answered`)
+        assert.ok(n < 500, `${underWay} commands got no response`)
         await delay(20)
       }
     }
@@ -99,7 +99,7 @@ describe('MongoDB, late', noMongo === undefined ? {} : { skip: noMongo }, () => 
       await settled()
       sameRow(await store.find(session.id), row)
       const now = await store.now!()
-      assert.ok(Math.abs(now - real()) < 30_000, 'it tells the engine’s clock, not ours')
+      assert.ok(Math.abs(now - real()) < 30_000, 'now returns the engine’s clock')
       mock.mock.restore()
     })
   }

@@ -61,7 +61,7 @@ for (const [name, clock] of Object.entries(clocks)) {
     for (const row of rows) sameRow(await store.find(row.id), row)
     assert.equal(await store.find(unborn.id), null)
     assert.deepEqual(await store.revokedSince(0), [])
-    assert.ok(await store.advance(makeStep(rows[0], now)), 'asked again, it is done')
+    assert.ok(await store.advance(makeStep(rows[0], now)), 'the retry succeeds')
     await store.close()
     await pool.end()
   })

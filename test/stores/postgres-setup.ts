@@ -77,7 +77,7 @@ export function usePostgres(prepare = async (_engine: PostgresEngine) => {}) {
     },
     /** The URL of a database through PgBouncer. */
     through,
-    /** Both drivers through PgBouncer. PgBouncer may run a statement on another connection than the one that prepared it. */
+    /** Both drivers through PgBouncer, which may run a statement on another connection than the one that prepared it. */
     behindPgBouncer: {
       pg: (url) => throughPool(through(url)),
       'postgres.js': (url) => throughPostgresJs(through(url), { prepare: false }),

@@ -249,7 +249,7 @@ test('a file locked by another process is ERR_STORE_LOCKED in bounded time, and 
     assert.equal(result.status, 'rejected')
     refused('ERR_STORE_LOCKED')(result.reason)
   }
-  sameRow(await store.find(session.id), session, 'reading goes on, and nothing was changed')
+  sameRow(await store.find(session.id), session, 'reads work, and nothing was changed')
   locker.send('let go')
   await once(locker, 'exit')
   assert.ok(await store.advance(makeStep(session, t0 + 1)))
