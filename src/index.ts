@@ -2,6 +2,7 @@
 
 export type {
   Daypass,
+  FoundSession,
   IssueOptions,
   RefreshedTokens,
   RefreshOptions,

@@ -22,6 +22,15 @@ export interface SessionInfo<C = Claims> {
   expiresAt: number
 }
 
+/** A session that was read by a refresh token. */
+export interface FoundSession<C = Claims> extends SessionInfo<C> {
+  /**
+   * Makes an access token of the session, for calls on the person's behalf while a page is rendered. It lives as long as any
+   * other, so do not send it to the page: the page's own client gets its own.
+   */
+  createAccessToken(): Promise<string>
+}
+
 /** The result of a sign-in. */
 export interface Tokens<C = Claims> {
   accessToken: string
@@ -102,6 +111,26 @@ export interface Daypass<C = Claims, Finds extends boolean = false> {
    * @see RFC 6749 §6, RFC 9700 §4.14.2, docs/protocol.md
    */
   refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C>>
+  /**
+   * Reads who is signed in, by a refresh token, without redeeming it: for a page that is rendered on a server. One read of
+   * the store; nothing is rotated, ended or revived. Returns null unless the token is the newest one of a live session, or
+   * only lost a race; the page's own client then finds out with a refresh. With `findSubject`, the claims are those of now,
+   * and null also means that the subject is unknown.
+   *
+   * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `findSubject` throws.
+   * @example
+   * ```ts
+   * import { createDaypass } from 'daypass'
+   * import { createSqliteStore } from 'daypass/sqlite'
+   *
+   * const store = createSqliteStore('./daypass.db')
+   * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store })
+   * const { refreshToken } = await auth.issue('user-1')
+   * const session = await auth.findSession(refreshToken)
+   * console.log(session?.subject ?? 'nobody')
+   * ```
+   */
+  findSession(refreshToken: string): Promise<FoundSession<C> | null>
   /**
    * Verifies an access token. Does no I/O except reading the list of revoked sessions at most once a second, so a sign-out
    * on another server is known within a second. While the store is unavailable, the last list is used for 10 seconds; then

@@ -5,6 +5,7 @@ import { createAdoption } from './adoption.ts'
 import type { Daypass } from './api.ts'
 import { createEnd } from './end-session.ts'
 import { createEmitter } from './events.ts'
+import { createFindSession } from './find-session.ts'
 import { createGrants, toSessionInfo } from './grant.ts'
 import { createKeys } from './keys.ts'
 import { openFirst } from './open-store.ts'
@@ -101,6 +102,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     audience,
     issue: (subject, ...[given]) => issue(subject, given),
     refresh: createRefresh(parts, end, endSurplus, adoption),
+    findSession: createFindSession(parts),
     verify: verifier.verify,
     revoke: signOut.revoke,
     revokeToken: signOut.revokeToken,
