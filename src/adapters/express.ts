@@ -2,7 +2,7 @@
 
 // Only types come from Express, so that `req.params` and `res.json` are typed. Nothing of it is loaded.
 import type { NextFunction, Request, Response } from 'express'
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -20,6 +20,7 @@ import {
   type SignInOptions,
 } from './node-http.ts'
 
+export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
@@ -60,6 +61,11 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> 
   routes: Middleware
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
+  /**
+   * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
+   * ended, and no cookie is set. Null for nobody.
+   */
+  findSession(req: AnyRequest): Promise<FoundSession<C> | null>
   /** Begins a session for a login of your own, and sends the response. */
   signIn(req: AnyRequest, res: Response, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
@@ -103,6 +109,7 @@ export function createExpressAuth<C = Claims, Credentials = Record<string, unkno
       if (!(await web.routes(read(req, res)))) next()
     },
     requireAuth: guardWith(web.requireAuth),
+    findSession: (req) => web.findSession({ req, client: () => readClient(req) }),
     signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
     signOut: (req, res) => web.signOut(read(req, res)),
   }

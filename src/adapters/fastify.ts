@@ -2,7 +2,7 @@
 
 // Only types come from Fastify. Nothing of it is loaded.
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -20,6 +20,7 @@ import {
   type SignInOptions,
 } from './node-http.ts'
 
+export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
@@ -58,6 +59,11 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
   routes: FastifyPluginAsync
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
+  /**
+   * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
+   * ended, and no cookie is set. Null for nobody.
+   */
+  findSession(request: AnyRequest): Promise<FoundSession<C> | null>
   /** Begins a session for a login of your own, and sends the response. */
   signIn(request: AnyRequest, reply: FastifyReply, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
@@ -107,6 +113,7 @@ export function createFastifyAuth<C = Claims, Credentials = Record<string, unkno
   return {
     routes,
     requireAuth: guardWith(web.requireAuth),
+    findSession: (request) => web.findSession({ req: request.raw, client: () => readClient(request) }),
     signIn: (request, reply, signIn, given) => web.signIn(read(request, reply), signIn, given),
     signOut: (request, reply) => web.signOut(read(request, reply)),
   }

@@ -1,6 +1,6 @@
 // daypass/fetch: Daypass where a request is a Request and a response is a Response.
 
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -12,6 +12,7 @@ import type { HttpResponse } from '../http/response.ts'
 import type { SignIn, Transport } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 
+export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
@@ -51,6 +52,11 @@ export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
   routes(request: Request, caller?: CallerOptions): Promise<Response | null>
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
+  /**
+   * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
+   * ended, and no cookie is set. Null for nobody.
+   */
+  findSession(request: Request, caller?: CallerOptions): Promise<FoundSession<C> | null>
   /** Begins a session for a login of your own. Returns the response. */
   signIn(request: Request, signIn: SignIn<C>, options?: SignInOptions): Promise<Response>
   /** Ends the session that the request carries. Returns the response. */
@@ -90,6 +96,7 @@ export function createFetchAuth<C = Claims, Credentials = Record<string, unknown
       return response && toResponse(response)
     },
     requireAuth: guardWith(web.requireAuth),
+    findSession: (request, { ip } = {}) => web.findSession(readRequest(request, ip)),
     async signIn(request, signIn, { transport, ip } = {}) {
       return toResponse(await web.signIn(readRequest(request, ip), signIn, transport))
     },

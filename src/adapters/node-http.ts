@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { createWarner } from '../core/warn.ts'
 import { DaypassError } from '../errors.ts'
@@ -55,10 +55,14 @@ export interface NodeExchange {
   takeOver?: () => void
 }
 
+/** A request that is read only. */
+export type NodeReading = Pick<NodeExchange, 'req' | 'client'>
+
 /** The functions of an adapter, over an exchange. */
 export interface NodeHttp<C> {
   routes(exchange: NodeExchange): Promise<boolean>
   requireAuth: NodeGuard<C>
+  findSession(exchange: NodeReading): Promise<FoundSession<C> | null>
   signIn(exchange: NodeExchange, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   signOut(exchange: NodeExchange): Promise<void>
 }
@@ -80,6 +84,7 @@ export function createNodeHttp<C, Credentials, User>(
       return response !== null
     },
     requireAuth: overNode(web.requireAuth),
+    findSession: (reading) => web.findSession(readRequest(reading, findClient)),
     async signIn(exchange, person, { transport } = {}) {
       send(exchange, await web.signIn(readRequest(exchange, findClient), person, transport))
     },
@@ -128,7 +133,7 @@ function isMisread(body: object): boolean {
   return typeof body === 'object' && !ArrayBuffer.isView(body) && /^\s*\{/.test(Object.keys(body)[0] ?? '')
 }
 
-function readRequest(exchange: NodeExchange, findClient: FindClient): HttpRequest {
+function readRequest(exchange: NodeReading & Partial<NodeExchange>, findClient: FindClient): HttpRequest {
   const { req, client } = exchange
   const { target, host } = readTarget(req)
   // Adapters for functions make requests without a socket.
@@ -166,10 +171,10 @@ class NodeRequest implements HttpRequest {
   readonly local: boolean
   readonly userAgent: string | undefined
   readonly #req: IncomingMessage
-  readonly #res: ServerResponse
+  readonly #res: ServerResponse | undefined
   readonly #body: unknown
 
-  constructor({ req, res, body }: NodeExchange, path: string, client: Client) {
+  constructor({ req, res, body }: NodeReading & Partial<NodeExchange>, path: string, client: Client) {
     // A request that a server receives always has a method.
     this.method = req.method ?? ''
     this.path = path
@@ -201,7 +206,7 @@ class NodeRequest implements HttpRequest {
   }
 
   get aborted(): boolean {
-    return this.#res.destroyed || this.#req.socket?.destroyed === true
+    return this.#res?.destroyed || this.#req.socket?.destroyed === true
   }
 }
 

@@ -1,7 +1,7 @@
 // daypass/node: Daypass on plain node:http.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import type { ServerTypes } from '../http/options.ts'
@@ -17,6 +17,7 @@ import {
   type SignInOptions,
 } from './node-http.ts'
 
+export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
@@ -44,6 +45,11 @@ export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
   routes(req: IncomingMessage, res: ServerResponse): Promise<boolean>
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
+  /**
+   * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
+   * ended, and no cookie is set. Null for nobody.
+   */
+  findSession(req: IncomingMessage): Promise<FoundSession<C> | null>
   /** Begins a session for a login of your own, and sends the response. */
   signIn(req: IncomingMessage, res: ServerResponse, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. */
@@ -82,6 +88,7 @@ export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>
   return {
     routes: (req, res) => web.routes(read(req, res)),
     requireAuth: guardWith(web.requireAuth),
+    findSession: (req) => web.findSession({ req }),
     signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
     signOut: (req, res) => web.signOut(read(req, res)),
   }

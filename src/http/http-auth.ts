@@ -1,8 +1,9 @@
 // Daypass over HTTP, in one shape of request and response. Every adapter translates to it.
 
-import type { Daypass } from '../core/api.ts'
+import type { Daypass, FoundSession } from '../core/api.ts'
+import { isDaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
-import { createCookie } from './cookies.ts'
+import { type Cookie, createCookie } from './cookies.ts'
 import { createDaypassRoutes, readBasePath } from './daypass-routes.ts'
 import { checkRoutes } from './find-route.ts'
 import { checkAccess, type GuardOptions, type TokenVerifier } from './guard.ts'
@@ -22,6 +23,8 @@ export interface HttpAuth<C> {
   /** Responds to a request for one of the routes; null for any other path. */
   routes(request: HttpRequest): Promise<HttpResponse | null>
   requireAuth: Guard<C>
+  /** Reads who is signed in by the cookie of a request, and changes nothing. Throws what `Daypass.findSession` throws. */
+  findSession(request: HttpRequest): Promise<FoundSession<C> | null>
   /** Begins a session for a login of the app's own. */
   signIn(request: HttpRequest, signIn: SignIn<C>, transport?: Transport): Promise<HttpResponse>
   /** Ends the session that the request carries, for a logout of the app's own. */
@@ -58,6 +61,10 @@ export function createHttpAuth<C, Credentials>(
   return {
     routes: router.handle,
     requireAuth: createGuard(auth, responder),
+    async findSession(request) {
+      const token = readCookie(cookie, request)
+      return token === undefined ? null : auth.findSession(token)
+    },
     async signIn(request, person, transport = defaultTransport) {
       try {
         if (transport === 'cookie') origins.check(request, false)
@@ -68,6 +75,16 @@ export function createHttpAuth<C, Credentials>(
     },
     signOut: (request) =>
       router.run(request, { method: 'POST', path: '', access: 'cookie', run: createSignOut(auth, tokens) }),
+  }
+}
+
+/** The refresh token of a request. Undefined where two cookies have its name: which one is the session's is not known. */
+function readCookie(cookie: Cookie, request: HttpRequest): string | undefined {
+  try {
+    return cookie.read(request)
+  } catch (error) {
+    if (isDaypassError(error, 'ERR_REQUEST_INVALID')) return undefined
+    throw error
   }
 }
 

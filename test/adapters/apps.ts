@@ -10,7 +10,7 @@ import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions, type SignIn, type SignInOptions } from '../../src/adapters/node.ts'
-import type { AccessToken, Daypass } from '../../src/index.ts'
+import type { AccessToken, Daypass, FoundSession } from '../../src/index.ts'
 import { listen, type Role, type Running, running } from '../http/server.ts'
 
 // Express 4 brings no types of its own; what is used of it has the types of Express 5.
@@ -34,6 +34,9 @@ const signInOf = (subject: string, { transport: _, ...given }: OwnLogin['given']
 const scope = 'reports:read'
 const maxAge = 60
 const found = (token: AccessToken<Role>) => ({ subject: token.subject, role: token.claims.role })
+/** A page that is rendered on the server: who is there, and an access token for its own calls. */
+const render = async (session: FoundSession<Role> | null) =>
+  session && { subject: session.subject, role: session.claims.role, accessToken: await session.createAccessToken() }
 
 export const startNode: Start = (auth, options) => {
   const web = createNodeAuth(auth, options)
@@ -48,6 +51,7 @@ export const startNode: Start = (auth, options) => {
       return web.signIn(req, res, signInOf(name, given), given)
     }
     if (path === '/own-logout') return web.signOut(req, res)
+    if (path === '/page') return sendJson(res, 200, await render(await web.findSession(req)))
     if (path === '/me') return me(req, res)
     if (path === '/recent') return recent(req, res)
     if (path !== '/reports') return sendJson(res, 404, { code: 'APP_NOT_FOUND' })
@@ -69,6 +73,7 @@ export const startExpress =
       await web.signIn(req, res, signInOf(name, given), given)
     })
     app.post('/own-logout', web.signOut)
+    app.get('/page', async (req, res) => void res.json(await render(await web.findSession(req))))
     app.get(
       '/me',
       web.requireAuth((req, res) => res.json(found(req.auth))),
@@ -92,6 +97,9 @@ export const startFastify: Start = async (auth, options) => {
     await web.signIn(request, reply, signInOf(name, given), given)
   })
   app.post('/own-logout', web.signOut)
+  app.get('/page', async (request, reply) =>
+    reply.type('application/json').send(JSON.stringify(await render(await web.findSession(request)))),
+  )
   app.get(
     '/me',
     web.requireAuth((request) => found(request.auth)),
@@ -120,6 +128,7 @@ export const startFetch: Start = (auth, options) => {
       return web.signIn(request, signInOf(name, given), { ...given, ip })
     }
     if (pathname === '/own-logout') return web.signOut(request, { ip })
+    if (pathname === '/page') return Response.json(await render(await web.findSession(request, { ip })))
     if (pathname === '/me') return me(request)
     if (pathname === '/recent') return recent(request)
     if (pathname !== '/reports') return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })

@@ -46,6 +46,34 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.deepEqual(errors, [], 'nothing that the cases do is the server’s fault')
     })
 
+    test('a rendered page reads who is signed in, also beside a refresh, and rotates nothing', async () => {
+      const read = async (cookie?: string) => {
+        const response = await call(origin, 'GET /page', { headers: { ...ownPage, ...(cookie && { cookie }) } })
+        assert.equal(response.headers['set-cookie'], undefined)
+        return response.json
+      }
+      assert.equal(await read(), null)
+      assert.equal(await read(`daypass-${server.port}=dpr_nonsense`), null)
+      const cookie = (await signInCookie(origin, 'rendered')).cookie!
+      const { accessToken, ...person } = await read(cookie)
+      assert.deepEqual(person, { subject: 'rendered', role: 'member' })
+      assert.equal((await call(origin, 'GET /me', { headers: bearer(accessToken) })).json.subject, 'rendered')
+      const key = newKey()
+      const [next, ...pages] = await Promise.all([
+        refreshCookie(origin, cookie, key),
+        ...Array.from({ length: 10 }, () => read(cookie)),
+      ])
+      assert.equal(next.status, 200)
+      for (const page of pages) assert.equal(page.subject, 'rendered')
+      // The response was lost: the page still renders, and the client gets the same token.
+      assert.equal((await read(cookie)).subject, 'rendered')
+      assert.equal((await refreshCookie(origin, cookie, key)).cookie, next.cookie)
+      const twice = `${next.cookie}; ${cookie}`
+      assert.equal(await read(twice), null, 'two cookies of one name: which one is the session’s is not known')
+      await call(origin, 'POST /own-logout', { headers: { ...ownPage, cookie: next.cookie! } })
+      assert.equal(await read(next.cookie!), null)
+    })
+
     test('login gives a browser its access token in JSON and its refresh token in a cookie alone', async () => {
       const answer = await signInCookie(origin, 'cookie-login')
       assert.deepEqual(Object.keys(answer.json), ['accessToken', 'tokenType', 'expiresIn', 'session', 'user'])
