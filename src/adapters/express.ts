@@ -91,7 +91,7 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> 
  *
  * const app = express()
  * app.use(express.json(), web.routes)
- * app.post('/login', async (req, res) => {
+ * app.post('/auth/login', async (req, res) => {
  *   if (req.body.password !== 'secret') return res.status(401).end()
  *   await web.signIn(req, res, { subject: req.body.name, claims: { role: 'admin' } })
  * })
