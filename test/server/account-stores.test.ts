@@ -67,7 +67,11 @@ async function checkStores(t: TestContext, url: string, hidden: string[] = []): 
   assert.equal((await accounts.findById(account.id))!.passwordHash, 'abcd'[changes.indexOf(true)])
 
   const limiter = createLimiter({ keyPrefix: `test${randomBytes(4).toString('hex')}`, points: 5, duration: 2 })
-  const counted = await Promise.all(Array.from({ length: 20 }, () => limiter.penalty('k')))
+  // SecantusDB sometimes responds with null to an upsert while another one inserts the row. MongoDB does not.
+  const isFirstAlone = url.startsWith('mongodb:') && process.env.MONGODB_URL === undefined
+  const first = isFirstAlone ? [await limiter.penalty('k')] : []
+  const others = await Promise.all(Array.from({ length: 20 - first.length }, () => limiter.penalty('k')))
+  const counted = [...first, ...others]
   assert.deepEqual(
     counted.map(({ consumedPoints }) => consumedPoints).sort((a, b) => a - b),
     Array.from({ length: 20 }, (_, n) => n + 1),
