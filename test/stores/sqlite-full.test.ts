@@ -36,6 +36,11 @@ async function checkFull(store: Store, makeRoom: () => void) {
   const session = makeSession(t0, { subject: 'first' })
   await store.create(session)
   const written = await fill(store)
+  // Where a large session had no room, a small one or the check's own write may still have.
+  for (let n = 0; n < 2000; n++) {
+    if (await store.check().then(() => false, isFull)) break
+    await store.create(makeSession(t0)).catch((error) => assert.ok(isFull(error), String(error)))
+  }
   await assert.rejects(store.check(), isFull)
   // Refresh until it fails. Resolved calls are stored, and the failed call has changed nothing.
   let row = session
