@@ -20,12 +20,22 @@ try {
     : Object.values(answer as object)
   const tarball = join(folder, filename)
   console.log(`${filename}: ${kB(size)} packed, ${kB(unpackedSize)} installed, ${entryCount} files`)
+  checkReadme(size, unpackedSize)
   checkContents((files as { path: string }[]).map(({ path }) => path))
   tool('publint', '--strict', tarball)
   // ESM only, so the resolutions of CommonJS and of Node 10 are not asked.
   tool('attw', tarball, '--profile', 'esm-only')
 } finally {
   rmSync(folder, { recursive: true, force: true })
+}
+
+/** README gives the sizes, within 5 %. */
+function checkReadme(...sizes: number[]): void {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const said = /(\d+) kB packed, (\d+) kB installed/.exec(readme)?.slice(1).map(Number) ?? []
+  if (sizes.some((size, index) => !(Math.abs(size / 1000 / (said[index] ?? 0) - 1) < 0.05))) {
+    throw new Error(`README says ${said.join(' and ')} kB; write what is printed above.`)
+  }
 }
 
 /** The library alone: the server application and its console are a package of their own. */
