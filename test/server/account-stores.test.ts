@@ -2,42 +2,24 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { registerHooks } from 'node:module'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDaypass } from 'daypass'
 import { type AccountStore, openAccountsFirst } from '../../server/src/account-store.ts'
-import { openStores, type Stores } from '../../server/src/stores.ts'
+import { openStores } from '../../server/src/stores.ts'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
 import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { type RedisEngine, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
 import { temporaryFolder } from '../stores/harness.ts'
+import { openWithout } from './open-without.ts'
 
 const newAccount = () => {
   const id = randomBytes(8).toString('hex')
   return { id, email: `zoë{${id}}@b.c`, passwordHash: 'hash', createdAt: Date.now() }
 }
 
-/** Opens the stores as if some drivers were not installed. */
-async function openWithout(hidden: string[], url: string): Promise<Stores> {
-  const hooks = registerHooks({
-    resolve(specifier, context, next) {
-      if (hidden.includes(specifier) && /server\/src\/peer/.test(context.parentURL ?? '')) {
-        throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
-      }
-      // Each hidden driver is a different module, because Node caches a module once it is found.
-      return next(specifier, context)
-    },
-  })
-  try {
-    return await openStores(url)
-  } finally {
-    hooks.deregister()
-  }
-}
-
 async function checkStores(t: TestContext, url: string, hidden: string[] = []): Promise<void> {
-  const instances = await Promise.all(Array.from({ length: 4 }, () => openWithout(hidden, url)))
+  const instances = await Promise.all(Array.from({ length: 4 }, () => openWithout(hidden, () => openStores(url))))
   const { accounts, sessions, createLimiter } = instances[0]!
   t.after(() => Promise.all(instances.map((stores) => stores.close())))
   const auth = createDaypass({ secret: randomBytes(32), issuer: 'https://one.test', store: sessions })

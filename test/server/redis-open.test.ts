@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { registerHooks } from 'node:module'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { createDaypass, DaypassError, isDaypassError } from 'daypass'
@@ -10,26 +9,13 @@ import { createRedisStore } from 'daypass/redis'
 import type { Redis } from 'ioredis'
 import { openRedis } from '../../server/src/open-redis.ts'
 import { redisMissing, startRedis } from '../engines/redis.ts'
+import { openWithout } from './open-without.ts'
 
-/** Opens as if these drivers were not installed. Node caches modules, so the tests go from no driver to both. */
-async function openWithout(hidden: string[], url: string) {
-  const hooks = registerHooks({
-    resolve(specifier, context, next) {
-      if (hidden.includes(specifier) && /server\/src\/peer/.test(context.parentURL ?? '')) {
-        throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' })
-      }
-      return next(specifier, context)
-    },
-  })
-  try {
-    return await openRedis(url)
-  } finally {
-    hooks.deregister()
-  }
-}
+/** Opens Redis as if these drivers were not installed. The tests go from no driver to both. */
+const openRedisWithout = (hidden: string[], url: string) => openWithout(hidden, () => openRedis(url))
 
 test('without an installed driver, the error names the command that installs one', async () => {
-  await assert.rejects(openWithout(['redis', 'ioredis'], 'redis://localhost'), {
+  await assert.rejects(openRedisWithout(['redis', 'ioredis'], 'redis://localhost'), {
     code: 'ERR_OPTION_INVALID',
     message: /npm install redis/,
   })
@@ -41,7 +27,7 @@ for (const [library, hidden] of [
 ] as const) {
   for (const url of ['redis://u:s3cret@127.0.0.1:1/0', 'redis+cluster://u:s3cret@127.0.0.1:1,127.0.0.1:2']) {
     test(`${library}, ${url.split(':')[0]}: if the server does not respond, every call is 503 in bounded time`, async () => {
-      const stores = await openWithout([...hidden], url)
+      const stores = await openRedisWithout([...hidden], url)
       const began = performance.now()
       const calls = [stores.sessions.check(), stores.sessions.find('x'), stores.accounts.findById('1')]
       for (const result of await Promise.allSettled(calls)) {
@@ -61,7 +47,7 @@ for (const [library, hidden] of [
   }, async (t) => {
     const engine = await startRedis('--user', 'u', 'on', '>p:w', '~*', '+@all')
     t.after(engine.remove)
-    const stores = await openWithout([...hidden], engine.url.replace('//', '//u:p%3Aw@'))
+    const stores = await openRedisWithout([...hidden], engine.url.replace('//', '//u:p%3Aw@'))
     t.after(stores.close)
     const auth = createDaypass({ secret: randomBytes(32), issuer: 'test', store: stores.sessions })
     const { refreshToken } = await auth.issue('ada')
@@ -91,7 +77,7 @@ for (const [library, hidden] of [
   test(`${library}: an IPv6 address`, { skip: redisMissing }, async (t) => {
     const engine = await startRedis('--bind', '127.0.0.1', '::1')
     t.after(engine.remove)
-    const stores = await openWithout([...hidden], `redis://[::1]:${engine.servers[0]!.port}`)
+    const stores = await openRedisWithout([...hidden], `redis://[::1]:${engine.servers[0]!.port}`)
     t.after(stores.close)
     await stores.sessions.open('test')
     await stores.sessions.check()
@@ -114,7 +100,7 @@ for (const [library, hidden] of [
     }
     await Promise.all(
       Object.entries(urls).map(async ([name, url]) => {
-        const stores = await openWithout([...hidden], url)
+        const stores = await openRedisWithout([...hidden], url)
         for (const call of [() => stores.sessions.open('test'), () => stores.accounts.findById('1')]) {
           await assert.rejects(call, (error: Error) => {
             assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'), `${name}: ${error}`)
