@@ -69,7 +69,9 @@ async function checkCall(life: Life, { name, client, device }: Tab): Promise<voi
 }
 
 /** Whether the owner still holds a token of the session that a thief is in, and the session is live. */
-function isShared({ loop, database, checker }: Life, { session, device }: Thief): boolean {
+function isShared({ loop, database, checker }: Life, { session, device, isDone }: Thief): boolean {
+  // The thief was rejected for good: his copy has outlived its secret.
+  if (isDone) return false
   const token = tokenOf(device, loop.now())
   const hasToken = !device.isOut && token !== undefined && sessionIdOf(token) === session
   return hasToken && checker.isLive(database.rows.get(session))

@@ -86,11 +86,14 @@ async function serveApp(life: Life, { web }: Server, request: Request): Promise<
 }
 
 /** Checks that a refused access token was refused for a reason. */
-async function checkRefusal({ checker, database }: Life, request: Request, refusal: Response): Promise<void> {
+async function checkRefusal({ checker, database, loop }: Life, request: Request, refusal: Response): Promise<void> {
   const { code } = await refusal.clone().json()
   const payload = request.headers.get('authorization')?.split('.')[1]
-  const row = payload && database.rows.get(JSON.parse(Buffer.from(payload, 'base64url').toString()).sid)
-  if (code === 'ERR_ACCESS_TOKEN_INVALID') checker.fail(goodTokens, 'an access token of our own is called invalid')
+  const { sid, exp } = JSON.parse(Buffer.from(payload ?? '', 'base64url').toString() || '{}')
+  const row = database.rows.get(sid)
+  // A token that has expired may have outlived its key.
+  if (code === 'ERR_ACCESS_TOKEN_INVALID' && !(exp * 1000 < loop.now()))
+    checker.fail(goodTokens, 'an access token of our own is called invalid')
   if (code === 'ERR_ACCESS_TOKEN_REVOKED' && row && row.revokedAt === null) {
     checker.fail(goodTokens, 'an access token of a session that goes on is called revoked')
   }
