@@ -40,6 +40,12 @@ export const errorKinds = {
     error: 'access_denied',
     message: 'This origin is not allowed; the `origins` option of the server lists the allowed origins.',
   },
+  ERR_REDIRECT_REFUSED: {
+    status: 400,
+    error: 'invalid_request',
+    message:
+      'A sign-in leads to a path of this server, such as /home, or to an address at its own or a listed origin. To use another page instead of an error, pass a list: `redirect: [next, "/"]`.',
+  },
   ERR_RATE_LIMITED: {
     status: 429,
     error: 'rate_limited',

@@ -8,7 +8,7 @@ import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes } from '../http/options.ts'
-import type { SignIn } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
   createNodeGuard,
@@ -17,7 +17,6 @@ import {
   type NodeGuard,
   type NodeOptions,
   readKeptBody,
-  type SignInOptions,
 } from './node-http.ts'
 
 export type { FoundSession } from '../core/api.ts'
@@ -26,8 +25,8 @@ export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
 export type { RouteResponse } from '../http/response.ts'
 export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
-export type { SignIn, SignInRequest, Transport } from '../http/sign-in-types.ts'
-export type { NodeOptions, SignInOptions } from './node-http.ts'
+export type { SignIn, SignInOptions, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { NodeOptions } from './node-http.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

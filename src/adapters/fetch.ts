@@ -9,7 +9,7 @@ import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
 import type { HttpOptions, ServerTypes } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
-import type { SignIn, Transport } from '../http/sign-in-types.ts'
+import type { SignInOptions as HttpSignInOptions, SignIn } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 export type { FoundSession } from '../core/api.ts'
@@ -27,10 +27,7 @@ export interface CallerOptions {
 }
 
 /** How a response to a sign-in is made. */
-export interface SignInOptions extends CallerOptions {
-  /** Default: the `transport` option. */
-  transport?: Transport
-}
+export interface SignInOptions extends HttpSignInOptions, CallerOptions {}
 
 /** A request whose access token is verified. */
 export type AuthenticatedRequest<C = Claims> = Request & { auth: AccessToken<C> }
@@ -97,8 +94,8 @@ export function createFetchAuth<C = Claims, Credentials = Record<string, unknown
     },
     requireAuth: guardWith(web.requireAuth),
     findSession: (request, { ip } = {}) => web.findSession(readRequest(request, ip)),
-    async signIn(request, signIn, { transport, ip } = {}) {
-      return toResponse(await web.signIn(readRequest(request, ip), signIn, transport))
+    async signIn(request, signIn, { ip, ...given } = {}) {
+      return toResponse(await web.signIn(readRequest(request, ip), signIn, given))
     },
     async signOut(request, { ip } = {}) {
       return toResponse(await web.signOut(readRequest(request, ip)))
@@ -122,7 +119,7 @@ export function createRequireAuth<C>(
   verifier: TokenVerifier<C>,
   options: Pick<HttpOptions, 'onError'> = {},
 ): RequireAuth<C> {
-  return guardWith(createVerifierGuard(verifier, options.onError))
+  return guardWith(createVerifierGuard(verifier, options))
 }
 
 type Handler<C, Rest extends unknown[]> = (

@@ -13,7 +13,8 @@ import { readIp } from '../http/ip-address.ts'
 import type { HttpOptions } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
-import type { SignIn, Transport } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
+import type { OptionNames } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 /** Options of the adapters on node:http. */
@@ -26,11 +27,7 @@ export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, 
   trustedProxies?: readonly string[]
 }
 
-/** How a response to a sign-in is sent. */
-export interface SignInOptions {
-  /** Default: the `transport` option. */
-  transport?: Transport
-}
+const nodeOptions: OptionNames<Omit<NodeOptions, keyof HttpOptions>> = { trustedProxies: true }
 
 /** A request of node:http, with what frameworks and body parsers add to it. */
 export type NodeMessage = IncomingMessage & {
@@ -75,8 +72,8 @@ export function createNodeHttp<C, Credentials, User>(
   auth: Daypass<C>,
   options: NodeOptions<C, Credentials, User>,
 ): NodeHttp<C> {
+  const web = createHttpAuth(auth, options, nodeOptions)
   const findClient = createClientFinder(options.trustedProxies, createWarner(options.onWarning))
-  const web = createHttpAuth(auth, options)
   return {
     async routes(exchange) {
       const response = await web.routes(readRequest(exchange, findClient))
@@ -85,8 +82,8 @@ export function createNodeHttp<C, Credentials, User>(
     },
     requireAuth: overNode(web.requireAuth),
     findSession: (reading) => web.findSession(readRequest(reading, findClient)),
-    async signIn(exchange, person, { transport } = {}) {
-      send(exchange, await web.signIn(readRequest(exchange, findClient), person, transport))
+    async signIn(exchange, person, given) {
+      send(exchange, await web.signIn(readRequest(exchange, findClient), person, given))
     },
     async signOut(exchange) {
       send(exchange, await web.signOut(readRequest(exchange, findClient)))
@@ -95,11 +92,8 @@ export function createNodeHttp<C, Credentials, User>(
 }
 
 /** The guard alone, for an API that only checks tokens. */
-export function createNodeGuard<C>(
-  verifier: TokenVerifier<C>,
-  { onError }: Pick<NodeOptions, 'onError'>,
-): NodeGuard<C> {
-  return overNode(createVerifierGuard(verifier, onError))
+export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<NodeOptions, 'onError'>): NodeGuard<C> {
+  return overNode(createVerifierGuard(verifier, options))
 }
 
 function overNode<C>(guard: Guard<C>): NodeGuard<C> {

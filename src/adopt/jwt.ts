@@ -6,6 +6,7 @@ import { compactVerify, type JWTPayload, jwtVerify } from 'jose'
 import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { parseStrictObject } from '../verify/json.ts'
 
 /** The payload of an old token. Its members beside the registered ones are the app's own, of whatever type the app knows. */
@@ -41,6 +42,21 @@ export interface AdoptJwtOptions<C = Claims> {
   until?: Date
 }
 
+const optionNames: OptionNames<AdoptJwtOptions> = {
+  secret: true,
+  allowWeakSecret: true,
+  publicKey: true,
+  algorithms: true,
+  issuer: true,
+  audience: true,
+  subject: true,
+  claims: true,
+  accepts: true,
+  authTime: true,
+  stored: true,
+  until: true,
+}
+
 /**
  * Adopts refresh tokens that are JWTs, each once.
  *
@@ -61,6 +77,7 @@ export interface AdoptJwtOptions<C = Claims> {
  * ```
  */
 export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
+  checkOptions(options, optionNames)
   const key = readKey(options)
   const { issuer, audience, stored } = options
   const algorithms: string[] = options.algorithms ?? (key.type === 'secret' ? ['HS256'] : ['RS256'])

@@ -3,6 +3,7 @@
 import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 
 // Mongoose's own types are generic in ways that no structural type without `any` accepts.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -37,6 +38,8 @@ export interface AdoptMongooseOptions<User, C = Claims> {
   claims?(user: User): C | Promise<C>
 }
 
+const optionNames: OptionNames<AdoptMongooseOptions<unknown>> = { field: true, subject: true, claims: true }
+
 /**
  * Adopts refresh tokens (UUIDs or any other strings) that are stored in an array of a Mongoose model. Each token is removed
  * from the array when it is traded.
@@ -56,6 +59,7 @@ export function adoptMongoose<Model extends MongooseModel, C = Claims>(
   model: Model,
   options: AdoptMongooseOptions<MongooseDocument<Model>, C> = {},
 ): Adopter<C> {
+  checkOptions(options, optionNames)
   const { field = 'refreshTokens', claims } = options
   if (!/^[A-Za-z_][\w.]*$/.test(field)) throw wrong('adoptMongoose: `field` must be a field of the model.')
   checkField(model, field, options.field !== undefined)

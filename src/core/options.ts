@@ -1,6 +1,7 @@
 // The options of `createDaypass`, and their defaults.
 
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
@@ -120,11 +121,36 @@ export interface DaypassOptions<C = Claims> {
 /** Seconds. Also holds for tokens issued before a deploy with other settings, so rows are kept no longer than this needs. */
 export const maxAccessTokenLifetime = 86_400
 
+const daypassOptions: OptionNames<DaypassOptions> = {
+  secret: true,
+  issuer: true,
+  store: true,
+  audience: true,
+  clientId: true,
+  algorithm: true,
+  signingKeys: true,
+  accessTokenLifetime: true,
+  idleTimeout: true,
+  absoluteTimeout: true,
+  reuseInterval: true,
+  retryInterval: true,
+  maxSessionsPerSubject: true,
+  findSubject: true,
+  adopt: true,
+  claims: true,
+  whenStoreIsAway: true,
+  onEvent: true,
+  onWarning: true,
+  clock: true,
+  random: true,
+}
+
 /** The result of {@link readOptions}. */
 export type Settings<C> = ReturnType<typeof readOptions<C>>
 
 /** Checks the options and adds the defaults. Durations become milliseconds, except `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {
+  checkOptions(options, daypassOptions)
   const { issuer, store, audience = issuer, clientId = 'first-party', algorithm = 'EdDSA' } = options
   if (typeof issuer !== 'string' || issuer === '') {
     throw wrong("`issuer` is missing: pass your server's address, such as 'https://example.com'.")

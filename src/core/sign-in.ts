@@ -1,6 +1,7 @@
 // Begins a session at a sign-in.
 
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { IssueOptions, Tokens } from './api.ts'
 import { base64url } from './bytes.ts'
 import { newSession } from './new-session.ts'
@@ -8,6 +9,17 @@ import type { Parts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { SignOut } from './sign-out.ts'
 import { lookUp } from './subject.ts'
+
+const issueOptions: OptionNames<IssueOptions> = {
+  claims: true,
+  clientId: true,
+  scope: true,
+  authTime: true,
+  amr: true,
+  device: true,
+  replaces: true,
+  onReplaceFailed: true,
+}
 
 /**
  * When a session was last used. A sign-in counts as a minute later than it was: its instant was read before the app checked
@@ -21,6 +33,7 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
   const { random, maxSessionsPerSubject } = parts.settings
 
   async function issue(subject: string, given: IssueOptions<C> = {}): Promise<Tokens<C>> {
+    checkOptions(given, issueOptions)
     await store.ready()
     const now = clock()
     const begun = await newSession(parts, base64url(random(16)), subject, now, given)

@@ -5,7 +5,12 @@
  *
  * A warning is about something that still works, but not for long or not for everybody. Failures are errors.
  */
-export const warningCodes = ['DAYPASS_CLOCK_SKEW', 'DAYPASS_PROXY_UNTRUSTED', 'DAYPASS_SECRET_UNKNOWN'] as const
+export const warningCodes = [
+  'DAYPASS_CLOCK_SKEW',
+  'DAYPASS_COOKIE_DOMAIN',
+  'DAYPASS_PROXY_UNTRUSTED',
+  'DAYPASS_SECRET_UNKNOWN',
+] as const
 
 /** A stable code: compare with `warning.code`. */
 export type WarningCode = (typeof warningCodes)[number]

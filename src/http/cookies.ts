@@ -1,6 +1,8 @@
 // The cookie of the refresh token. Script cannot read it.
 
+import { createWarner, type Warn } from '../core/warn.ts'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { HttpRequest } from './request.ts'
 
 /** How the cookie is set. */
@@ -18,6 +20,23 @@ export interface CookieOptions {
    * is not there. A sign-out makes its token worthless.
    */
   oldName?: string
+  /**
+   * A domain whose hosts all get the cookie: `example.com` for `app.example.com` and `api.example.com`. Needed only where
+   * pages are rendered on another host than the one that has the routes. The cookie is then `__Secure-` instead of
+   * `__Host-`: each host of the domain can read it, overwrite it, and plant one of its own. Default: the host alone.
+   */
+  domain?: string
+}
+
+const cookieOptions: OptionNames<CookieOptions> = { name: true, sameSite: true, oldName: true, domain: true }
+
+/** The cookie's other attributes follow from the session and the connection. */
+const advice = {
+  maxAge: 'The cookie lives as long as the session: set `idleTimeout` of `createDaypass`.',
+  expires: 'The cookie lives as long as the session: set `idleTimeout` of `createDaypass`.',
+  secure: 'The cookie is always `Secure`, except over plain http on this machine.',
+  httpOnly: 'The cookie is always `HttpOnly`: script cannot read it.',
+  path: 'The path is always `/`: the prefix `__Host-` demands it. Apps on one host differ by `cookie.name`.',
 }
 
 /** The refresh token's cookie. */
@@ -26,10 +45,12 @@ export interface Cookie {
   read(request: HttpRequest): string | undefined
   /** The value of the older app's cookie. Undefined where there are two: a sibling host may have set the second. */
   readOld(request: HttpRequest): string | undefined
-  /** The `Set-Cookie` that stores a token for `maxAge` seconds. */
-  set(request: HttpRequest, token: string, maxAge: number): string
-  /** The `Set-Cookie` that clears it. */
-  clear(request: HttpRequest): string
+  /** All tokens that the browser holds. A sign-in replaces their sessions. */
+  readAll(request: HttpRequest): string[]
+  /** The `Set-Cookie` headers that store a token for `maxAge` seconds. */
+  set(request: HttpRequest, token: string, maxAge: number): string[]
+  /** The `Set-Cookie` headers that clear it. */
+  clear(request: HttpRequest): string[]
 }
 
 /**
@@ -37,31 +58,94 @@ export interface Cookie {
  * keep no such cookie over plain http on this machine. There, and nowhere else, it has neither the prefix nor `Secure`.
  *
  * @param basePath The path before the routes. Two apps of one origin differ in it.
+ * @param warn Receives a warning for a host that is not under `cookie.domain`. Default: the console.
  */
-export function createCookie(
-  { name: givenName, sameSite = 'strict', oldName }: CookieOptions = {},
-  basePath = '/auth',
-): Cookie {
+export function createCookie(options: CookieOptions = {}, basePath = '/auth', warn: Warn = createWarner()): Cookie {
+  checkOptions(options, cookieOptions, 'cookie.', advice)
+  const { name: givenName, sameSite = 'strict', oldName, domain } = options
   const name = givenName ?? `daypass${nameOfPath(basePath)}`
-  if (!/^[\w-]+$/.test(name))
-    throw new DaypassError('ERR_OPTION_INVALID', '`cookie.name` must be letters, digits, - and _.')
+  if (!/^(?!__)[\w-]+$/.test(name)) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      '`cookie.name` must be letters, digits, - and _, without a prefix such as __Host-: that is added.',
+    )
+  }
   if (!['strict', 'lax', 'none'].includes(sameSite)) {
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.sameSite` is "strict", "lax" or "none".')
   }
+  if (domain !== undefined && !isDomain(domain)) {
+    throw new DaypassError(
+      'ERR_OPTION_INVALID',
+      '`cookie.domain` must be a domain such as example.com: lower case, without a scheme, a port or a dot at its start.',
+    )
+  }
   const site = `SameSite=${sameSite.replace(/^./, (letter) => letter.toUpperCase())}`
-  const plainName = ({ host }: HttpRequest) => (givenName ? name : `${name}-${/:(\d+)$/.exec(host)?.[1] ?? 80}`)
-  const nameFor = (request: HttpRequest) => (isPlainLocal(request) ? plainName(request) : `__Host-${name}`)
-  const write = (request: HttpRequest, value: string, maxAge: number) =>
-    `${nameFor(request)}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${isPlainLocal(request) ? '' : '; Secure'}`
+  const secureName = `${domain === undefined ? '__Host-' : '__Secure-'}${name}`
+
+  /** The names that a request's cookies may have, the one to read first in front, and the one to set. */
+  function namesFor(request: HttpRequest): { read: string[]; set: string } {
+    if (!isLocal(request)) return { read: [secureName], set: secureName }
+    const port = /:(\d+)$/.exec(request.host)?.[1] ?? '80'
+    const plain = givenName ? name : `${name}-${port}`
+    // A callback from another site does not show whether the browser called this machine over plain http. Its cookie is
+    // a `__Host-` cookie, has the port in its name, and is traded for the usual one by the next refresh.
+    const arrival = `__Host-${name}.${port}`
+    const scheme = findScheme(request)
+    if (scheme === 'http') return { read: [arrival, plain], set: plain }
+    if (scheme === 'https') return { read: [arrival, secureName], set: secureName }
+    return { read: [arrival, secureName, plain], set: arrival }
+  }
+
+  function write(request: HttpRequest, value: string, maxAge: number): string[] {
+    const { read, set } = namesFor(request)
+    if (set === secureName && domain !== undefined) checkHost(request, domain, warn)
+    const line = (name: string, value: string, maxAge: number) => {
+      const attributes = `; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
+      return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
+    }
+    const [first = set] = read
+    const isStale = first !== set && readCookies(request, first).length > 0
+    return [line(set, value, maxAge), ...(isStale ? [line(first, '', 0)] : [])]
+  }
+
+  /** The value of a cookie that came once. */
+  function readSingle(request: HttpRequest, wanted: string): string | undefined {
+    const values = readCookies(request, wanted)
+    return values.length === 1 ? values[0] : undefined
+  }
+  const readOld = (request: HttpRequest) => (oldName === undefined ? undefined : readSingle(request, oldName))
+
   return {
-    read: (request) => readCookie(request, nameFor(request)),
-    readOld(request) {
-      const values = oldName === undefined ? [] : readCookies(request, oldName)
-      return values.length === 1 ? values[0] : undefined
+    read(request) {
+      for (const name of namesFor(request).read) {
+        const value = readCookie(request, name)
+        if (value !== undefined) return value
+      }
+      return undefined
     },
+    readOld,
+    readAll: (request) =>
+      [...namesFor(request).read.map((name) => readSingle(request, name)), readOld(request)].filter(
+        (token) => token !== undefined,
+      ),
     set: write,
     clear: (request) => write(request, '', 0),
   }
+}
+
+/** Browsers accept no `Domain` that is an address, a name without a dot, or a public suffix. The last is not checked here. */
+function isDomain(text: unknown): boolean {
+  if (typeof text !== 'string' || !/^[a-z\d-]+(\.[a-z\d-]+)+$/.test(text) || !URL.canParse(`https://${text}`))
+    return false
+  return !/^[\d.]+$/.test(text) && new URL(`https://${text}`).hostname === text
+}
+
+/** Warns if the browser will drop the cookie. A proxy that changes the Host causes the warning, too. */
+function checkHost({ host }: HttpRequest, domain: string, warn: Warn): void {
+  const hostname = host.toLowerCase().replace(/:\d*$/, '')
+  if (hostname === domain || hostname.endsWith(`.${domain}`)) return
+  const problem = `The cookie is for ${domain} (\`cookie.domain\`), but the request is for the host ${JSON.stringify(hostname)}, which is not under it. Browsers drop such a cookie. If a proxy changes the Host, name it in \`trustedProxies\`.`
+  warn('DAYPASS_COOKIE_DOMAIN', problem, hostname)
 }
 
 /** A name that no other path has: `/` becomes `-`, and any other sign but letters and digits `_` and its code. */
@@ -90,19 +174,26 @@ function readCookies(request: HttpRequest, wanted: string): string[] {
   return values
 }
 
+/** Whether the caller and the Host are on this machine, over a connection that is not encrypted. */
+const isLocal = ({ secure, local, host }: HttpRequest) =>
+  !secure && local && /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)
+
 /**
- * Whether a browser called this machine over plain http. A proxy on this machine may have changed the Host, so the Host
- * and the caller's address are not enough: the browser must say it too. A page on `http://localhost` with
- * `Sec-Fetch-Site: same-origin` or `same-site` called `http://localhost`. The page of an app in a WebView is there too,
- * but sends `cross-site`. Without `Sec-Fetch-Site` the page's origin must be exactly the one that is called.
+ * The scheme by which a browser called this machine; undefined where the request does not show it. A proxy on this
+ * machine may have changed the Host, so the Host and the caller's address are not enough: the browser must say it too. A
+ * page on `http://localhost` with `Sec-Fetch-Site: same-origin` or `same-site` called `http://localhost`. The page of an
+ * app in a WebView is there too, but sends `cross-site`. Without `Sec-Fetch-Site` the page's origin must be exactly the
+ * one that is called.
  */
-function isPlainLocal(request: HttpRequest): boolean {
-  const { secure, local, host } = request
-  if (secure || !local || !/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)) return false
-  const [site, origin, referer] = ['sec-fetch-site', 'origin', 'referer'].map((name) => request.headers(name).join())
+function findScheme(request: HttpRequest): 'http' | 'https' | undefined {
+  const [site, mode, origin, referer] = ['sec-fetch-site', 'sec-fetch-mode', 'origin', 'referer'].map((name) =>
+    request.headers(name).join(),
+  )
   // Browsers send an Origin with every POST, and a Referer with most links and forms.
   const page = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(?=\/|$)/.exec(origin || referer || '')?.[0]
-  if (site === '') return page === `http://${host.toLowerCase()}`
-  if (origin === '' && referer === '') return site === 'same-origin' || site === 'none'
-  return page !== undefined && (site === 'same-origin' || site === 'same-site')
+  const isHere = site === 'same-origin' || site === 'same-site'
+  if (site === '' ? page === `http://${request.host.toLowerCase()}` : isHere && page !== undefined) return 'http'
+  // A link, a typed address and a form of another site say nothing of the page or the scheme.
+  if (request.method === 'GET' ? origin === '' : site !== 'same-origin' && mode === 'navigate') return undefined
+  return origin === '' && referer === '' && (site === 'same-origin' || site === 'none') ? 'http' : 'https'
 }

@@ -1,20 +1,23 @@
 // Daypass over HTTP, in one shape of request and response. Every adapter translates to it.
 
 import type { Daypass, FoundSession } from '../core/api.ts'
-import { isDaypassError } from '../errors.ts'
+import { createWarner } from '../core/warn.ts'
+import { DaypassError, isDaypassError } from '../errors.ts'
+import { checkOptions } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { type Cookie, createCookie } from './cookies.ts'
 import { createDaypassRoutes, readBasePath } from './daypass-routes.ts'
 import { checkRoutes } from './find-route.ts'
 import { checkAccess, type GuardOptions, type TokenVerifier } from './guard.ts'
-import type { HttpOptions } from './options.ts'
+import { checkHttpOptions, type HttpOptions } from './options.ts'
 import { createOrigins } from './origins.ts'
+import { findLocation } from './redirect.ts'
 import { type HttpRequest, readJsonObject } from './request.ts'
 import { createResponder, type Responder } from './responder.ts'
 import { type HttpResponse, logError, type OnError, reportError } from './response.ts'
 import { createRouter } from './router.ts'
 import { createSignIn } from './sign-in.ts'
-import type { SignIn, Transport } from './sign-in-types.ts'
+import { type SignIn, type SignInOptions, signInOptions } from './sign-in-types.ts'
 import { createSignOut } from './sign-out.ts'
 import { createTokenTransport } from './token-transport.ts'
 
@@ -26,7 +29,7 @@ export interface HttpAuth<C> {
   /** Reads who is signed in by the cookie of a request, and changes nothing. Throws what `Daypass.findSession` throws. */
   findSession(request: HttpRequest): Promise<FoundSession<C> | null>
   /** Begins a session for a login of the app's own. */
-  signIn(request: HttpRequest, signIn: SignIn<C>, transport?: Transport): Promise<HttpResponse>
+  signIn(request: HttpRequest, signIn: SignIn<C>, options?: SignInOptions): Promise<HttpResponse>
   /** Ends the session that the request carries, for a logout of the app's own. */
   signOut(request: HttpRequest): Promise<HttpResponse>
 }
@@ -37,15 +40,17 @@ export type Guard<C> = (
   needs?: GuardOptions,
 ) => Promise<{ token: AccessToken<C>; rejection?: undefined } | { token?: undefined; rejection: HttpResponse }>
 
-/** Throws `ERR_OPTION_INVALID`. */
+/** Throws `ERR_OPTION_INVALID`. `more` are the names of an adapter's own options. */
 export function createHttpAuth<C, Credentials>(
   auth: Daypass<C>,
   options: HttpOptions<C, Credentials> = {},
+  more?: Readonly<Record<string, true>>,
 ): HttpAuth<C> {
+  checkHttpOptions(options, more)
   const { bodyLimit = 16_384, transport: defaultTransport = 'cookie', onError = logError } = options
   const origins = createOrigins(options.origins)
   const responder = createResponder(origins, onError)
-  const cookie = createCookie(options.cookie, readBasePath(options.basePath))
+  const cookie = createCookie(options.cookie, readBasePath(options.basePath), createWarner(options.onWarning))
   const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
   const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
   const { routes = [] } = options
@@ -65,10 +70,20 @@ export function createHttpAuth<C, Credentials>(
       const token = readCookie(cookie, request)
       return token === undefined ? null : auth.findSession(token)
     },
-    async signIn(request, person, transport = defaultTransport) {
+    async signIn(request, person, given = {}) {
       try {
-        if (transport === 'cookie') origins.check(request, false)
-        return responder.respond(request, await signIn(request, person, transport))
+        checkOptions(given, signInOptions)
+        const { transport, redirect, crossSitePost = false } = given
+        if (redirect !== undefined) {
+          if (transport === 'body') throw wrongTransport()
+          const location = findLocation(origins, request, redirect)
+          origins.checkArrival(request, crossSitePost)
+          const { headers } = await signIn(request, person, 'cookie')
+          return responder.respond(request, { status: 303, headers: { ...headers, location } })
+        }
+        const chosen = transport ?? defaultTransport
+        if (chosen === 'cookie') origins.check(request, false)
+        return responder.respond(request, await signIn(request, person, chosen))
       } catch (error) {
         return responder.fail(request, error)
       }
@@ -77,6 +92,9 @@ export function createHttpAuth<C, Credentials>(
       router.run(request, { method: 'POST', path: '', access: 'cookie', run: createSignOut(auth, tokens) }),
   }
 }
+
+const wrongTransport = () =>
+  new DaypassError('ERR_OPTION_INVALID', 'A sign-in with `redirect` sets the cookie: leave `transport` out.')
 
 /** The refresh token of a request. Undefined where two cookies have its name: which one is the session's is not known. */
 function readCookie(cookie: Cookie, request: HttpRequest): string | undefined {
@@ -89,7 +107,12 @@ function readCookie(cookie: Cookie, request: HttpRequest): string | undefined {
 }
 
 /** The guard alone, for an API that only checks tokens. */
-export function createVerifierGuard<C>(verifier: TokenVerifier<C>, onError: OnError = logError): Guard<C> {
+export function createVerifierGuard<C>(
+  verifier: TokenVerifier<C>,
+  options: { onError?: OnError | undefined } = {},
+): Guard<C> {
+  checkOptions(options, { onError: true })
+  const { onError = logError } = options
   return createGuard(verifier, createResponder(createOrigins(), onError))
 }
 

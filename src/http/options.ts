@@ -2,6 +2,7 @@
 
 import type { Claims } from '../core/session.ts'
 import type { OnWarning } from '../core/warn.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { CookieOptions } from './cookies.ts'
 import type { Route } from './route.ts'
 import type { SignIn, SignInRequest, Transport } from './sign-in-types.ts'
@@ -37,6 +38,40 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
   onError?: (error: unknown) => void
   /** Receives faults of the set-up, at most once a minute of each kind and cause (docs/errors.md). Default: `console.warn`. */
   onWarning?: OnWarning
+}
+
+const httpOptions: OptionNames<HttpOptions> = {
+  basePath: true,
+  paths: true,
+  authenticate: true,
+  routes: true,
+  transport: true,
+  origins: true,
+  cookie: true,
+  bodyLimit: true,
+  onError: true,
+  onWarning: true,
+}
+
+const pathOptions: OptionNames<NonNullable<HttpOptions['paths']>> = {
+  login: true,
+  refresh: true,
+  logout: true,
+  sessions: true,
+}
+
+const advice = {
+  trustedProxies: 'Pass the caller’s address with each request: `web.routes(request, { ip })`.',
+  onEvent: '`createDaypass` takes it.',
+}
+
+/** Throws `ERR_OPTION_INVALID` for an option that does not exist. `more` are the options of one adapter. */
+export function checkHttpOptions<C, Credentials>(
+  options: HttpOptions<C, Credentials>,
+  more: Readonly<Record<string, true>> = {},
+): void {
+  checkOptions(options, { ...httpOptions, ...more }, '', advice)
+  checkOptions(options.paths, pathOptions, 'paths.')
 }
 
 /** The types of a server that a client can use: `createClient<typeof web>()`. */

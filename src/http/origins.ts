@@ -7,6 +7,13 @@ import { type HttpRequest, header } from './request.ts'
 export interface Origins {
   /** Throws `ERR_ORIGIN_REFUSED` where a request that changes something comes from any other page. */
   check(request: HttpRequest, usesCookie: boolean): void
+  /**
+   * The same check for a sign-in that leads on to a page. The browser may also come from another site with a GET, as from
+   * an identity provider or a link in a mail, and with a POST if the app allows that.
+   */
+  checkArrival(request: HttpRequest, allowsPost: boolean): void
+  /** Whether an origin is this server's own or a listed one. */
+  has(origin: string, request: HttpRequest): boolean
   /** The CORS headers of a response; none for origins that are not listed. `allow` are the methods of its path. */
   headers(request: HttpRequest, allow?: string): Record<string, string>
   /** Whether the request is a CORS preflight of an allowed page. */
@@ -28,18 +35,25 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
   const isOwn = (origin: string | undefined, { secure, host }: HttpRequest) =>
     origin === `${secure ? 'https' : 'http'}://${host}`
 
+  function check(request: HttpRequest, usesCookie: boolean): void {
+    const site = header(request, 'sec-fetch-site')
+    const origin = header(request, 'origin')
+    if (site === 'same-origin' || isAllowed(origin)) return
+    if (site === undefined) {
+      // Old browsers and pages on plain http send an Origin alone. Programs send neither header.
+      if (isOwn(origin, request)) return
+      if (origin === undefined && !usesCookie) return
+    }
+    throw new DaypassError('ERR_ORIGIN_REFUSED')
+  }
+
   return {
-    check(request, usesCookie) {
-      const site = header(request, 'sec-fetch-site')
-      const origin = header(request, 'origin')
-      if (site === 'same-origin' || isAllowed(origin)) return
-      if (site === undefined) {
-        // Old browsers and pages on plain http send an Origin alone. Programs send neither header.
-        if (isOwn(origin, request)) return
-        if (origin === undefined && !usesCookie) return
-      }
-      throw new DaypassError('ERR_ORIGIN_REFUSED')
+    check,
+    checkArrival(request, allowsPost) {
+      const isAllowedMethod = request.method === 'GET' || (request.method === 'POST' && allowsPost)
+      if (!(isAllowedMethod && isPageLoad(request))) check(request, false)
     },
+    has: (origin, request) => isOwn(origin, request) || isAllowed(origin),
     headers(request, allow) {
       if (allowedOrigins.size === 0) return {}
       const origin = readOrigin(request)
@@ -63,6 +77,15 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
       request.headers('access-control-request-method').length === 1 &&
       isAllowed(readOrigin(request)),
   }
+}
+
+/**
+ * Whether a request loads a page of its own: not a frame, a script's call or a picture. A browser that sends no such
+ * headers is told apart by its method alone.
+ */
+function isPageLoad(request: HttpRequest): boolean {
+  const [site, mode, dest] = ['sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest'].map((name) => header(request, name))
+  return site === undefined ? request.method === 'POST' : mode === 'navigate' && dest === 'document'
 }
 
 /** Two headers are no listed origin, whether they come apart or joined. */

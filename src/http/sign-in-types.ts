@@ -2,6 +2,7 @@
 
 import type { IssueOptions } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
+import type { OptionNames } from '../known-options.ts'
 
 /** How the refresh token travels: in a cookie that script cannot read (browsers), or in JSON (everything else). */
 export type Transport = 'cookie' | 'body'
@@ -12,6 +13,30 @@ export interface SignIn<C = Claims, User = unknown> extends IssueOptions<C> {
   /** Returned to the caller beside the tokens, as `user`. */
   user?: User
 }
+
+/** How a response to a sign-in is made. */
+export interface SignInOptions {
+  /** Default: the `transport` option. */
+  transport?: Transport
+  /**
+   * Answers with a redirect (303) and the cookie instead of JSON, for HTML forms and for the callbacks of identity providers
+   * and magic links. A GET that loads a page may then come from another site.
+   *
+   * A path of this server (`/home`), or an address at its own origin or at one that `origins` lists. Anything else is
+   * `ERR_REDIRECT_REFUSED`, and no session begins. Of a list, the first entry that is allowed counts:
+   * `[req.query.next, '/']`.
+   */
+  redirect?: string | readonly unknown[]
+  /**
+   * With `redirect`, also lets in a form that a page of another site posts, as SAML and `response_mode=form_post` do. Set it
+   * only where the app has verified by `state` or `RelayState` that this browser began the sign-in. Otherwise any page could
+   * sign its visitors in as somebody else. Default false.
+   */
+  crossSitePost?: boolean
+}
+
+/** The names of the options of a sign-in. */
+export const signInOptions: OptionNames<SignInOptions> = { transport: true, redirect: true, crossSitePost: true }
 
 /** The request of a sign-in, as `authenticate` sees it. */
 export interface SignInRequest {

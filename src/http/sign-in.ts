@@ -16,16 +16,6 @@ export function createSignIn<C>(
   tokens: TokenTransport,
   onReplaceFailed: (error: unknown) => void,
 ): BeginSession<C> {
-  /** The refresh tokens in a browser's cookies. Cookies that came twice fail no sign-in: they count as none. */
-  function readHeldTokens(request: HttpRequest): string[] {
-    try {
-      const { token, old } = tokens.readCookies(request)
-      return [token, old].filter((text) => text !== undefined)
-    } catch {
-      return []
-    }
-  }
-
   return async (request, { subject, user, ...given }, transport) => {
     // Check what can fail before the session is there, or it would stay with nobody holding its token.
     if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
@@ -33,7 +23,7 @@ export function createSignIn<C>(
     const { ip, userAgent } = request
     const device = { ip, userAgent, ...given.device }
     // The new cookie overwrites the browser's old one, and nobody could sign out of that session any more.
-    const replaces = [...(given.replaces ?? []), ...(transport === 'cookie' ? readHeldTokens(request) : [])]
+    const replaces = [...(given.replaces ?? []), ...(transport === 'cookie' ? tokens.readAll(request) : [])]
     const issueArguments = [{ onReplaceFailed, ...given, device, replaces }] as unknown as IssueArguments<C>
     return tokens.respond(request, await auth.issue(subject, ...issueArguments), transport, { user })
   }

@@ -19,6 +19,8 @@ export interface CookieTokens {
 export interface TokenTransport {
   /** The tokens in the cookies. Throws `ERR_REQUEST_INVALID` where a cookie came twice. */
   readCookies(request: HttpRequest): CookieTokens
+  /** All tokens that a browser's cookies hold. A cookie that came twice counts as none. */
+  readAll(request: HttpRequest): string[]
   /** The refresh token of a request. Throws `ERR_REQUEST_INVALID` where one came in each transport. */
   read(request: HttpRequest, cookies: CookieTokens): Promise<CarriedToken>
   /** The transport that a sign-in names, or the default. Throws `ERR_REQUEST_INVALID`. */
@@ -47,6 +49,7 @@ export function createTokenTransport(
 
   return {
     readCookies: (request) => ({ token: cookie.read(request), old: cookie.readOld(request) }),
+    readAll: cookie.readAll,
     async read(request, { token, old }) {
       const body = await readBodyBeside(request, token ?? old)
       const { refreshToken, session } = body

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAdvance } from '../core/rotation.ts'
 import type { Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
 import { checkVersion, schemaVersion } from './schema-record.ts'
@@ -19,6 +20,8 @@ export interface MongoStoreOptions {
   /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
   timeout?: number
 }
+
+const optionNames: OptionNames<MongoStoreOptions> = { prefix: true, timeout: true }
 
 /**
  * A session's document. The names in an app's claims may begin with a dollar sign, so claims are JSON text. Beside the
@@ -97,6 +100,7 @@ function nextBurst(now: Date, reuseInterval: number) {
  * ```
  */
 export function createMongoStore(source: MongoDb | MongooseConnection, options: MongoStoreOptions = {}): Store {
+  checkOptions(options, optionNames)
   const { within, open, check, checkUsable, drain } = createMongo(source, options, indexes)
   const isLive = (now: number) => ({
     revoked_at: null,

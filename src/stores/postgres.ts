@@ -6,6 +6,7 @@ import { base64url, bufferOf } from '../core/bytes.ts'
 import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
@@ -34,6 +35,8 @@ export interface PostgresStoreOptions {
   /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
   clock?: () => number
 }
+
+const optionNames: OptionNames<PostgresStoreOptions> = { prefix: true, timeout: true, clock: true }
 
 /** One refresh that waits for its batch, and until when its caller waits. */
 interface Call {
@@ -249,7 +252,9 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
   }
 }
 
-function readOptions({ prefix, timeout, clock = Date.now }: PostgresStoreOptions) {
+function readOptions(options: PostgresStoreOptions) {
+  checkOptions(options, optionNames)
+  const { prefix, timeout, clock = Date.now } = options
   return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
 }
 

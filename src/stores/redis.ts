@@ -14,6 +14,7 @@ import { Buffer } from 'node:buffer'
 import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { createBoundedCalls, readTimeout, withDeadline } from './deadline.ts'
 import {
   asRedisError,
@@ -41,6 +42,8 @@ export interface RedisStoreOptions {
   /** Milliseconds since the epoch; give the same as to `createDaypass`. Default `Date.now`. */
   clock?: () => number
 }
+
+const optionNames: OptionNames<RedisStoreOptions> = { prefix: true, timeout: true, wait: true, clock: true }
 
 /** How long the engine keeps an ended row, so that its tokens are still answered as ended. */
 const retention = 3_600_000
@@ -437,7 +440,9 @@ function toArguments({ generation, salt, key, now, idleExpiresAt, reuseInterval,
 
 const escapeGlob = (text: string) => text.replaceAll(/[*?[\]\\]/g, '\\$&')
 
-function readOptions({ prefix = 'daypass', wait, clock = Date.now, ...options }: RedisStoreOptions) {
+function readOptions(options: RedisStoreOptions) {
+  checkOptions(options, optionNames)
+  const { prefix = 'daypass', wait, clock = Date.now } = options
   const timeout = readTimeout(options.timeout)
   const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)
   checkRedisPrefix(prefix)

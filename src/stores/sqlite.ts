@@ -2,6 +2,7 @@
 
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Advanced, Store } from '../core/store.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { columns, createRowMapping, jsonText, type Kind, type Row } from './row.ts'
 import { readPrefix } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
@@ -12,6 +13,8 @@ export interface SqliteStoreOptions {
   /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
   prefix?: string
 }
+
+const optionNames: OptionNames<SqliteStoreOptions> = { prefix: true }
 
 const types: Record<Kind, string> = {
   id: 'BLOB',
@@ -63,6 +66,7 @@ const names = columns.map(({ name }) => name)
  * ```
  */
 export function createSqliteStore(database: string | DatabaseSync, options: SqliteStoreOptions = {}): Store {
+  checkOptions(options, optionNames)
   const prefix = readPrefix(options.prefix)
   const isOwn = typeof database === 'string'
   const db = isOwn ? openSqlite(database) : database

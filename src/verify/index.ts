@@ -1,6 +1,7 @@
 // `daypass/verify`: verifies access tokens without a call to the server. Web standards only: no `node:` import.
 
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
@@ -47,6 +48,20 @@ export interface VerifierOptions {
   fetch?: typeof fetch
 }
 
+const verifierOptions: OptionNames<VerifierOptions> = {
+  issuer: true,
+  audience: true,
+  jwks: true,
+  clockTolerance: true,
+  cacheSize: true,
+  jwksMaxAge: true,
+  jwksCooldown: true,
+  jwksStaleFor: true,
+  isRevoked: true,
+  clock: true,
+  fetch: true,
+}
+
 /** The result of {@link createVerifier}. */
 export interface Verifier<C = Record<string, unknown>> {
   /**
@@ -75,6 +90,7 @@ export interface Verifier<C = Record<string, unknown>> {
  * @see RFC 9068 §4, RFC 8725
  */
 export function createVerifier<C = Record<string, unknown>>(options: VerifierOptions): Verifier<C> {
+  checkOptions(options, verifierOptions)
   const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000 } = options
   const clockTolerance = (options.clockTolerance ?? 0) * 1000
   if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be a non-empty string.')

@@ -25,11 +25,18 @@ interface OwnLogin {
   given?: SignInOptions & Omit<SignIn<Role>, 'subject'>
 }
 
-const signInOf = (subject: string, { transport: _, ...given }: OwnLogin['given'] = {}): SignIn<Role> => ({
-  subject,
-  claims: { role: 'own' },
-  ...given,
-})
+/** The person and the options of the app's own login. */
+function readOwnLogin({ name, given = {} }: OwnLogin): [person: SignIn<Role>, options: SignInOptions] {
+  const { transport, ...more } = given
+  return [{ subject: name, claims: { role: 'own' }, ...more }, transport === undefined ? {} : { transport }]
+}
+
+/** A sign-in that leads on to a page, as of a form or a callback: its options are in the query, as JSON. */
+function readArrival(url: string): [person: SignIn<Role>, options: SignInOptions] {
+  const query = new URL(url, 'http://app.test').searchParams
+  const options = JSON.parse(query.get('options') ?? '{}') as SignInOptions
+  return [{ subject: query.get('name') ?? 'ada', claims: { role: 'own' } }, options]
+}
 
 const scope = 'reports:read'
 const maxAge = 60
@@ -47,9 +54,10 @@ export const startNode: Start = (auth, options) => {
     if (await web.routes(req, res)) return
     const path = req.url!.split('?', 1)[0]!
     if (path === '/own-login') {
-      const { name, given } = (await readJson(req)) as OwnLogin
-      return web.signIn(req, res, signInOf(name, given), given)
+      const [person, options] = readOwnLogin((await readJson(req)) as OwnLogin)
+      return web.signIn(req, res, person, options)
     }
+    if (path === '/arrival') return web.signIn(req, res, ...readArrival(req.url!))
     if (path === '/own-logout') return web.signOut(req, res)
     if (path === '/page') return sendJson(res, 200, await render(await web.findSession(req)))
     if (path === '/me') return me(req, res)
@@ -69,9 +77,9 @@ export const startExpress =
     if (parser) app.use(create.json())
     app.use(web.routes)
     app.post('/own-login', create.json(), async (req, res) => {
-      const { name, given } = req.body as OwnLogin
-      await web.signIn(req, res, signInOf(name, given), given)
+      await web.signIn(req, res, ...readOwnLogin(req.body))
     })
+    app.all('/arrival', (req, res) => web.signIn(req, res, ...readArrival(req.url)))
     app.post('/own-logout', web.signOut)
     app.get('/page', async (req, res) => void res.json(await render(await web.findSession(req))))
     app.get(
@@ -93,9 +101,12 @@ export const startFastify: Start = async (auth, options) => {
   const app = fastify()
   app.register(web.routes)
   app.post<{ Body: OwnLogin }>('/own-login', async (request, reply) => {
-    const { name, given } = request.body
-    await web.signIn(request, reply, signInOf(name, given), given)
+    await web.signIn(request, reply, ...readOwnLogin(request.body))
   })
+  app.addContentTypeParser('application/x-www-form-urlencoded', (_request, body, done) => {
+    body.resume().once('end', () => done(null))
+  })
+  app.all('/arrival', (request, reply) => web.signIn(request, reply, ...readArrival(request.url)))
   app.post('/own-logout', web.signOut)
   app.get('/page', async (request, reply) =>
     reply.type('application/json').send(JSON.stringify(await render(await web.findSession(request)))),
@@ -124,8 +135,12 @@ export const startFetch: Start = (auth, options) => {
     if (answer) return answer
     const { pathname } = new URL(request.url)
     if (pathname === '/own-login') {
-      const { name, given } = (await request.json()) as OwnLogin
-      return web.signIn(request, signInOf(name, given), { ...given, ip })
+      const [person, options] = readOwnLogin((await request.json()) as OwnLogin)
+      return web.signIn(request, person, { ...options, ip })
+    }
+    if (pathname === '/arrival') {
+      const [person, options] = readArrival(request.url)
+      return web.signIn(request, person, { ...options, ip })
     }
     if (pathname === '/own-logout') return web.signOut(request, { ip })
     if (pathname === '/page') return Response.json(await render(await web.findSession(request, { ip })))

@@ -855,7 +855,7 @@ describe('over HTTP', () => {
         aborted: false,
       }
       const response = (await web.routes(request))!
-      const setCookie = response.headers['set-cookie'] as string | undefined
+      const setCookie = response.headers['set-cookie']?.[0]
       return { ...response, setCookie, json: response.body && JSON.parse(response.body) }
     }
     return { auth, give, list, post }

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeCertificate } from './certificate.ts'
 import { waitUntil } from './redis.ts'
 
 const notRun = 'not run: nginx or openssl is not installed (apt-get install nginx openssl)'
@@ -36,18 +37,7 @@ process.once('exit', () => {
 export async function startNginx(location: string, { tls }: { tls: boolean }): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-nginx-'))
   const port = await freePort()
-  const certificate = [
-    '-keyout',
-    `${folder}/key.pem`,
-    '-out',
-    `${folder}/cert.pem`,
-    '-days',
-    '1',
-    '-subj',
-    '/CN=app.test',
-  ]
-  if (tls)
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...certificate], { stdio: 'ignore' })
+  if (tls) makeCertificate(folder)
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `${kind}_temp_path ${folder}/${kind};`,
   )

@@ -10,14 +10,15 @@ const root = join(import.meta.dirname, '../..')
 /** The layers that each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
 const layers: Record<string, string[]> = {
   'errors.ts': [],
-  verify: ['errors.ts'],
-  core: ['errors.ts', 'verify'],
-  adopt: ['errors.ts', 'verify', 'core'],
-  stores: ['errors.ts', 'core'],
-  http: ['errors.ts', 'verify', 'core'],
-  adapters: ['errors.ts', 'verify', 'core', 'http'],
+  'known-options.ts': ['errors.ts'],
+  verify: ['errors.ts', 'known-options.ts'],
+  core: ['errors.ts', 'known-options.ts', 'verify'],
+  adopt: ['errors.ts', 'known-options.ts', 'verify', 'core'],
+  stores: ['errors.ts', 'known-options.ts', 'core'],
+  http: ['errors.ts', 'known-options.ts', 'verify', 'core'],
+  adapters: ['errors.ts', 'known-options.ts', 'verify', 'core', 'http'],
   client: [],
-  testing: ['errors.ts', 'core'],
+  testing: ['errors.ts', 'known-options.ts', 'core'],
   'index.ts': ['errors.ts', 'verify', 'core'],
 }
 

@@ -100,6 +100,8 @@ describe('the cookie', () => {
       { name: '' },
       { name: 'a;b' },
       { name: 'a=b' },
+      { name: '__Host-daypass' },
+      { name: '__Secure-daypass' },
       { sameSite: 'Strict' as 'strict' },
     ]) {
       assert.throws(() => createNodeAuth(auth, { cookie }), { code: 'ERR_OPTION_INVALID' })
@@ -218,7 +220,7 @@ describe('the cookie', () => {
     const login = await call(origin, 'POST /auth/login', { json: { name: 'ada', password, transport: 'body' } })
     assert.equal(login.setCookie, undefined)
     const request = { headers: () => [], host: 'localhost:3000', secure: false, local: true } as unknown as HttpRequest
-    assert.match(createCookie().set(request, 'token', 60), /^__Host-daypass=token.*; Secure$/)
+    assert.match(createCookie().set(request, 'token', 60)[0]!, /^__Host-daypass=token.*; Secure$/)
   })
 
   test('on another host the name without prefix is not read: no page in plain text can plant one', async (t) => {
@@ -269,6 +271,155 @@ describe('the cookie', () => {
     assert.match(login, /^200 __Host-daypass=dpr_[^;]+; Path=\/; Max-Age=604800; HttpOnly; SameSite=Strict; Secure$/)
     const cookie = login.slice(4).split(';', 1)[0]!
     assert.match(await post('/auth/refresh', { cookie }), /^200 __Host-daypass=dpr_/)
+  })
+})
+
+describe('the cookie of a sign-in from another site', () => {
+  const arrive = (origin: string, headers: Sent['headers'], method = 'GET') =>
+    call(origin, `${method} /arrival?options={"redirect":"/","crossSitePost":true}`, { headers: headers ?? {} })
+  const page = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
+  const local = { host: 'localhost:3000' }
+  /** What a proxy on this machine that changes the Host may pass on from an https page, too. */
+  const unclear: [Sent['headers'], string?][] = [
+    [{ ...page, 'sec-fetch-site': 'cross-site' }],
+    [{ ...page, 'sec-fetch-site': 'cross-site', referer: 'https://idp.test/' }],
+    [{ ...page, 'sec-fetch-site': 'cross-site', referer: 'http://127.0.0.1:4000/' }],
+    [{ ...page, 'sec-fetch-site': 'none' }],
+    [{ ...page, 'sec-fetch-site': 'same-origin' }],
+    [{}],
+    [{ ...page, 'sec-fetch-site': 'cross-site', origin: 'https://idp.test' }, 'POST'],
+    [{ ...page, 'sec-fetch-site': 'cross-site', origin: 'null' }, 'POST'],
+  ]
+
+  test('over plain http on this machine is a Secure one of its own, until the next refresh trades it', async (t) => {
+    const { auth } = makeDaypass()
+    const app = await startNode(auth, {})
+    t.after(() => app.close())
+    for (const [headers, method] of unclear) {
+      const arrival = readSetCookie(await arrive(app.origin, { ...local, ...headers }, method))
+      assert.equal(arrival.name, '__Host-daypass.3000', JSON.stringify(headers))
+      assert.deepEqual(arrival.attributes, ['Path=/', 'Max-Age=604800', 'HttpOnly', 'SameSite=Strict', 'Secure'])
+      const cookie = `${arrival.name}=${arrival.value}`
+      // Before the refresh, a rendered page reads it, by whatever way the browser came.
+      for (const read of [...unclear.map(([headers]) => headers), { ...ownPage, referer: 'http://localhost:3000/' }]) {
+        const rendered = await call(app.origin, 'GET /page', { headers: { ...local, ...read, cookie } })
+        assert.equal(rendered.json.subject, 'ada')
+      }
+      const refreshed = await call(app.origin, 'POST /auth/refresh', {
+        headers: { ...local, ...ownPage, origin: 'http://localhost:3000', cookie },
+      })
+      const [usual, cleared] = refreshed.headers['set-cookie']!
+      assert.match(usual!, /^daypass-3000=dpr_[^;]+; Path=\/; Max-Age=604800; HttpOnly; SameSite=Strict$/)
+      assert.equal(cleared, '__Host-daypass.3000=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure')
+    }
+  })
+
+  test('counts before an older one, ends its session, and is cleared with it', async (t) => {
+    const { auth } = makeDaypass()
+    const app = await startNode(auth, { authenticate })
+    t.after(() => app.close())
+    const home = { ...local, ...ownPage, origin: 'http://localhost:3000' }
+    const old = await call(app.origin, 'POST /auth/login', { json: { name: 'bob', password }, headers: home })
+    assert.match(old.cookie!, /^daypass-3000=/)
+    // SameSite=Lax: the browser sends the old cookie with the callback.
+    const headers = { ...local, ...page, 'sec-fetch-site': 'cross-site', cookie: old.cookie! }
+    const arrival = await arrive(app.origin, headers)
+    assert.deepEqual(await auth.sessions('bob'), [])
+    const both = `${old.cookie}; ${arrival.cookie}`
+    const rendered = await call(app.origin, 'GET /page', { headers: { ...local, ...ownPage, cookie: both } })
+    assert.equal(rendered.json.subject, 'ada')
+    const logout = await call(app.origin, 'POST /auth/logout', { headers: { ...home, cookie: both } })
+    assert.deepEqual(logout.headers['set-cookie']!.map((line) => line.split(' ')[0]).sort(), [
+      '__Host-daypass.3000=;',
+      'daypass-3000=;',
+    ])
+    assert.deepEqual(await auth.sessions('ada'), [])
+  })
+
+  test('behind a proxy that changes the Host to this machine, it is traded for the __Host- one', async (t) => {
+    const { auth } = makeDaypass()
+    const app = await startNode(auth, { origins: ['https://app.test'], onWarning: () => {} })
+    t.after(() => app.close())
+    for (const [headers, method] of unclear) {
+      const { cookie } = await arrive(app.origin, { ...local, ...headers }, method)
+      const refreshed = await call(app.origin, 'POST /auth/refresh', {
+        headers: { ...local, ...ownPage, origin: 'https://app.test', cookie: cookie! },
+      })
+      assert.equal(refreshed.status, 200)
+      assert.match(refreshed.setCookie!, /^__Host-daypass=dpr_.*; Secure$/)
+    }
+  })
+
+  test('on any other host is the usual one', async (t) => {
+    const { auth } = makeDaypass()
+    const app = await startNode(auth, {})
+    t.after(() => app.close())
+    for (const [headers, method] of unclear) {
+      const { name } = readSetCookie(await arrive(app.origin, { host: 'app.test', ...headers }, method))
+      assert.equal(name, '__Host-daypass')
+    }
+  })
+})
+
+describe('a cookie for the hosts of a domain', () => {
+  const cookie = { domain: 'example.test' }
+
+  test('is __Secure- with Domain, is read back, and is cleared with the same Domain', async (t) => {
+    const warnings: string[] = []
+    const { origin } = await serve(t, {}, { cookie, onWarning: ({ code }) => warnings.push(code) })
+    for (const host of ['api.example.test', 'example.test', 'API.Example.TEST:8443', 'a.b.example.test']) {
+      const login = await loginAt(origin, { host })
+      const { name, attributes } = readSetCookie(login)
+      assert.equal(name, '__Secure-daypass')
+      const expected = ['HttpOnly', 'SameSite=Strict', 'Secure', 'Domain=example.test']
+      assert.deepEqual(attributes, ['Path=/', 'Max-Age=604800', ...expected])
+      const headers = { ...ownPage, host, cookie: login.cookie! }
+      assert.equal((await call(origin, 'POST /auth/refresh', { headers })).status, 200)
+      const logout = await call(origin, 'POST /auth/logout', { headers })
+      assert.equal(logout.setCookie, `__Secure-daypass=; Path=/; Max-Age=0; ${expected.join('; ')}`)
+    }
+    assert.deepEqual(warnings, [])
+  })
+
+  test('on this machine, in development, has no Domain', async (t) => {
+    const warnings: string[] = []
+    const { origin } = await serve(t, {}, { cookie, onWarning: ({ code }) => warnings.push(code) })
+    const { setCookie } = readSetCookie(await loginAt(origin, { host: 'localhost:3000' }))
+    assert.match(setCookie, /^daypass-3000=dpr_[^;]+; Path=\/; Max-Age=604800; HttpOnly; SameSite=Strict$/)
+    assert.deepEqual(warnings, [])
+  })
+
+  test('for a host that is not under the domain: a warning that names both', async (t) => {
+    for (const host of ['example.org', 'notexample.test', 'example.test.evil.test', '192.168.0.10:3000']) {
+      const warnings: { code: string; message: string }[] = []
+      const { origin } = await serve(t, {}, { cookie, onWarning: (warning) => warnings.push(warning) })
+      assert.match((await loginAt(origin, { host })).setCookie!, /; Domain=example\.test$/)
+      assert.deepEqual(
+        warnings.map(({ code }) => code),
+        ['DAYPASS_COOKIE_DOMAIN'],
+        host,
+      )
+      assert.match(warnings[0]!.message, /example\.test/)
+      assert.ok(warnings[0]!.message.includes(`"${host.split(':')[0]}"`))
+    }
+  })
+
+  test('`domain` takes a domain alone', () => {
+    const { auth } = makeDaypass()
+    const wrong = ['', '.example.test', 'example.test.', 'Example.test', 'localhost', 'com', 'https://example.test']
+    const others = [
+      'example.test:443',
+      'example.test/',
+      '127.0.0.1',
+      '0x7f.1',
+      '[::1]',
+      'a..b',
+      'bücher.test',
+      'a b.test',
+    ]
+    for (const domain of [...wrong, ...others, 'example.test; Path=/x', '*.example.test', 5 as never, null as never]) {
+      assert.throws(() => createNodeAuth(auth, { cookie: { domain } }), { code: 'ERR_OPTION_INVALID' }, String(domain))
+    }
   })
 })
 
@@ -327,7 +478,7 @@ describe('two apps in one browser', () => {
           local: true,
           headers: (name: string) => (name === 'origin' ? [`http://${host}`] : []),
         } as unknown as HttpRequest
-        const name = createCookie({}, path).set(request, 'token', 60).split('=', 1)[0]!
+        const name = createCookie({}, path).set(request, 'token', 60)[0]!.split('=', 1)[0]!
         assert.match(name, /^[\w-]+$/)
         assert.equal(names.get(name), undefined, `${path} at ${host} is called ${name} too`)
         names.set(name, `${path} at ${host}`)

@@ -1,0 +1,34 @@
+// Rejects options that do not exist. A misspelled option would silently have its default.
+
+import { DaypassError } from './errors.ts'
+
+/** The names of a type's options. The compiler keeps the list equal to the type. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>
+
+/**
+ * Throws `ERR_OPTION_INVALID` for an option that is not known. `undefined` counts as not given.
+ *
+ * @param where The option that holds these, with a dot, such as `cookie.`.
+ * @param advice By name: the way to get what an option of that name would mean.
+ */
+export function checkOptions(
+  given: object | undefined,
+  known: Readonly<Record<string, true>>,
+  where = '',
+  advice: Readonly<Record<string, string>> = {},
+): void {
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (value === undefined || Object.hasOwn(known, name)) continue
+    const names = Object.keys(known)
+    const meant = names.find((one) => fold(one) === fold(name))
+    const hint = Object.hasOwn(advice, name)
+      ? advice[name]
+      : meant === undefined
+        ? `The options are ${names.map((one) => `\`${where}${one}\``).join(', ')}.`
+        : `It is spelled \`${where}${meant}\`.`
+    throw new DaypassError('ERR_OPTION_INVALID', `\`${where}${name}\` is not an option. ${hint}`)
+  }
+}
+
+/** Letters that differ only in case, in `_` or `-`, or in a plural. */
+const fold = (name: string) => name.toLowerCase().replaceAll(/[-_]|s$/g, '')
