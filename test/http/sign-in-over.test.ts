@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import express from 'express'
 import { DaypassError, type DaypassEvent, type Store } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
-import { startExpress, startFetch, startNode } from '../adapters/apps.ts'
+import { adapters } from '../adapters/apps.ts'
 import {
   assertRefused,
   authenticate,
@@ -152,11 +151,7 @@ test('an old token of the cookie before ours is ended with it', async (t) => {
   assertRefused(await refreshBody(origin, 'an-old-token-0123456789'), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
 })
 
-for (const [name, start] of Object.entries({
-  'node:http': startNode,
-  Express: startExpress(express, true),
-  fetch: startFetch,
-})) {
+for (const [name, start] of Object.entries(adapters)) {
   test(`${name}: a login of the app’s own does the same`, async (t) => {
     const { auth, events } = makeDaypass()
     const server = await start(auth, { authenticate })
