@@ -1,6 +1,6 @@
 // The benchmark: prints figures, ratios and which targets are met. A missed target does not fail it.
 //
-// `npm run bench`, or `npm run bench -- --only refresh|verify|store --seconds 5`.
+// `npm run bench`, or `npm run bench -- --only refresh|store|find-session|verify --seconds 5`.
 
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus } from 'node:os'
@@ -9,9 +9,9 @@ import { fixed, printTable, type Target } from './measure.ts'
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '7' }, only: { type: 'string' } } })
 const seconds = Number(values.seconds)
-const parts = ['refresh', 'store', 'verify']
+const parts = ['refresh', 'store', 'find-session', 'verify']
 if (!(seconds > 0) || (values.only !== undefined && !parts.includes(values.only))) {
-  console.error('npm run bench -- [--seconds N] [--only refresh|verify|store]')
+  console.error('npm run bench -- [--seconds N] [--only refresh|store|find-session|verify]')
   process.exit(2)
 }
 
@@ -29,6 +29,10 @@ if (isWanted('refresh')) {
 if (isWanted('store')) {
   const { benchStore } = await import('./store.ts')
   await benchStore(seconds)
+}
+if (isWanted('find-session')) {
+  const { benchFindSession } = await import('./find-session.ts')
+  await benchFindSession(seconds)
 }
 if (isWanted('verify')) {
   const { benchVerify } = await import('./verify.ts')

@@ -23,6 +23,8 @@ To debug one test: npx node --inspect-brk --test-isolation=none --test test/core
 
 const root = join(import.meta.dirname, '..')
 process.chdir(root)
+// Each test file is a process, and most of them compile the same modules.
+process.env.NODE_COMPILE_CACHE ??= join(root, '.cache/node-compile')
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   allowNegative: true,
