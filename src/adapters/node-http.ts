@@ -140,8 +140,6 @@ function readRequest(exchange: NodeReading & Partial<NodeExchange>, findClient: 
   )
 }
 
-const utf8 = new TextDecoder()
-
 /** The path of a request, without its query, and the host. */
 function readTarget(req: NodeMessage): { target: string; host: string } {
   const { originalUrl = req.url ?? '', headers } = req
@@ -192,11 +190,10 @@ class NodeRequest implements HttpRequest {
 
   async text(limit: number): Promise<string> {
     const body = this.#body
-    const bytes =
-      typeof body === 'string' || body instanceof Uint8Array ? toBytes(body) : await readBytes(this.#req, limit)
+    if (typeof body !== 'string' && !(body instanceof Uint8Array)) return readText(this.#req, limit)
+    const bytes = toBytes(body)
     if (bytes.length > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
-    // The decoder removes a byte order mark, as other parsers do.
-    return utf8.decode(bytes)
+    return decode(bytes)
   }
 
   get aborted(): boolean {
@@ -222,7 +219,7 @@ function headerValues({ headers, rawHeaders }: IncomingMessage, name: string): s
   return [value].flat().map(String)
 }
 
-function readBytes(req: IncomingMessage, limit: number): Promise<Buffer> {
+function readText(req: IncomingMessage, limit: number): Promise<string> {
   return new Promise((resolve, reject) => {
     // Other code has read the body, to its end or in part.
     if (req.readableEnded || req.readableDidRead) return reject(new DaypassError('ERR_BODY_CONSUMED'))
@@ -239,12 +236,17 @@ function readBytes(req: IncomingMessage, limit: number): Promise<Buffer> {
         reject(new DaypassError('ERR_BODY_TOO_LARGE'))
       } else chunks.push(bytes)
     })
-    req.once('end', () => resolve(Buffer.concat(chunks)))
+    req.once('end', () => resolve(decode(Buffer.concat(chunks))))
     req.once('close', () => {
       if (!req.readableEnded) reject(new DaypassError('ERR_REQUEST_ABORTED'))
     })
   })
 }
+
+const utf8 = new TextDecoder()
+
+/** The decoder removes a byte order mark, as other parsers do. */
+const decode = (bytes: Uint8Array) => utf8.decode(bytes)
 
 const toBytes = (chunk: string | Uint8Array) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
 

@@ -63,6 +63,7 @@ function advise(ip: string | undefined): string {
 }
 
 function createTrust(trusted: readonly string[]): (ip: string | undefined) => boolean {
+  if (trusted.length === 0) return () => false
   const list = new BlockList()
   for (const entry of trusted) {
     const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? []

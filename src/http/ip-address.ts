@@ -29,6 +29,8 @@ const forwardingHeaders = [
  * (`192.0.2.1:5123`, `[2001:db8::1]:5123`), and sockets for both kinds write IPv4 as IPv6 (`::ffff:192.0.2.1`).
  */
 export function readIp(text = ''): string | undefined {
+  // A socket's address, at every request.
+  if (isIpv4(text)) return text
   const [, bracketed, v4] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(text.trim()) ?? []
   const address = (bracketed ?? v4 ?? text.trim()).replace(/^::ffff:(?=[\d.]+$)/i, '')
   return isIpv4(address) || isIpv6(address) ? address : undefined

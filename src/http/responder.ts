@@ -26,14 +26,11 @@ export interface Responder {
 /** @param onError Receives errors with a 5xx status. */
 export function createResponder(origins: Origins, onError: OnError): Responder {
   const respond: Responder['respond'] = (request, response, { cacheControl = 'no-store', allow } = {}) => {
-    const headers = {
-      ...lowerCase(response.headers),
-      ...origins.headers(request, allow),
-      'cache-control': cacheControl,
-    }
+    const headers = Object.assign(lowerCase(response.headers), origins.headers(request, allow))
+    headers['cache-control'] = cacheControl
     const body = JSON.stringify(response.body) as string | undefined
-    if (body === undefined) return { status: response.status ?? 204, headers, body }
-    return { status: response.status ?? 200, headers: { ...headers, 'content-type': 'application/json' }, body }
+    if (body !== undefined) headers['content-type'] = 'application/json'
+    return { status: response.status ?? (body === undefined ? 204 : 200), headers, body }
   }
   return {
     respond,

@@ -38,13 +38,13 @@ export function createTokenTransport(
   readBody: (request: HttpRequest) => Promise<Record<string, unknown>>,
 ): TokenTransport {
   /** The body, which is optional where a cookie says which session is meant: other code may have read it. */
-  async function readBodyBeside(request: HttpRequest, fromCookie: string | undefined) {
-    try {
-      return await readBody(request)
-    } catch (error) {
-      if (fromCookie !== undefined && isDaypassError(error, 'ERR_BODY_CONSUMED')) return {}
+  function readBodyBeside(request: HttpRequest, fromCookie: string | undefined): Promise<Record<string, unknown>> {
+    const body = readBody(request)
+    if (fromCookie === undefined) return body
+    return body.catch((error) => {
+      if (isDaypassError(error, 'ERR_BODY_CONSUMED')) return {}
       throw error
-    }
+    })
   }
 
   return {
