@@ -8,7 +8,7 @@ import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes } from '../http/options.ts'
-import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
   createNodeGuard,
@@ -25,7 +25,7 @@ export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
 export type { RouteResponse } from '../http/response.ts'
 export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
-export type { SignIn, SignInOptions, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { SignIn, SignInOptions, SignInRequest, SignOutOptions, Transport } from '../http/sign-in-types.ts'
 export type { NodeOptions } from './node-http.ts'
 
 declare global {
@@ -68,7 +68,7 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> 
   /** Begins a session for a login of your own, and sends the response. */
   signIn(req: AnyRequest, res: Response, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
-  signOut(req: AnyRequest, res: Response): Promise<void>
+  signOut(req: AnyRequest, res: Response, options?: SignOutOptions | NextFunction): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -110,7 +110,8 @@ export function createExpressAuth<C = Claims, Credentials = Record<string, unkno
     requireAuth: guardWith(web.requireAuth),
     findSession: (req) => web.findSession({ req, client: () => readClient(req) }),
     signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
-    signOut: (req, res) => web.signOut(read(req, res)),
+    // As a handler, it gets `next`.
+    signOut: (req, res, given) => web.signOut(read(req, res), typeof given === 'function' ? undefined : given),
   }
 }
 

@@ -8,7 +8,7 @@ import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes } from '../http/options.ts'
-import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
   createNodeGuard,
@@ -25,7 +25,7 @@ export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
 export type { RouteResponse } from '../http/response.ts'
 export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
-export type { SignIn, SignInOptions, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { SignIn, SignInOptions, SignInRequest, SignOutOptions, Transport } from '../http/sign-in-types.ts'
 export type { NodeOptions } from './node-http.ts'
 
 declare module 'fastify' {
@@ -66,7 +66,7 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
   /** Begins a session for a login of your own, and sends the response. */
   signIn(request: AnyRequest, reply: FastifyReply, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
-  signOut(request: AnyRequest, reply: FastifyReply): Promise<void>
+  signOut(request: AnyRequest, reply: FastifyReply, options?: SignOutOptions): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -114,7 +114,7 @@ export function createFastifyAuth<C = Claims, Credentials = Record<string, unkno
     requireAuth: guardWith(web.requireAuth),
     findSession: (request) => web.findSession({ req: request.raw, client: () => readClient(request) }),
     signIn: (request, reply, signIn, given) => web.signIn(read(request, reply), signIn, given),
-    signOut: (request, reply) => web.signOut(read(request, reply)),
+    signOut: (request, reply, given) => web.signOut(read(request, reply), given),
   }
 }
 

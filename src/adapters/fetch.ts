@@ -9,7 +9,11 @@ import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
 import type { HttpOptions, ServerTypes } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
-import type { SignInOptions as HttpSignInOptions, SignIn } from '../http/sign-in-types.ts'
+import type {
+  SignInOptions as HttpSignInOptions,
+  SignOutOptions as HttpSignOutOptions,
+  SignIn,
+} from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 export type { FoundSession } from '../core/api.ts'
@@ -28,6 +32,9 @@ export interface CallerOptions {
 
 /** How a response to a sign-in is made. */
 export interface SignInOptions extends HttpSignInOptions, CallerOptions {}
+
+/** How a response to a sign-out is made. */
+export interface SignOutOptions extends HttpSignOutOptions, CallerOptions {}
 
 /** A request whose access token is verified. */
 export type AuthenticatedRequest<C = Claims> = Request & { auth: AccessToken<C> }
@@ -57,7 +64,7 @@ export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** Begins a session for a login of your own. Returns the response. */
   signIn(request: Request, signIn: SignIn<C>, options?: SignInOptions): Promise<Response>
   /** Ends the session that the request carries. Returns the response. */
-  signOut(request: Request, caller?: CallerOptions): Promise<Response>
+  signOut(request: Request, options?: SignOutOptions): Promise<Response>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -97,8 +104,8 @@ export function createFetchAuth<C = Claims, Credentials = Record<string, unknown
     async signIn(request, signIn, { ip, ...given } = {}) {
       return toResponse(await web.signIn(readRequest(request, ip), signIn, given))
     },
-    async signOut(request, { ip } = {}) {
-      return toResponse(await web.signOut(readRequest(request, ip)))
+    async signOut(request, { ip, ...given } = {}) {
+      return toResponse(await web.signOut(readRequest(request, ip), given))
     },
   }
 }

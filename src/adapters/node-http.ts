@@ -13,7 +13,7 @@ import { readIp } from '../http/ip-address.ts'
 import type { HttpOptions } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
-import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { OptionNames } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
 
@@ -61,7 +61,7 @@ export interface NodeHttp<C> {
   requireAuth: NodeGuard<C>
   findSession(exchange: NodeReading): Promise<FoundSession<C> | null>
   signIn(exchange: NodeExchange, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
-  signOut(exchange: NodeExchange): Promise<void>
+  signOut(exchange: NodeExchange, options?: SignOutOptions): Promise<void>
 }
 
 /** Returns the access token of a request, or null where the rejection is sent. */
@@ -85,8 +85,8 @@ export function createNodeHttp<C, Credentials, User>(
     async signIn(exchange, person, given) {
       send(exchange, await web.signIn(readRequest(exchange, findClient), person, given))
     },
-    async signOut(exchange) {
-      send(exchange, await web.signOut(readRequest(exchange, findClient)))
+    async signOut(exchange, given) {
+      send(exchange, await web.signOut(readRequest(exchange, findClient), given))
     },
   }
 }

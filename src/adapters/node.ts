@@ -5,7 +5,7 @@ import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import type { ServerTypes } from '../http/options.ts'
-import type { SignIn, SignInOptions } from '../http/sign-in-types.ts'
+import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
   createNodeGuard,
@@ -22,7 +22,7 @@ export type { HttpOptions, ServerTypes } from '../http/options.ts'
 export type { RouteRequest } from '../http/request.ts'
 export type { RouteResponse } from '../http/response.ts'
 export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/route.ts'
-export type { SignIn, SignInOptions, SignInRequest, Transport } from '../http/sign-in-types.ts'
+export type { SignIn, SignInOptions, SignInRequest, SignOutOptions, Transport } from '../http/sign-in-types.ts'
 export type { NodeOptions } from './node-http.ts'
 
 /** A request whose access token is verified. */
@@ -52,7 +52,7 @@ export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
   /** Begins a session for a login of your own, and sends the response. */
   signIn(req: IncomingMessage, res: ServerResponse, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. */
-  signOut(req: IncomingMessage, res: ServerResponse): Promise<void>
+  signOut(req: IncomingMessage, res: ServerResponse, options?: SignOutOptions): Promise<void>
   /** For types alone; nothing is there when it runs. */
   readonly '~types'?: ServerTypes<C, Credentials, User>
 }
@@ -89,7 +89,7 @@ export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>
     requireAuth: guardWith(web.requireAuth),
     findSession: (req) => web.findSession({ req }),
     signIn: (req, res, signIn, given) => web.signIn(read(req, res), signIn, given),
-    signOut: (req, res) => web.signOut(read(req, res)),
+    signOut: (req, res, given) => web.signOut(read(req, res), given),
   }
 }
 

@@ -1,6 +1,7 @@
 // Trades a refresh token for new tokens.
 
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { type Adoption, isOldToken, type OldToken } from './adoption.ts'
 import type { RefreshedTokens, RefreshOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
@@ -19,6 +20,15 @@ import type { Claims, Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { lookUp } from './subject.ts'
 import { toIp } from './text.ts'
+
+const refreshOptions: OptionNames<RefreshOptions> = {
+  idempotencyKey: true,
+  previousKey: true,
+  clientId: true,
+  signal: true,
+  ip: true,
+  userAgent: true,
+}
 
 /** The result of an advance or an adoption. An adopted session's access token is signed before the session is written. */
 type Adoptable = Advanced & { accessToken?: string }
@@ -40,6 +50,7 @@ export function createRefresh<C>(
   const { random, findSubject } = settings
 
   async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
+    checkOptions(request, refreshOptions)
     const token = readRefreshToken(text, parts) ?? (adoption ? await adoption.read(text) : null)
     if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
     const key = readIdempotencyKey(request.idempotencyKey)

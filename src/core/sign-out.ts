@@ -1,11 +1,14 @@
 // Ends one session, or all sessions of a subject.
 
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { Adoption } from './adoption.ts'
 import type { RevokeOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
 import type { Parts } from './parts.ts'
 import { isTagged, readRefreshToken } from './refresh-token.ts'
 import { isSubject } from './text.ts'
+
+const revokeOptions: OptionNames<RevokeOptions> = { sessionId: true, reason: true, request: true }
 
 export type SignOut = ReturnType<typeof createSignOut>
 
@@ -16,16 +19,17 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
   return {
     end,
 
-    async revoke(
-      sessionId: string,
-      { reason = 'sign-out', request, subject }: RevokeOptions & { subject?: string } = {},
-    ): Promise<boolean> {
+    async revoke(sessionId: string, options: RevokeOptions & { subject?: string } = {}): Promise<boolean> {
+      checkOptions(options, { ...revokeOptions, subject: true })
+      const { reason = 'sign-out', request, subject } = options
       // A session's subject never changes, so there is no race between this read and the call below.
       if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false
       return end(sessionId, reason, request)
     },
 
-    async revokeToken(text: string, { reason = 'sign-out', request, sessionId }: RevokeOptions = {}): Promise<boolean> {
+    async revokeToken(text: string, options: RevokeOptions = {}): Promise<boolean> {
+      checkOptions(options, revokeOptions)
+      const { reason = 'sign-out', request, sessionId } = options
       const token = readRefreshToken(text, parts)
       if (token === null) {
         const old = await adoption?.read(text)
@@ -38,10 +42,9 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
       return end(session.id, reason, request)
     },
 
-    async revokeSubject(
-      subject: string,
-      { reason = 'sign-out', request, except }: RevokeOptions & { except?: string } = {},
-    ): Promise<number> {
+    async revokeSubject(subject: string, options: RevokeOptions & { except?: string } = {}): Promise<number> {
+      checkOptions(options, { ...revokeOptions, except: true })
+      const { reason = 'sign-out', request, except } = options
       await store.ready()
       // An engine that alters such a text would end another subject's sessions.
       if (!isSubject(subject)) return 0

@@ -17,7 +17,7 @@ import { createResponder, type Responder } from './responder.ts'
 import { type HttpResponse, logError, type OnError, reportError } from './response.ts'
 import { createRouter } from './router.ts'
 import { createSignIn } from './sign-in.ts'
-import { type SignIn, type SignInOptions, signInOptions } from './sign-in-types.ts'
+import { type SignIn, type SignInOptions, type SignOutOptions, signInOptions, signOutOptions } from './sign-in-types.ts'
 import { createSignOut } from './sign-out.ts'
 import { createTokenTransport } from './token-transport.ts'
 
@@ -31,7 +31,7 @@ export interface HttpAuth<C> {
   /** Begins a session for a login of the app's own. */
   signIn(request: HttpRequest, signIn: SignIn<C>, options?: SignInOptions): Promise<HttpResponse>
   /** Ends the session that the request carries, for a logout of the app's own. */
-  signOut(request: HttpRequest): Promise<HttpResponse>
+  signOut(request: HttpRequest, options?: SignOutOptions): Promise<HttpResponse>
 }
 
 /** Returns the access token of a request, verified, or the response that rejects it. */
@@ -88,8 +88,24 @@ export function createHttpAuth<C, Credentials>(
         return responder.fail(request, error)
       }
     },
-    signOut: (request) =>
-      router.run(request, { method: 'POST', path: '', access: 'cookie', run: createSignOut(auth, tokens) }),
+    async signOut(request, given = {}) {
+      const run = createSignOut(auth, tokens)
+      try {
+        checkOptions(given, signOutOptions)
+        const { redirect } = given
+        if (redirect === undefined) return router.run(request, { method: 'POST', path: '', access: 'cookie', run })
+        const location = findLocation(origins, request, redirect)
+        origins.check(request, true)
+        // The body is a form's: it is not read.
+        const { token, old } = tokens.readCookies(request)
+        const readBody = async () => ({})
+        const held = { ...(token && { token }), ...(old && { old }) }
+        const { headers } = await run({ request, params: {}, readBody, ...held, transport: 'cookie' })
+        return responder.respond(request, { status: 303, headers: { ...headers, location } })
+      } catch (error) {
+        return responder.fail(request, error)
+      }
+    },
   }
 }
 

@@ -38,6 +38,18 @@ export interface SignInOptions {
 /** The names of the options of a sign-in. */
 export const signInOptions: OptionNames<SignInOptions> = { transport: true, redirect: true, crossSitePost: true }
 
+/** How a response to a sign-out is made. */
+export interface SignOutOptions {
+  /**
+   * Answers with a redirect (303) instead of 204, for an HTML form of the app's own page. Ends the session of the cookie and
+   * reads no body. May lead where a sign-in may.
+   */
+  redirect?: string | readonly unknown[]
+}
+
+/** The names of the options of a sign-out. */
+export const signOutOptions: OptionNames<SignOutOptions> = { redirect: true }
+
 /** The request of a sign-in, as `authenticate` sees it. */
 export interface SignInRequest {
   ip?: string | undefined

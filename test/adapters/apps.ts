@@ -59,6 +59,7 @@ export const startNode: Start = (auth, options) => {
     }
     if (path === '/arrival') return web.signIn(req, res, ...readArrival(req.url!))
     if (path === '/own-logout') return web.signOut(req, res)
+    if (path === '/departure') return web.signOut(req, res, readArrival(req.url!)[1])
     if (path === '/page') return sendJson(res, 200, await render(await web.findSession(req)))
     if (path === '/me') return me(req, res)
     if (path === '/recent') return recent(req, res)
@@ -81,6 +82,7 @@ export const startExpress =
     })
     app.all('/arrival', (req, res) => web.signIn(req, res, ...readArrival(req.url)))
     app.post('/own-logout', web.signOut)
+    app.post('/departure', (req, res) => web.signOut(req, res, readArrival(req.url)[1]))
     app.get('/page', async (req, res) => void res.json(await render(await web.findSession(req))))
     app.get(
       '/me',
@@ -108,6 +110,7 @@ export const startFastify: Start = async (auth, options) => {
   })
   app.all('/arrival', (request, reply) => web.signIn(request, reply, ...readArrival(request.url)))
   app.post('/own-logout', web.signOut)
+  app.post('/departure', (request, reply) => web.signOut(request, reply, readArrival(request.url)[1]))
   app.get('/page', async (request, reply) =>
     reply.type('application/json').send(JSON.stringify(await render(await web.findSession(request)))),
   )
@@ -143,6 +146,7 @@ export const startFetch: Start = (auth, options) => {
       return web.signIn(request, person, { ...options, ip })
     }
     if (pathname === '/own-logout') return web.signOut(request, { ip })
+    if (pathname === '/departure') return web.signOut(request, { ...readArrival(request.url)[1], ip })
     if (pathname === '/page') return Response.json(await render(await web.findSession(request, { ip })))
     if (pathname === '/me') return me(request)
     if (pathname === '/recent') return recent(request)

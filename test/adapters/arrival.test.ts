@@ -229,6 +229,27 @@ for (const [name, start] of Object.entries(adapters)) {
       assertRefused(await send({ ...fromAway, origin: 'https://idp.test' }, 'PUT'), 403, 'ERR_ORIGIN_REFUSED')
     })
 
+    test('a sign-out with a redirect: 303, the cookie is cleared, the session is over; another site gets neither', async () => {
+      const { cookie } = await signIn('/')
+      const form = { 'content-type': 'application/x-www-form-urlencoded', cookie: cookie! }
+      const leave = (redirect: unknown, headers: Sent['headers'] = ownPage) =>
+        call(origin, lineOf({ redirect } as SignInOptions).replace('arrival', 'departure'), {
+          headers: { ...form, ...headers },
+          body: 'a=b',
+        })
+      assertRefused(await leave('/bye', { ...fromAway, origin: 'https://evil.test' }), 403, 'ERR_ORIGIN_REFUSED')
+      assertRefused(await leave('/bye', {}), 403, 'ERR_ORIGIN_REFUSED')
+      assertRefused(await leave('//evil.test'), 400, 'ERR_REDIRECT_REFUSED')
+      const next = await refreshCookie(origin, cookie!)
+      assert.equal(next.status, 200, 'nothing has changed')
+      const answer = await leave(['//evil.test', '/bye'], { ...ownPage, cookie: next.cookie! })
+      assert.deepEqual([answer.status, answer.headers.location, answer.text], [303, '/bye', ''])
+      assert.match(answer.setCookie!, /=; Path=\/; Max-Age=0;/)
+      assert.equal(answer.headers['cache-control'], 'no-store')
+      assertRefused(await refreshCookie(origin, next.cookie!), 401, 'ERR_SESSION_REVOKED')
+      assert.equal((await leave('/bye', { ...ownPage, cookie: '' })).status, 303, 'nobody is signed in')
+    })
+
     test('a sign-in with a redirect ends the session that the browser held, also another person’s', async () => {
       const endings = () =>
         events.flatMap((event) => (event.type === 'revoked' ? [`${event.subject} ${event.reason}`] : []))

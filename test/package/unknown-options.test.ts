@@ -29,6 +29,10 @@ type Options = any
 const takers: Record<string, (options: Options) => unknown> = {
   createDaypass: (options) => createDaypass({ ...base, ...options }),
   'auth.issue': (options) => auth.issue('ada', options),
+  'auth.refresh': async (options) => auth.refresh((await auth.issue('ada')).refreshToken, options),
+  'auth.revoke': (options) => auth.revoke('AAAAAAAAAAAAAAAAAAAAAA', options),
+  'auth.revokeToken': async (options) => auth.revokeToken((await auth.issue('ada')).refreshToken, options),
+  'auth.revokeSubject': (options) => auth.revokeSubject('nobody', options),
   createExpressAuth: (options) => createExpressAuth(auth, options),
   createFastifyAuth: (options) => createFastifyAuth(auth, options),
   createNodeAuth: (options) => createNodeAuth(auth, options),
@@ -97,8 +101,8 @@ describe('a sign-in', () => {
     new Request('https://id.test/login', { method: 'POST', headers: { 'sec-fetch-site': 'same-origin' } })
 
   for (const [name, person, options] of [
-    ['of the person', { subject: 'ada', role: 'admin' }, {}],
-    ['of the response', { subject: 'ada' }, { redirectTo: '/' }],
+    ['of the person', { subject: 'grace', role: 'admin' }, {}],
+    ['of the response', { subject: 'grace' }, { redirectTo: '/' }],
   ] as const) {
     test(`with an option ${name} that does not exist: 500, told to onError, and no session`, async () => {
       errors.length = 0
@@ -106,7 +110,7 @@ describe('a sign-in', () => {
       assert.equal(answer.status, 500)
       assert.equal(answer.headers.get('set-cookie'), null)
       assert.match(String(errors), /`(role|redirectTo)` is not an option/)
-      assert.deepEqual(await auth.sessions('ada'), [])
+      assert.deepEqual(await auth.sessions('grace'), [])
     })
   }
 })
