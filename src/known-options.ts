@@ -17,8 +17,9 @@ export function checkOptions(
   where = '',
   advice: Readonly<Record<string, string>> = {},
 ): void {
-  for (const [name, value] of Object.entries(given ?? {})) {
-    if (value === undefined || Object.hasOwn(known, name)) continue
+  // A refresh runs this, so it makes no lists.
+  for (const name in given) {
+    if (known[name] === true || given[name as keyof object] === undefined) continue
     const names = Object.keys(known)
     const meant = names.find((one) => fold(one) === fold(name))
     const hint = Object.hasOwn(advice, name)
