@@ -20,7 +20,9 @@ describe('a CDN that caches every response it may', () => {
       const withCookies = [
         first,
         await send('POST /own-login', { headers, json: { name: 'ada', given: { transport: 'cookie' } } }),
+        await send('POST /arrival?options={"redirect":"/"}', { headers }),
         await send('POST /auth/refresh', { headers: { ...headers, cookie: cookie! } }),
+        await send('POST /departure?options={"redirect":"/"}', { headers }),
         await send('POST /auth/logout', { headers: { ...headers, cookie: cookie! } }),
       ]
       for (const response of withCookies) {
