@@ -7,7 +7,7 @@ import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
-import type { ServerTypes } from '../http/options.ts'
+import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
@@ -28,17 +28,38 @@ export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/rout
 export type { SignIn, SignInOptions, SignInRequest, SignOutOptions, Transport } from '../http/sign-in-types.ts'
 export type { NodeOptions } from './node-http.ts'
 
+/**
+ * Names your app's adapter, so that `req.auth` has the claims of your app in every handler after `requireAuth()`. Without
+ * it, their values are unknown there. (A handler inside `requireAuth(handler)` needs none.)
+ *
+ * ```
+ * declare module 'daypass/express' {
+ *   interface Register {
+ *     web: typeof web
+ *   }
+ * }
+ * ```
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: the app adds the member
+export interface Register {}
+
+/** The claims of the adapter that {@link Register} names. */
+type RegisteredClaims = Register extends { web: { readonly '~types'?: infer Types } }
+  ? NonNullable<Types> extends { claims: infer C }
+    ? C
+    : Claims
+  : Claims
+
 declare global {
   namespace Express {
     interface Request {
-      /** The request's access token, where `requireAuth()` let it in. */
-      // biome-ignore lint/suspicious/noExplicitAny: one type for the claims of every app
-      auth?: AccessToken<any>
+      /** The request's access token, where `requireAuth()` let it in. {@link Register} types its claims. */
+      auth?: AccessToken<RegisteredClaims>
     }
   }
 }
 
-/** A request whose access token is verified. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
+/** A request whose access token is verified. */
 export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth: AccessToken<C> }
 
 // biome-ignore lint/suspicious/noExplicitAny: Express types the parameters of a path by its text; any path may be guarded
@@ -55,7 +76,7 @@ export interface RequireAuth<C = Claims> {
 }
 
 /** The adapter that {@link createExpressAuth} makes. */
-export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> {
+export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
   /** The routes: `app.use(web.routes)`. Their paths are the `basePath` option's, wherever they are mounted. */
   routes: Middleware
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
@@ -64,9 +85,9 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> 
    * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
    * ended, and no cookie is set. Null for nobody.
    */
-  findSession(req: AnyRequest): Promise<FoundSession<C> | null>
+  findSession(req: AnyRequest): Promise<FoundSession<C, User> | null>
   /** Begins a session for a login of your own, and sends the response. */
-  signIn(req: AnyRequest, res: Response, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  signIn(req: AnyRequest, res: Response, signIn: SignIn<C, User, Finds>, options?: SignInOptions): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
   signOut(req: AnyRequest, res: Response, options?: SignOutOptions | NextFunction): Promise<void>
   /** For types alone; nothing is there when it runs. */
@@ -98,10 +119,16 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown> 
  * app.listen(3000)
  * ```
  */
-export function createExpressAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
-  auth: Daypass<C>,
-  options: NodeOptions<C, Credentials, User> = {},
-): ExpressAuth<C, Credentials, User> {
+export function createExpressAuth<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  Found = unknown,
+  User extends Found = Found,
+  Finds extends boolean = false,
+>(
+  auth: Daypass<C, Finds, Found>,
+  options: NodeOptions<C, Credentials, User, Finds> = {},
+): ExpressAuth<C, Credentials, UserOfBoth<Found, User>, Finds> {
   const web = createNodeHttp(auth, options)
   return {
     async routes(req, res, next) {

@@ -7,7 +7,7 @@ import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
-import type { ServerTypes } from '../http/options.ts'
+import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
@@ -28,15 +28,36 @@ export type { BearerCall, CredentialsCall, Route, RouteCall } from '../http/rout
 export type { SignIn, SignInOptions, SignInRequest, SignOutOptions, Transport } from '../http/sign-in-types.ts'
 export type { NodeOptions } from './node-http.ts'
 
+/**
+ * Names your app's adapter, so that `request.auth` has the claims of your app in every handler after `requireAuth()`. Without
+ * it, their values are unknown there. (A handler inside `requireAuth(handler)` needs none.)
+ *
+ * ```
+ * declare module 'daypass/fastify' {
+ *   interface Register {
+ *     web: typeof web
+ *   }
+ * }
+ * ```
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: the app adds the member
+export interface Register {}
+
+/** The claims of the adapter that {@link Register} names. */
+type RegisteredClaims = Register extends { web: { readonly '~types'?: infer Types } }
+  ? NonNullable<Types> extends { claims: infer C }
+    ? C
+    : Claims
+  : Claims
+
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The request's access token, where `requireAuth()` let it in. */
-    // biome-ignore lint/suspicious/noExplicitAny: one type for the claims of every app
-    auth?: AccessToken<any>
+    /** The request's access token, where `requireAuth()` let it in. {@link Register} types its claims. */
+    auth?: AccessToken<RegisteredClaims>
   }
 }
 
-/** A request whose access token is verified. (Without `Omit`, the `any` of an unguarded request's claims would let every name pass.) */
+/** A request whose access token is verified. */
 export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth: AccessToken<C> }
 
 // biome-ignore lint/suspicious/noExplicitAny: Fastify types a request by its route; any route may be guarded
@@ -50,7 +71,7 @@ export interface RequireAuth<C = Claims> {
 }
 
 /** The adapter that {@link createFastifyAuth} makes. */
-export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> {
+export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
   /**
    * The routes: `app.register(web.routes)`. Their paths are the `basePath` option's, wherever they are registered. They
    * read their bodies themselves, so no content type parser of the app's concerns them.
@@ -62,9 +83,14 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
    * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
    * ended, and no cookie is set. Null for nobody.
    */
-  findSession(request: AnyRequest): Promise<FoundSession<C> | null>
+  findSession(request: AnyRequest): Promise<FoundSession<C, User> | null>
   /** Begins a session for a login of your own, and sends the response. */
-  signIn(request: AnyRequest, reply: FastifyReply, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  signIn(
+    request: AnyRequest,
+    reply: FastifyReply,
+    signIn: SignIn<C, User, Finds>,
+    options?: SignInOptions,
+  ): Promise<void>
   /** Ends the session that the request carries, and sends the response. It is a handler too. */
   signOut(request: AnyRequest, reply: FastifyReply, options?: SignOutOptions): Promise<void>
   /** For types alone; nothing is there when it runs. */
@@ -96,10 +122,16 @@ export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown> 
  * app.listen({ port: 3000 })
  * ```
  */
-export function createFastifyAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
-  auth: Daypass<C>,
-  options: NodeOptions<C, Credentials, User> = {},
-): FastifyAuth<C, Credentials, User> {
+export function createFastifyAuth<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  Found = unknown,
+  User extends Found = Found,
+  Finds extends boolean = false,
+>(
+  auth: Daypass<C, Finds, Found>,
+  options: NodeOptions<C, Credentials, User, Finds> = {},
+): FastifyAuth<C, Credentials, UserOfBoth<Found, User>, Finds> {
   const web = createNodeHttp(auth, options)
   const routes: FastifyPluginAsync = async (app) => {
     // Before Fastify parses a body, and also for paths that have no route of the app's.

@@ -6,7 +6,7 @@ import { DaypassError } from '../errors.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-auth.ts'
 import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
-import type { HttpOptions, ServerTypes } from '../http/options.ts'
+import type { HttpOptions, ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
 import type {
@@ -51,7 +51,7 @@ export interface RequireAuth<C = Claims> {
 }
 
 /** The adapter that {@link createFetchAuth} makes. */
-export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
+export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
   /** Responds to a request for one of the routes. Null for any other path: the app responds to it. */
   routes(request: Request, caller?: CallerOptions): Promise<Response | null>
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
@@ -60,9 +60,9 @@ export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
    * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
    * ended, and no cookie is set. Null for nobody.
    */
-  findSession(request: Request, caller?: CallerOptions): Promise<FoundSession<C> | null>
+  findSession(request: Request, caller?: CallerOptions): Promise<FoundSession<C, User> | null>
   /** Begins a session for a login of your own. Returns the response. */
-  signIn(request: Request, signIn: SignIn<C>, options?: SignInOptions): Promise<Response>
+  signIn(request: Request, signIn: SignIn<C, User, Finds>, options?: SignInOptions): Promise<Response>
   /** Ends the session that the request carries. Returns the response. */
   signOut(request: Request, options?: SignOutOptions): Promise<Response>
   /** For types alone; nothing is there when it runs. */
@@ -89,10 +89,16 @@ export interface FetchAuth<C = Claims, Credentials = unknown, User = unknown> {
  * }
  * ```
  */
-export function createFetchAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
-  auth: Daypass<C>,
-  options: HttpOptions<C, Credentials, User> = {},
-): FetchAuth<C, Credentials, User> {
+export function createFetchAuth<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  Found = unknown,
+  User extends Found = Found,
+  Finds extends boolean = false,
+>(
+  auth: Daypass<C, Finds, Found>,
+  options: HttpOptions<C, Credentials, User, Finds> = {},
+): FetchAuth<C, Credentials, UserOfBoth<Found, User>, Finds> {
   const web = createHttpAuth(auth, options)
   return {
     async routes(request, { ip } = {}) {

@@ -10,16 +10,20 @@ import { type Client, type Connection, createClientFinder, type FindClient } fro
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
 import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-auth.ts'
 import { readIp } from '../http/ip-address.ts'
-import type { HttpOptions } from '../http/options.ts'
+import type { HttpOptions, UserOfBoth } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
-import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
+import type { Person, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { OptionNames } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
 
 /** Options of the adapters on node:http. */
-export interface NodeOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown>
-  extends HttpOptions<C, Credentials, User> {
+export interface NodeOptions<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  User = unknown,
+  Finds extends boolean = false,
+> extends HttpOptions<C, Credentials, User, Finds> {
   /**
    * Addresses and networks of the proxies in front, such as `10.0.0.0/8`. X-Forwarded-* counts only if it comes from one
    * of them. Default: Express's `trust proxy`, Fastify's `trustProxy`, or none.
@@ -56,11 +60,11 @@ export interface NodeExchange {
 export type NodeReading = Pick<NodeExchange, 'req' | 'client'>
 
 /** The functions of an adapter, over an exchange. */
-export interface NodeHttp<C> {
+export interface NodeHttp<C, User> {
   routes(exchange: NodeExchange): Promise<boolean>
   requireAuth: NodeGuard<C>
-  findSession(exchange: NodeReading): Promise<FoundSession<C> | null>
-  signIn(exchange: NodeExchange, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  findSession(exchange: NodeReading): Promise<FoundSession<C, User> | null>
+  signIn(exchange: NodeExchange, person: Person<C>, options?: SignInOptions): Promise<void>
   signOut(exchange: NodeExchange, options?: SignOutOptions): Promise<void>
 }
 
@@ -68,10 +72,10 @@ export interface NodeHttp<C> {
 export type NodeGuard<C> = (exchange: NodeExchange, needs: GuardOptions) => Promise<AccessToken<C> | null>
 
 /** Throws `ERR_OPTION_INVALID`. */
-export function createNodeHttp<C, Credentials, User>(
-  auth: Daypass<C>,
-  options: NodeOptions<C, Credentials, User>,
-): NodeHttp<C> {
+export function createNodeHttp<C, Credentials, Found, User extends Found, Finds extends boolean>(
+  auth: Daypass<C, Finds, Found>,
+  options: NodeOptions<C, Credentials, User, Finds>,
+): NodeHttp<C, UserOfBoth<Found, User>> {
   const web = createHttpAuth(auth, options, nodeOptions)
   const findClient = createClientFinder(options.trustedProxies, createWarner(options.onWarning))
   return {

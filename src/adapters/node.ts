@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
-import type { ServerTypes } from '../http/options.ts'
+import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
 import {
@@ -39,7 +39,7 @@ export interface RequireAuth<C = Claims> {
 }
 
 /** The adapter that {@link createNodeAuth} makes. */
-export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
+export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
   /** Responds to a request for one of the routes. False for any other path: the app responds to it. */
   routes(req: IncomingMessage, res: ServerResponse): Promise<boolean>
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
@@ -48,9 +48,14 @@ export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
    * Reads who is signed in by the cookie of a request, for a page that is rendered on a server. Nothing is rotated or
    * ended, and no cookie is set. Null for nobody.
    */
-  findSession(req: IncomingMessage): Promise<FoundSession<C> | null>
+  findSession(req: IncomingMessage): Promise<FoundSession<C, User> | null>
   /** Begins a session for a login of your own, and sends the response. */
-  signIn(req: IncomingMessage, res: ServerResponse, signIn: SignIn<C>, options?: SignInOptions): Promise<void>
+  signIn(
+    req: IncomingMessage,
+    res: ServerResponse,
+    signIn: SignIn<C, User, Finds>,
+    options?: SignInOptions,
+  ): Promise<void>
   /** Ends the session that the request carries, and sends the response. */
   signOut(req: IncomingMessage, res: ServerResponse, options?: SignOutOptions): Promise<void>
   /** For types alone; nothing is there when it runs. */
@@ -79,10 +84,16 @@ export interface NodeAuth<C = Claims, Credentials = unknown, User = unknown> {
  * }).listen(3000)
  * ```
  */
-export function createNodeAuth<C = Claims, Credentials = Record<string, unknown>, User = unknown>(
-  auth: Daypass<C>,
-  options: NodeOptions<C, Credentials, User> = {},
-): NodeAuth<C, Credentials, User> {
+export function createNodeAuth<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  Found = unknown,
+  User extends Found = Found,
+  Finds extends boolean = false,
+>(
+  auth: Daypass<C, Finds, Found>,
+  options: NodeOptions<C, Credentials, User, Finds> = {},
+): NodeAuth<C, Credentials, UserOfBoth<Found, User>, Finds> {
   const web = createNodeHttp(auth, options)
   return {
     routes: (req, res) => web.routes(read(req, res)),

@@ -161,14 +161,16 @@ export function createClient(options: ClientOptions): DaypassClient {
   }
 
   /** Uses a new access token. Another session than before may belong to another person, so calls of the old one fail. */
-  function begin({ accessToken, expiresIn, session }: Access) {
+  function begin({ accessToken, expiresIn, session, user }: Access) {
     if (session?.id !== (current as typeof session)?.id) drop('sign-in')
+    // A refresh may bring no user: then the one of the sign-in stays, if it is the same session.
+    if (user === undefined) user = session && snapshot.user
     current = session ?? true
     token = accessToken
     failures = 0
     notBefore = resendAt = -Infinity
     // A lifetime counts as a second at least, so that a token is not renewed without a pause.
-    snapshot = { ...snapshot, expiresIn, session, expiresAt: clock() + Math.max(expiresIn, 1) * 1000 }
+    snapshot = { ...snapshot, expiresIn, session, user, expiresAt: clock() + Math.max(expiresIn, 1) * 1000 }
     show('signed-in')
     resendSignOuts()
   }

@@ -4,7 +4,7 @@ import { useSyncExternalStore } from 'react'
 import type { DaypassClient, SessionSnapshot } from './types.ts'
 
 /** The snapshot on a server, and in a page until it is hydrated. */
-const unknown: SessionSnapshot<never> = { status: 'unknown' }
+const unknown: SessionSnapshot<never, never> = { status: 'unknown' }
 const getServerSession = () => unknown
 
 /**
@@ -32,6 +32,8 @@ const getServerSession = () => unknown
  * }
  * ```
  */
-export function useSession<C>(client: Pick<DaypassClient<C>, 'subscribe' | 'getSession'>): SessionSnapshot<C> {
+export function useSession<C, User>(
+  client: Pick<DaypassClient<C, object, User>, 'subscribe' | 'getSession'>,
+): SessionSnapshot<C, User> {
   return useSyncExternalStore(client.subscribe, client.getSession, getServerSession)
 }

@@ -21,6 +21,7 @@ export interface Access {
   /** Seconds. */
   expiresIn: number
   session?: ClientSession
+  user?: unknown
 }
 
 /** A response to a request for tokens, or the lack of one: `info.status` is 0. */

@@ -62,10 +62,15 @@ export interface ClientOptions {
 export type SessionStatus = 'unknown' | 'signed-in' | 'refreshing' | 'offline' | 'signed-out'
 
 /** The state of a client. It stays the same object until something changes. */
-export interface SessionSnapshot<C = Record<string, unknown>> {
+export interface SessionSnapshot<C = Record<string, unknown>, User = unknown> {
   status: SessionStatus
   /** The session, while there is one. */
   session?: ClientSession<C> | undefined
+  /**
+   * The `user` that the server's `findSubject` returned at the last refresh. Without one: the `user` of the sign-in, until
+   * the page is loaded again. It is in memory only.
+   */
+  user?: User | undefined
   /** When the access token expires, by the client's `clock` (`performance.now()` on a machine that never slept). */
   expiresAt?: number
   /** The lifetime of the access token when it came, in seconds. */
@@ -77,7 +82,7 @@ export interface SessionSnapshot<C = Record<string, unknown>> {
 /** The server's response to a sign-in, without the tokens. */
 export interface SignedIn<C = Record<string, unknown>, User = unknown> {
   session?: ClientSession<C>
-  /** The `user` that the server's `authenticate` returned. */
+  /** The `user` of the server's `authenticate`, `signIn` or `findSubject`. */
   user?: User
   [more: string]: unknown
 }
@@ -132,7 +137,7 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    */
   authorize(url: string, options?: CallOptions): Promise<Pass | undefined>
   /** Returns the current state without a request. It is the same object until it changes. */
-  getSession(): SessionSnapshot<C>
+  getSession(): SessionSnapshot<C, User>
   /**
    * Calls `listener` after every change. While there is a listener, the session is kept up to date: a request is sent if the
    * state is unknown, the access token is renewed shortly before it expires, and failed attempts are repeated, less and less
@@ -157,5 +162,5 @@ export type ClaimsOf<Server> = TypesOf<Server, 'claims', Record<string, unknown>
 /** The type of the credentials that the adapter's `authenticate` takes. */
 export type CredentialsOf<Server> = TypesOf<Server, 'credentials', object>
 
-/** The type of the `user` that the adapter's `authenticate` returns. */
+/** The type of the `user`: that of `findSubject`, or else that of the adapter's `authenticate`. */
 export type UserOf<Server> = TypesOf<Server, 'user', unknown>

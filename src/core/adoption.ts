@@ -13,7 +13,7 @@ import { newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { RefreshToken } from './refresh-token.ts'
 import { advance } from './rotation.ts'
-import { beginSession, type RevokedReason, type Session } from './session.ts'
+import { beginSession, type Current, type RevokedReason, type Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { lookUp } from './subject.ts'
 
@@ -39,7 +39,11 @@ export interface Adoption {
    *
    * @throws DaypassError `ERR_REFRESH_TOKEN_INVALID` if the app does not accept the token.
    */
-  redeem(token: OldToken, step: Advance, request: RefreshOptions): Promise<(Advanced & { accessToken: string }) | null>
+  redeem(
+    token: OldToken,
+    step: Advance,
+    request: RefreshOptions,
+  ): Promise<(Advanced & Current & { accessToken: string }) | null>
   /** Makes sure that the token cannot be traded again once its session's row is pruned. May be called more than once. */
   settle(token: OldToken, request: RequestOrigin): Promise<void>
   /** Signs out with an old token. A token that was never traded is worthless afterwards, too. */
@@ -139,12 +143,12 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       const known = await lookUp(parts, begun)
       if (known === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
       const { generation } = token
-      const session = advance({ ...known, generation, burstGeneration: generation }, step)
+      const session = advance({ ...known.session, generation, burstGeneration: generation }, step)
       // The lifetime is less than a millisecond, so the session is expired from the start.
       if (session === null) throw new DaypassError('ERR_SESSION_EXPIRED')
       // Sign before writing the row: if the signer fails, there must be no session without a holder.
       const accessToken = await parts.sign(session, step.now)
-      return (await create(session)) ? { session, healed: false, accessToken } : null
+      return (await create(session)) ? { session, user: known.user, healed: false, accessToken } : null
     },
 
     settle,

@@ -6,15 +6,25 @@ import type { Claims, Device, RevokedReason } from './session.ts'
 
 /** A session as its owner may see it: the row without the material of its tokens. Instants are epoch milliseconds. */
 export interface SessionInfo<C = Claims> {
+  /** The session's id. It is no secret. */
   id: string
+  /** The person or account. */
   subject: string
+  /** The client that the session belongs to. */
   clientId: string
+  /** Scopes separated by spaces; empty for none. */
   scope: string
+  /** The app's own claims. */
   claims: C
+  /** The device, as it signed in. Its `ip` is that of the last refresh. */
   device: Device
+  /** When the session began. */
   createdAt: number
+  /** When it was last refreshed; at first, the sign-in. */
   rotatedAt: number
+  /** When the person proved who they are. */
   authTime: number
+  /** The authentication methods (RFC 8176). */
   amr: string[]
   /** When the session ends unless it is refreshed before. */
   idleExpiresAt: number
@@ -23,7 +33,9 @@ export interface SessionInfo<C = Claims> {
 }
 
 /** A session that was read by a refresh token. */
-export interface FoundSession<C = Claims> extends SessionInfo<C> {
+export interface FoundSession<C = Claims, User = unknown> extends SessionInfo<C> {
+  /** The `user` that `findSubject` returned; undefined without one. */
+  user?: User | undefined
   /**
    * Makes an access token of the session, for calls on the person's behalf while a page is rendered. It lives as long as any
    * other, so do not send it to the page: the page's own client gets its own.
@@ -32,17 +44,23 @@ export interface FoundSession<C = Claims> extends SessionInfo<C> {
 }
 
 /** The result of a sign-in. */
-export interface Tokens<C = Claims> {
+export interface Tokens<C = Claims, User = unknown> {
+  /** The access token: a JWT (RFC 9068). */
   accessToken: string
+  /** The scheme of the Authorization header. */
   tokenType: 'Bearer'
   /** Seconds until the access token expires. */
   expiresIn: number
+  /** The refresh token, for the caller alone. */
   refreshToken: string
+  /** The session as it is now. */
   session: SessionInfo<C>
+  /** The `user` that `findSubject` returned; undefined if it was not asked. */
+  user?: User | undefined
 }
 
 /** The result of a refresh. */
-export interface RefreshedTokens<C = Claims> extends Tokens<C> {
+export interface RefreshedTokens<C = Claims, User = unknown> extends Tokens<C, User> {
   /** `adopted`: an older scheme's token was traded. `replayed`, `retried`: the response to a repeated refresh. */
   outcome: 'rotated' | 'adopted' | 'replayed' | 'retried'
 }
@@ -51,6 +69,7 @@ export interface RefreshedTokens<C = Claims> extends Tokens<C> {
 export interface IssueOptions<C = Claims> {
   /** The app's own claims: plain JSON, at most 4 kB; they go into every access token of the session. */
   claims?: C
+  /** The client that the session belongs to. Default: the `clientId` option. */
   clientId?: string
   /** Scopes separated by spaces (RFC 6749 §3.3). */
   scope?: string
@@ -58,6 +77,7 @@ export interface IssueOptions<C = Claims> {
   authTime?: number
   /** The authentication methods (RFC 8176), such as `['pwd']`. */
   amr?: string[]
+  /** The device, shown to its owner in the list of sessions. */
   device?: Device
   /**
    * Refresh tokens that the same browser or device still holds. Once the new session is written, the sessions of these
@@ -91,7 +111,7 @@ export interface RefreshOptions extends RequestOrigin {
 }
 
 /** The result of `createDaypass`. Every method may throw `ERR_STORE_…` (503) if the store is unavailable. */
-export interface Daypass<C = Claims, Finds extends boolean = false> {
+export interface Daypass<C = Claims, Finds extends boolean = false, User = unknown> {
   /**
    * Begins a session. The app has verified the subject's identity before. A subject is a string of 1 to 255 characters.
    * NUL, U+FFFE, U+FFFF and unpaired surrogates are rejected in it, as in `clientId`, `scope` and `amr`: not every engine
@@ -101,7 +121,7 @@ export interface Daypass<C = Claims, Finds extends boolean = false> {
    *
    * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`; `ERR_SUBJECT_INACTIVE` if `findSubject` finds nobody.
    */
-  issue(subject: string, ...options: IssueArguments<C, Finds>): Promise<Tokens<C>>
+  issue(subject: string, ...options: IssueArguments<C, Finds>): Promise<Tokens<C, User>>
   /**
    * Trades a refresh token for new tokens, exactly once.
    *
@@ -110,12 +130,12 @@ export interface Daypass<C = Claims, Finds extends boolean = false> {
    *   `ERR_SUBJECT_INACTIVE`); `ERR_REFRESH_SUPERSEDED` if another refresh came first; `ERR_IDEMPOTENCY_KEY_INVALID`.
    * @see RFC 6749 §6, RFC 9700 §4.14.2, docs/protocol.md
    */
-  refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C>>
+  refresh(refreshToken: string, options?: RefreshOptions): Promise<RefreshedTokens<C, User>>
   /**
    * Reads who is signed in, by a refresh token, without redeeming it: for a page that is rendered on a server. One read of
    * the store; nothing is rotated, ended or revived. Returns null unless the token is the newest one of a live session, or
-   * only lost a race; the page's own client then finds out with a refresh. With `findSubject`, the claims are those of now,
-   * and null also means that the subject is unknown.
+   * only lost a race; the page's own client then finds out with a refresh. With `findSubject`, the claims and the `user`
+   * are those of now, and null also means that the subject is unknown.
    *
    * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `findSubject` throws.
    * @example
@@ -130,7 +150,7 @@ export interface Daypass<C = Claims, Finds extends boolean = false> {
    * console.log(session?.subject ?? 'nobody')
    * ```
    */
-  findSession(refreshToken: string): Promise<FoundSession<C> | null>
+  findSession(refreshToken: string): Promise<FoundSession<C, User> | null>
   /**
    * Verifies an access token. Does no I/O except reading the list of revoked sessions at most once a second, so a sign-out
    * on another server is known within a second. While the store is unavailable, the last list is used for 10 seconds; then
@@ -150,16 +170,18 @@ export interface Daypass<C = Claims, Finds extends boolean = false> {
   sessions(subject: string): Promise<SessionInfo<C>[]>
   /** The public keys, to be served at `/.well-known/jwks.json` (RFC 7517 §5). */
   jwks(): { keys: Jwk[] }
-  /** Deletes rows long over, in small steps. It happens by itself now and then; how many went. */
+  /** Deletes rows of sessions long over, in small steps. It happens by itself now and then. Returns how many it deleted. */
   prune(): Promise<number>
-  /** Throws where the store cannot answer. */
+  /** Throws if the store does not respond. */
   check(): Promise<void>
   /** Ends background work and closes the store. */
   close(): Promise<void>
+  /** The `issuer` option. */
   readonly issuer: string
+  /** The audience of the access tokens. */
   readonly audience: string
   /** For types alone, such as those of `createClient<typeof auth>()`; nothing is there when it runs. */
-  readonly '~types'?: { claims: C }
+  readonly '~types'?: { claims: C; user: User }
 }
 
 /** How a session is ended. */
@@ -168,6 +190,7 @@ export interface RevokeOptions {
   sessionId?: string | undefined
   /** Stored in the row and part of the event. Default "sign-out". */
   reason?: RevokedReason
+  /** The request that ends the session, for the event. */
   request?: RequestOrigin
 }
 

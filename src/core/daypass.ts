@@ -44,10 +44,10 @@ const maxListed = 1000
  * console.log(claims.role, renewed.expiresIn)
  * ```
  */
-export function createDaypass<C = Claims>(
-  options: DaypassOptions<C> & { findSubject: FindSubject<C> },
-): Daypass<C, true>
-export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C>
+export function createDaypass<C = Claims, User = unknown>(
+  options: DaypassOptions<C, User> & { findSubject: FindSubject<C, User> },
+): Daypass<C, true, User>
+export function createDaypass<C = Claims, User = unknown>(options: DaypassOptions<C, User>): Daypass<C, false, User>
 export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C, true> {
   const settings = readOptions(options)
   const { issuer, audience, accessTokenLifetime } = settings

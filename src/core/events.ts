@@ -3,11 +3,14 @@
 import type { Device, RevokedReason, Session } from './session.ts'
 
 /** The members of every event. No event contains a token, a key or a secret. */
-interface EventBase {
+export interface EventBase {
   /** Milliseconds since the epoch. */
   at: number
+  /** The id of the session. */
   sessionId: string
+  /** The person or account. */
   subject: string
+  /** The client that the session belongs to. */
   clientId: string
   /** The generation of the session's newest refresh token. */
   generation: number
@@ -19,30 +22,41 @@ interface EventBase {
 
 /** The origin of a request, as far as it is known. */
 export interface RequestOrigin {
+  /** The caller's address. */
   ip?: string | undefined
+  /** The caller's `User-Agent`. */
   userAgent?: string | undefined
 }
 
-/**
- * - `issued`: a sign-in. `adopted`: a token of an older scheme was traded for a session.
- * - `rotated`: a refresh. `healed` is true if the store had lost writes.
- * - `replayed`: the same refresh was sent again, after a lost response. `retried`: the same without an Idempotency-Key.
- * - `superseded`: another refresh came first; nothing changed.
- * - `reused`: a copy of a token was presented. Inform the person. A `revoked` event of the same session follows.
- * - `revoked`: a session was ended early, for `reason`. `expired`: a token was presented after its session's end.
- */
-export type DaypassEvent = EventBase &
-  (
-    | { type: 'issued' | 'adopted' | 'replayed' | 'retried' | 'expired' }
-    | { type: 'rotated'; healed: boolean }
-    | { type: 'superseded' | 'reused'; presentedGeneration: number }
-    | { type: 'revoked'; reason: RevokedReason }
-  )
+/** The types of events, each with the members that it alone has. */
+export interface EventDetails {
+  /** A sign-in. */
+  issued: object
+  /** A token of an older scheme was traded for a session. */
+  adopted: object
+  /** A refresh. `healed` is true if the store had lost writes. */
+  rotated: { healed: boolean }
+  /** The same refresh was sent again, after a lost response. */
+  replayed: object
+  /** The same refresh was sent again without an Idempotency-Key. */
+  retried: object
+  /** Another refresh came first. Nothing changed. */
+  superseded: { presentedGeneration: number }
+  /** A copy of a token was presented. Inform the person. A `revoked` event of the same session follows. */
+  reused: { presentedGeneration: number }
+  /** A session was ended early, for `reason`. */
+  revoked: { reason: RevokedReason }
+  /** A token was presented after its session's end. */
+  expired: object
+}
 
-type Detail<E> = E extends unknown ? Omit<E, keyof EventBase> : never
+type Typed<Type extends keyof EventDetails> = Type extends unknown ? { type: Type } & EventDetails[Type] : never
+
+/** An audit event: {@link EventDetails} has the types. It contains no token, no key and no secret. */
+export type DaypassEvent = EventBase & Typed<keyof EventDetails>
 
 /** The members of an event that do not come from its session. */
-export type EventDetail = Detail<DaypassEvent>
+export type EventDetail = Typed<keyof EventDetails>
 
 /** Calls the app's listener. */
 export type EmitEvent = (session: Session, detail: EventDetail, request?: RequestOrigin) => void

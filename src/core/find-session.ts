@@ -24,7 +24,8 @@ export function createFindSession<C>(parts: Parts<C>) {
     if (decide(row, { generation, salt, key: null, previousKey: null }, now, settings).kind === 'reused') return null
     const current = await lookUp(parts, row)
     if (current === null) return null
-    const createAccessToken = async () => parts.sign(current, clock())
-    return { ...toSessionInfo<C>(current), createAccessToken }
+    const { session, user } = current
+    const createAccessToken = async () => parts.sign(session, clock())
+    return { ...toSessionInfo<C>(session), user, createAccessToken }
   }
 }

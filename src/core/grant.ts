@@ -6,7 +6,7 @@ import { base64url } from './bytes.ts'
 import type { Signer } from './keys.ts'
 import type { Settings } from './options.ts'
 import { mintRefreshToken, type ProofKey } from './refresh-token.ts'
-import type { Session } from './session.ts'
+import type { Current, Session } from './session.ts'
 import type { StoreClock } from './store-clock.ts'
 
 /** Makes {@link Parts.sign} and {@link Parts.grant}. */
@@ -31,13 +31,14 @@ export function createGrants<C>(
       return signAccessToken(shifted, Date.now(), tokenId)
     },
 
-    grant(session: Session, accessToken: string, salt: Uint8Array, now: number): Tokens<C> {
+    grant({ session, user }: Current, accessToken: string, salt: Uint8Array, now: number): Tokens<C> {
       return {
         accessToken,
         tokenType: 'Bearer',
         expiresIn: Math.min(accessTokenLifetime, Math.ceil((session.expiresAt - now) / 1000)),
         refreshToken: mintRefreshToken(session, session.generation, salt, proofKey),
         session: toSessionInfo<C>(session),
+        user,
       }
     },
   }

@@ -26,16 +26,19 @@ type SchemaResult<C> =
   | { readonly issues: readonly { readonly message: string }[] }
 
 /** A user as the app knows them now. Claims are required if their type has required members. */
-export type FoundSubject<C = Claims> = Partial<C> extends C ? { claims?: C } : { claims: C }
+export type FoundSubject<C = Claims, User = unknown> = (Partial<C> extends C ? { claims?: C } : { claims: C }) & {
+  /** For the client alone, such as a name and a picture: plain JSON. The client receives it as it is, so choose its members. */
+  user?: User
+}
 
 /** Finds the user of a session. `undefined`, as from `Map.get` or `Array.find`, means the same as `null`. */
-export type FindSubject<C = Claims> = (
+export type FindSubject<C = Claims, User = unknown> = (
   subject: string,
   session: SessionInfo<C>,
-) => FoundSubject<C> | null | undefined | Promise<FoundSubject<C> | null | undefined>
+) => FoundSubject<C, User> | null | undefined | Promise<FoundSubject<C, User> | null | undefined>
 
 /** Options of `createDaypass`. Durations are seconds. */
-export interface DaypassOptions<C = Claims> {
+export interface DaypassOptions<C = Claims, User = unknown> {
   /**
    * At least 32 random bytes (`openssl rand -base64 48`), or a list of secrets. The first one makes tokens, tokens of all
    * are accepted, and the public keys of all are published. To rotate, deploy `[old, new]`, then `[new, old]`, then
@@ -88,10 +91,11 @@ export interface DaypassOptions<C = Claims> {
   /**
    * Finds the user, as the app knows them now. Called at every refresh, before anything changes, and at a sign-in without
    * claims. The claims that it returns are those of the new access token, so a role that was taken away is gone at the next
-   * refresh; without them, the claims of the sign-in stay. `null` ends the session (`inactive`). If it throws, the response
-   * is 503 and the session stays. Costs one more read of the store per refresh.
+   * refresh; without them, the claims of the sign-in stay. The client receives the `user` that it returns. `null` ends the
+   * session (`inactive`). If it throws, the response is 503 and the session stays. Costs one more read of the store per
+   * refresh.
    */
-  findSubject?: FindSubject<C>
+  findSubject?: FindSubject<C, User>
   /**
    * Accepts refresh tokens that the app issued before it used Daypass. Each is traded once for a session, so that nobody
    * has to sign in again. Made by `daypass/adopt`, or written by the app.

@@ -7,7 +7,7 @@ import type { Settings } from './options.ts'
 import type { Pruner } from './prune.ts'
 import type { ProofKey } from './refresh-token.ts'
 import type { Revocations } from './revocations.ts'
-import type { Session } from './session.ts'
+import type { Current, Session } from './session.ts'
 import type { Warn } from './warn.ts'
 
 /** Made once by `createDaypass` and passed to each part. */
@@ -22,7 +22,7 @@ export interface Parts<C> {
   /** Signs an access token of a session. */
   sign(session: Session, now: number): string | Promise<string>
   /** Makes the result for the caller: the access token, and the refresh token with this salt. */
-  grant(session: Session, accessToken: string, salt: Uint8Array, now: number): Tokens<C>
+  grant(current: Current, accessToken: string, salt: Uint8Array, now: number): Tokens<C>
   emit: EmitEvent
   warn: Warn
   revocations: Revocations

@@ -16,7 +16,7 @@ import {
   readRefreshToken,
 } from './refresh-token.ts'
 import { decide, isExpired, type Presented } from './rotation.ts'
-import type { Claims, Session } from './session.ts'
+import type { Current, Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { lookUp } from './subject.ts'
 import { toIp } from './text.ts'
@@ -30,12 +30,14 @@ const refreshOptions: OptionNames<RefreshOptions> = {
   userAgent: true,
 }
 
-/** The result of an advance or an adoption. An adopted session's access token is signed before the session is written. */
-type Adoptable = Advanced & { accessToken?: string }
+/**
+ * The result of an advance or an adoption. The user of an adopted session is looked up, and its access token is signed,
+ * before the session is written.
+ */
+type Adoptable = Advanced & { user?: unknown; accessToken?: string }
 
-/** The result of the checks before anything changes. */
-interface Examined {
-  claims: Claims
+/** The result of the checks before anything changes: the session was read before the token was redeemed. */
+interface Examined extends Current {
   accessToken: string | undefined
 }
 
@@ -61,7 +63,7 @@ export function createRefresh<C>(
     await store.ready()
 
     // Run checks that can fail for reasons outside the session before changing state.
-    const early = needsExamination(request) ? await examine(token, presented, request) : undefined
+    let early = needsExamination(request) ? await examine(token, presented, request) : undefined
     if (request.signal?.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
 
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -78,8 +80,8 @@ export function createRefresh<C>(
         if (outcome === 'adopted') await endSurplus(session.subject, now)
         pruner.maybe()
         const child = key === null ? random(8) : childSalt(session, key, salt)
-        const current = withClaims(session, early)
-        const accessToken = advanced.accessToken ?? early?.accessToken ?? (await parts.sign(current, now))
+        const current = early ? withFound(session, early) : { session, user: advanced.user }
+        const accessToken = advanced.accessToken ?? early?.accessToken ?? (await parts.sign(current.session, now))
         return { outcome, ...parts.grant(current, accessToken, child, now) }
       }
 
@@ -89,12 +91,14 @@ export function createRefresh<C>(
       if (decision.kind !== 'replayed' && decision.kind !== 'retried') {
         throw await refuse(session, decision.kind, generation, request)
       }
+      // An old token's session may have been written by another request since the first look.
+      if (needsExamination(request)) early ??= await examine(token, presented, request)
       await settle(token, request)
       emit(session, { type: decision.kind }, request)
       const child =
         decision.kind === 'replayed' ? childSalt(session, decision.parentKey, decision.parentSalt) : random(8)
-      const current = withClaims(session, early)
-      const accessToken = early?.accessToken ?? (await parts.sign(current, now))
+      const current = withFound(session, early)
+      const accessToken = early?.accessToken ?? (await parts.sign(current.session, now))
       return { outcome: decision.kind, ...parts.grant(current, accessToken, child, now) }
     }
     throw new DaypassError('ERR_REFRESH_SUPERSEDED')
@@ -125,7 +129,7 @@ export function createRefresh<C>(
   /**
    * Reads the row and calls the app and an external signer. Changes nothing, except that it may end the session.
    *
-   * @returns The claims that the subject has now, and the access token if an external signer made it.
+   * @returns What the app says of the subject now, and the access token if an external signer made it.
    */
   async function examine(
     token: RefreshToken | OldToken,
@@ -147,8 +151,7 @@ export function createRefresh<C>(
       await end(session.id, 'inactive', request)
       throw new DaypassError('ERR_SUBJECT_INACTIVE')
     }
-    const { claims } = current
-    return { claims, accessToken: parts.isSignerExternal ? await parts.sign(current, now) : undefined }
+    return { ...current, accessToken: parts.isSignerExternal ? await parts.sign(current.session, now) : undefined }
   }
 
   /** A valid proof with an invalid tag can only be made with the server's secret, so it was stolen (see SECURITY.md). */
@@ -183,9 +186,11 @@ export function createRefresh<C>(
   return refresh
 }
 
-/** The session with the claims that the subject has now. */
-const withClaims = (session: Session, examined: Examined | undefined): Session =>
-  examined === undefined ? session : { ...session, claims: examined.claims }
+/** The row as it is now, with what the app said of its subject. */
+const withFound = (session: Session, examined: Examined | undefined): Current =>
+  examined === undefined
+    ? { session, user: undefined }
+    : { session: { ...session, claims: examined.session.claims }, user: examined.user }
 
 /** Whether the token belongs to the session. An old token always does: the session's id is derived from it. */
 const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)

@@ -8,6 +8,7 @@ export type Claims = Record<string, unknown>
  * Characters that not every engine can store (NUL, U+FFFE, U+FFFF and unpaired surrogates) are replaced by U+FFFD.
  */
 export interface Device {
+  /** The `User-Agent` of the sign-in. */
   userAgent?: string | undefined
   /** The address of the last request that rotated the session. */
   ip?: string | undefined
@@ -61,15 +62,30 @@ export interface Session {
   revokedReason: RevokedReason | null
 }
 
+/** A session with what the app says of its subject now. */
+export interface Current {
+  session: Session
+  /** For the client; undefined if the app gave none. */
+  user: unknown
+}
+
 /** Why a session ended before its time. */
 export type RevokedReason =
+  /** The person signed out, here or from another device. */
   | 'sign-out'
+  /** A copy of a refresh token was presented. */
   | 'reuse'
+  /** A token was made with the server's secret, but not by the server. */
   | 'forgery'
+  /** `findSubject` does not know the subject any more. */
   | 'inactive'
+  /** A token was presented after the session's end. */
   | 'expired'
+  /** The subject had more than `maxSessionsPerSubject` sessions. */
   | 'limit'
+  /** The app's word: the password was changed. */
   | 'password'
+  /** The app's word: an administrator ended it. */
   | 'admin'
   /** The same browser signed in again. */
   | 'replaced'

@@ -37,8 +37,9 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
     await store.ready()
     const now = clock()
     const begun = await newSession(parts, base64url(random(16)), subject, now, given)
-    const session = given.claims === undefined ? await lookUp(parts, begun) : begun
-    if (session === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
+    const current = given.claims === undefined ? await lookUp(parts, begun) : { session: begun, user: undefined }
+    if (current === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
+    const { session } = current
     // Sign before writing the row: if the signer fails, there must be no session without a holder.
     const accessToken = await parts.sign(session, now)
     await store.create(session)
@@ -48,7 +49,7 @@ export function createSignIn<C>(parts: Parts<C>, { end, revokeToken }: SignOut) 
     await Promise.all((given.replaces ?? []).map((token) => endReplaced(token, session, given.onReplaceFailed)))
     await endSurplus(subject, now)
     pruner.maybe()
-    return parts.grant(session, accessToken, random(8), now)
+    return parts.grant(current, accessToken, random(8), now)
   }
 
   async function endReplaced(token: string, { device }: Session, onFailed?: (error: unknown) => void): Promise<void> {

@@ -4,20 +4,26 @@ import { DaypassError } from '../errors.ts'
 import { readClaims } from './claims.ts'
 import { toSessionInfo } from './grant.ts'
 import type { Parts } from './parts.ts'
-import type { Session } from './session.ts'
+import type { Current, Session } from './session.ts'
 
 /**
- * Calls the app's `findSubject`. Returns the session with the claims that the subject has now, or null if the app does not
- * know the subject any more. Without `findSubject`, the session is returned as it is.
+ * Calls the app's `findSubject`. Returns the session with the claims that the subject has now and the `user` for the client,
+ * or null if the app does not know the subject any more. Without `findSubject`, the session is returned as it is.
  *
- * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `findSubject` throws, `ERR_CLAIMS_INVALID` if its claims are invalid.
+ * @throws DaypassError `ERR_SUBJECT_CHECK_FAILED` if `findSubject` throws or its `user` is not JSON, `ERR_CLAIMS_INVALID` if its claims are invalid.
  */
-export async function lookUp<C>({ settings }: Parts<C>, session: Session): Promise<Session | null> {
+export async function lookUp<C>({ settings }: Parts<C>, session: Session): Promise<Current | null> {
   const { findSubject, claims: schema } = settings
-  if (findSubject === undefined) return session
-  const found = await callApp(async () => findSubject(session.subject, toSessionInfo<C>(session)))
+  if (findSubject === undefined) return { session, user: undefined }
+  const found = await callApp(async () => {
+    const found = await findSubject(session.subject, toSessionInfo<C>(session))
+    // Fail here if it is not JSON: the response is made after the token is redeemed.
+    JSON.stringify(found?.user)
+    return found
+  })
   if (!found) return null
-  return found.claims === undefined ? session : { ...session, claims: await readClaims<C>(found.claims, schema) }
+  const { claims, user } = found
+  return { session: claims === undefined ? session : { ...session, claims: await readClaims<C>(claims, schema) }, user }
 }
 
 async function callApp<T>(call: () => Promise<T>): Promise<T> {

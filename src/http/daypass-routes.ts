@@ -11,10 +11,11 @@ import { describeSession, type TokenTransport } from './token-transport.ts'
 
 /** Daypass's own routes. Throws `ERR_OPTION_INVALID`. */
 export function createDaypassRoutes<C, Credentials>(
-  auth: Daypass<C>,
+  auth: Daypass<C, true>,
   tokens: TokenTransport,
-  { basePath, paths, authenticate }: HttpOptions<C, Credentials>,
+  options: Pick<HttpOptions<C, Credentials, unknown, true>, 'basePath' | 'paths' | 'authenticate'>,
 ): DaypassRoute<C>[] {
+  const { basePath, paths, authenticate } = options
   const path = (name: keyof NonNullable<typeof paths>) =>
     readBasePath(basePath) + readPath(paths?.[name] ?? `/${name}`, `paths.${name}`)
 

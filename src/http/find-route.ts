@@ -40,7 +40,7 @@ export function readParams(route: string, path: string): Record<string, string> 
 }
 
 /** Checks the routes that an app declares. A route that is misspelled must not be open, nor never be found. */
-export function checkRoutes<C>(routes: readonly Route<C>[]): void {
+export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
   for (const route of routes) {
     const { method, path, access, run } = route
     const isRoute =

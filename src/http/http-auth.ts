@@ -9,7 +9,7 @@ import { type Cookie, createCookie } from './cookies.ts'
 import { createDaypassRoutes, readBasePath } from './daypass-routes.ts'
 import { checkRoutes } from './find-route.ts'
 import { checkAccess, type GuardOptions, type TokenVerifier } from './guard.ts'
-import { checkHttpOptions, type HttpOptions } from './options.ts'
+import { checkHttpOptions, type HttpOptions, type UserOfBoth } from './options.ts'
 import { createOrigins } from './origins.ts'
 import { findLocation } from './redirect.ts'
 import { type HttpRequest, readJsonObject } from './request.ts'
@@ -17,19 +17,19 @@ import { createResponder, type Responder } from './responder.ts'
 import { type HttpResponse, logError, type OnError, reportError } from './response.ts'
 import { createRouter } from './router.ts'
 import { createSignIn } from './sign-in.ts'
-import { type SignIn, type SignInOptions, type SignOutOptions, signInOptions, signOutOptions } from './sign-in-types.ts'
+import { type Person, type SignInOptions, type SignOutOptions, signInOptions, signOutOptions } from './sign-in-types.ts'
 import { createSignOut } from './sign-out.ts'
 import { createTokenTransport } from './token-transport.ts'
 
 /** An adapter without its framework. Nothing here throws: errors are responses. */
-export interface HttpAuth<C> {
+export interface HttpAuth<C, User> {
   /** Responds to a request for one of the routes; null for any other path. */
   routes(request: HttpRequest): Promise<HttpResponse | null>
   requireAuth: Guard<C>
   /** Reads who is signed in by the cookie of a request, and changes nothing. Throws what `Daypass.findSession` throws. */
-  findSession(request: HttpRequest): Promise<FoundSession<C> | null>
+  findSession(request: HttpRequest): Promise<FoundSession<C, User> | null>
   /** Begins a session for a login of the app's own. */
-  signIn(request: HttpRequest, signIn: SignIn<C>, options?: SignInOptions): Promise<HttpResponse>
+  signIn(request: HttpRequest, person: Person<C>, options?: SignInOptions): Promise<HttpResponse>
   /** Ends the session that the request carries, for a logout of the app's own. */
   signOut(request: HttpRequest, options?: SignOutOptions): Promise<HttpResponse>
 }
@@ -41,11 +41,14 @@ export type Guard<C> = (
 ) => Promise<{ token: AccessToken<C>; rejection?: undefined } | { token?: undefined; rejection: HttpResponse }>
 
 /** Throws `ERR_OPTION_INVALID`. `more` are the names of an adapter's own options. */
-export function createHttpAuth<C, Credentials>(
-  auth: Daypass<C>,
-  options: HttpOptions<C, Credentials> = {},
+export function createHttpAuth<C, Credentials, Found, User extends Found, Finds extends boolean>(
+  givenAuth: Daypass<C, Finds, Found>,
+  givenOptions: HttpOptions<C, Credentials, User, Finds> = {},
   more?: Readonly<Record<string, true>>,
-): HttpAuth<C> {
+): HttpAuth<C, UserOfBoth<Found, User>> {
+  // The types above are for the app. Below, claims may be left out: the core checks whether they are there.
+  const auth = givenAuth as Daypass<C, true, UserOfBoth<Found, User>>
+  const options = givenOptions as unknown as HttpOptions<C, Credentials, unknown, true>
   checkHttpOptions(options, more)
   const { bodyLimit = 16_384, transport: defaultTransport = 'cookie', onError = logError } = options
   const origins = createOrigins(options.origins)

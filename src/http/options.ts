@@ -8,7 +8,12 @@ import type { Route } from './route.ts'
 import type { SignIn, SignInRequest, Transport } from './sign-in-types.ts'
 
 /** Options of the HTTP surface. */
-export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, User = unknown> {
+export interface HttpOptions<
+  C = Claims,
+  Credentials = Record<string, unknown>,
+  User = unknown,
+  Finds extends boolean = false,
+> {
   /** The path before Daypass's own routes. Default "/auth"; "" for none. */
   basePath?: string
   /** Other paths under `basePath` for Daypass's own routes, such as the tutorials' `{ refresh: '/refresh-token' }`. */
@@ -21,9 +26,9 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
   authenticate?: (
     credentials: Credentials,
     request: SignInRequest,
-  ) => SignIn<C, User> | null | Promise<SignIn<C, User> | null>
+  ) => SignIn<C, User, Finds> | null | Promise<SignIn<C, User, Finds> | null>
   /** Routes of the app's own that follow the same rules as Daypass's: see {@link Route}. */
-  routes?: readonly Route<C>[]
+  routes?: readonly Route<C, Finds>[]
   /** The transport of a sign-in that names none (`"transport": "body"`). Default "cookie". */
   transport?: Transport
   /**
@@ -31,6 +36,7 @@ export interface HttpOptions<C = Claims, Credentials = Record<string, unknown>, 
    * WebView and browser extensions: `capacitor://localhost`, `chrome-extension://…`.
    */
   origins?: readonly string[]
+  /** How the cookie of the refresh token is set. */
   cookie?: CookieOptions
   /** The most bytes that a body may have. Default 16,384. */
   bodyLimit?: number
@@ -67,12 +73,18 @@ const advice = {
 
 /** Throws `ERR_OPTION_INVALID` for an option that does not exist. `more` are the options of one adapter. */
 export function checkHttpOptions<C, Credentials>(
-  options: HttpOptions<C, Credentials>,
+  options: HttpOptions<C, Credentials, unknown, true>,
   more: Readonly<Record<string, true>> = {},
 ): void {
   checkOptions(options, { ...httpOptions, ...more }, '', advice)
   checkOptions(options.paths, pathOptions, 'paths.')
 }
+
+/**
+ * The type of the `user` of an adapter: that of `findSubject`, which alone counts after a reload, or else that of
+ * `authenticate`.
+ */
+export type UserOfBoth<Found, User> = unknown extends Found ? User : Found
 
 /** The types of a server that a client can use: `createClient<typeof web>()`. */
 export interface ServerTypes<C, Credentials, User> {

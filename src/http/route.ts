@@ -21,11 +21,11 @@ export interface RouteCall {
 }
 
 /** The call of a route that reads credentials. */
-export interface CredentialsCall<C = Claims> extends RouteCall {
+export interface CredentialsCall<C = Claims, Finds extends boolean = false> extends RouteCall {
   /** The members of the JSON body, without `transport`. */
   credentials: Record<string, unknown>
   /** Begins a session, and returns the response with its tokens in the transport that the caller asked for. */
-  signIn(signIn: SignIn<C>): Promise<RouteResponse>
+  signIn(signIn: SignIn<C, unknown, Finds>): Promise<RouteResponse>
 }
 
 /** The call of a route that needs an access token. */
@@ -93,17 +93,17 @@ interface Declaration<Access extends string, Call> {
  * const web = createNodeAuth(auth, { routes })
  * ```
  */
-export type Route<C = Claims> =
+export type Route<C = Claims, Finds extends boolean = false> =
   | Declaration<'page', RouteCall>
   | (Declaration<'bearer', BearerCall<C>> & AccessNeeds)
-  | Declaration<'credentials', CredentialsCall<C>>
+  | Declaration<'credentials', CredentialsCall<C, Finds>>
   | (Declaration<'custom', RouteCall> & {
       /** Throws a DaypassError where the caller may not ask. */
       check(request: RouteRequest): unknown
     })
 
 /** A route of Daypass's own. It may also take the refresh token, and let caches keep its response. */
-export type DaypassRoute<C = Claims> = (Route<C> | Declaration<'cookie', RefreshTokenCall>) & {
+export type DaypassRoute<C = Claims> = (Route<C, true> | Declaration<'cookie', RefreshTokenCall>) & {
   /** The `Cache-Control` of its response, where that is no error. Default "no-store". */
   cacheControl?: string
 }

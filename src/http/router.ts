@@ -14,7 +14,7 @@ import type { TokenTransport } from './token-transport.ts'
 
 /** The parts that routes run with. */
 export interface RouterParts<C> {
-  auth: Daypass<C>
+  auth: Daypass<C, true>
   origins: Origins
   tokens: TokenTransport
   signIn: BeginSession<C>

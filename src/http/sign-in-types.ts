@@ -8,11 +8,19 @@ import type { OptionNames } from '../known-options.ts'
 export type Transport = 'cookie' | 'body'
 
 /** The person who signed in, and what the session should know. */
-export interface SignIn<C = Claims, User = unknown> extends IssueOptions<C> {
+export interface Person<C = Claims, User = unknown> extends IssueOptions<C> {
+  /** The person or account: a string of 1 to 255 characters. */
   subject: string
-  /** Returned to the caller beside the tokens, as `user`. */
+  /** Returned to the caller beside the tokens. Default: the `user` that `findSubject` returns. */
   user?: User
 }
+
+/**
+ * The person who signed in. The claims are required if their type has required members, unless `findSubject` provides
+ * them (`Finds`).
+ */
+export type SignIn<C = Claims, User = unknown, Finds extends boolean = false> = Person<C, User> &
+  (true extends Finds ? unknown : Partial<C> extends C ? unknown : { claims: C })
 
 /** How a response to a sign-in is made. */
 export interface SignInOptions {
@@ -52,7 +60,9 @@ export const signOutOptions: OptionNames<SignOutOptions> = { redirect: true }
 
 /** The request of a sign-in, as `authenticate` sees it. */
 export interface SignInRequest {
+  /** The caller's address. */
   ip?: string | undefined
+  /** The caller's `User-Agent`. */
   userAgent?: string | undefined
   /** The value of a header, by its name in lower case. */
   header(name: string): string | undefined

@@ -1,18 +1,18 @@
 // Begins a session over HTTP.
 
-import type { Daypass, IssueArguments } from '../core/api.ts'
+import type { Daypass } from '../core/api.ts'
 import { DaypassError } from '../errors.ts'
 import type { HttpRequest } from './request.ts'
 import type { RouteResponse } from './response.ts'
-import type { SignIn, Transport } from './sign-in-types.ts'
+import type { Person, Transport } from './sign-in-types.ts'
 import type { TokenTransport } from './token-transport.ts'
 
 /** Begins a session for a person, and returns the response with its tokens. */
-export type BeginSession<C> = (request: HttpRequest, signIn: SignIn<C>, transport: Transport) => Promise<RouteResponse>
+export type BeginSession<C> = (request: HttpRequest, person: Person<C>, transport: Transport) => Promise<RouteResponse>
 
 /** @param onReplaceFailed Receives the error where the session that the browser held before could not be ended. */
 export function createSignIn<C>(
-  auth: Daypass<C>,
+  auth: Daypass<C, true>,
   tokens: TokenTransport,
   onReplaceFailed: (error: unknown) => void,
 ): BeginSession<C> {
@@ -24,7 +24,7 @@ export function createSignIn<C>(
     const device = { ip, userAgent, ...given.device }
     // The new cookie overwrites the browser's old one, and nobody could sign out of that session any more.
     const replaces = [...(given.replaces ?? []), ...(transport === 'cookie' ? tokens.readAll(request) : [])]
-    const issueArguments = [{ onReplaceFailed, ...given, device, replaces }] as unknown as IssueArguments<C>
-    return tokens.respond(request, await auth.issue(subject, ...issueArguments), transport, { user })
+    const issued = await auth.issue(subject, { onReplaceFailed, ...given, device, replaces })
+    return tokens.respond(request, user === undefined ? issued : { ...issued, user }, transport)
   }
 }

@@ -9,7 +9,7 @@ import type { TokenTransport } from './token-transport.ts'
 
 /** Makes what the route of a sign-out runs. */
 export function createSignOut<C>(
-  auth: Daypass<C>,
+  auth: Daypass<C, true>,
   tokens: TokenTransport,
 ): (call: RefreshTokenCall) => Promise<RouteResponse> {
   return async ({ request, token, old, transport, session }) => {

@@ -25,8 +25,8 @@ export interface TokenTransport {
   read(request: HttpRequest, cookies: CookieTokens): Promise<CarriedToken>
   /** The transport that a sign-in names, or the default. Throws `ERR_REQUEST_INVALID`. */
   choose(named: unknown): Transport
-  /** The response with tokens. `user` is what the app returned at the sign-in. */
-  respond<C>(request: HttpRequest, tokens: Tokens<C>, transport: Transport, user?: { user: unknown }): RouteResponse
+  /** The response with tokens. */
+  respond<C>(request: HttpRequest, tokens: Tokens<C>, transport: Transport): RouteResponse
   /** The response that clears the cookie. */
   clear(request: HttpRequest): RouteResponse
 }
@@ -73,9 +73,9 @@ export function createTokenTransport(
       if (named === 'cookie' || named === 'body') return named
       throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
     },
-    respond(request, { accessToken, tokenType, expiresIn, refreshToken, session }, transport, user) {
+    respond(request, { accessToken, tokenType, expiresIn, refreshToken, session, user }, transport) {
       const described = { ...describeSession(session), claims: session.claims }
-      const body = { accessToken, tokenType, expiresIn, session: described, ...user }
+      const body = { accessToken, tokenType, expiresIn, session: described, user }
       if (transport === 'body') return { body: { ...body, refreshToken } }
       const maxAge = Math.max(1, Math.floor((session.idleExpiresAt - session.rotatedAt) / 1000))
       return { headers: { 'set-cookie': cookie.set(request, refreshToken, maxAge) }, body }

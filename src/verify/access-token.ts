@@ -8,9 +8,11 @@ export interface AccessToken<C = Record<string, unknown>> {
   readonly subject: string
   /** The id of the session (`sid`). */
   readonly sessionId: string
+  /** The client that the session belongs to (`client_id`). */
   readonly clientId: string
+  /** The scopes (`scope`). */
   readonly scopes: readonly string[]
-  /** Milliseconds since the epoch. */
+  /** When the token was made, in milliseconds since the epoch. */
   readonly issuedAt: number
   /** Milliseconds since the epoch. At this instant the token has expired. */
   readonly expiresAt: number

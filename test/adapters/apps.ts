@@ -22,7 +22,7 @@ export type Start = (auth: Daypass<Role>, options: NodeOptions<Role>) => Promise
 /** The body of the app's own login. */
 interface OwnLogin {
   name: string
-  given?: SignInOptions & Omit<SignIn<Role>, 'subject'>
+  given?: SignInOptions & Partial<Omit<SignIn<Role>, 'subject'>>
 }
 
 /** The person and the options of the app's own login. */
@@ -43,7 +43,12 @@ const maxAge = 60
 const found = (token: AccessToken<Role>) => ({ subject: token.subject, role: token.claims.role })
 /** A page that is rendered on the server: who is there, and an access token for its own calls. */
 const render = async (session: FoundSession<Role> | null) =>
-  session && { subject: session.subject, role: session.claims.role, accessToken: await session.createAccessToken() }
+  session && {
+    subject: session.subject,
+    role: session.claims.role,
+    user: session.user,
+    accessToken: await session.createAccessToken(),
+  }
 
 export const startNode: Start = (auth, options) => {
   const web = createNodeAuth(auth, options)
@@ -88,7 +93,7 @@ export const startExpress =
       '/me',
       web.requireAuth((req, res) => res.json(found(req.auth))),
     )
-    app.get('/reports', web.requireAuth({ scope }), (req, res) => void res.json(found(req.auth!)))
+    app.get('/reports', web.requireAuth({ scope }), (req, res) => void res.json(found(req.auth as AccessToken<Role>)))
     app.get(
       '/recent',
       web.requireAuth((req, res) => res.json(found(req.auth)), { maxAge }),
@@ -118,7 +123,9 @@ export const startFastify: Start = async (auth, options) => {
     '/me',
     web.requireAuth((request) => found(request.auth)),
   )
-  app.get('/reports', { preHandler: web.requireAuth({ scope }) }, async (request) => found(request.auth!))
+  app.get('/reports', { preHandler: web.requireAuth({ scope }) }, async (request) =>
+    found(request.auth as AccessToken<Role>),
+  )
   app.get(
     '/recent',
     web.requireAuth((request) => found(request.auth), { maxAge }),

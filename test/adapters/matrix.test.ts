@@ -6,7 +6,7 @@ import express from 'express'
 import fastify from 'fastify'
 import { createExpressAuth, createRequireAuth } from '../../src/adapters/express.ts'
 import { createRequireAuth as createFastifyRequireAuth } from '../../src/adapters/fastify.ts'
-import { createNodeAuth, createRequireAuth as createNodeRequireAuth } from '../../src/adapters/node.ts'
+import { createNodeAuth, createRequireAuth as createNodeRequireAuth, type SignIn } from '../../src/adapters/node.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createVerifier } from '../../src/verify/index.ts'
@@ -72,6 +72,27 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.equal(await read(twice), null, 'two cookies of one name: which one is the session’s is not known')
       await call(origin, 'POST /own-logout', { headers: { ...ownPage, cookie: next.cookie! } })
       assert.equal(await read(next.cookie!), null)
+    })
+
+    test('the user of findSubject comes with a refresh and to a rendered page; that of the sign-in is used as given', async (t) => {
+      let name = 'Ada'
+      const { auth } = makeDaypass({ findSubject: () => ({ claims: { role: 'member' }, user: { name } }) })
+      const other = await start(auth, { authenticate })
+      t.after(() => other.close())
+      const signedIn = await signInCookie(other.origin, 'as-given')
+      assert.deepEqual(signedIn.json.user, { name: 'as-given' })
+      const refreshed = await refreshCookie(other.origin, signedIn.cookie!, newKey())
+      assert.deepEqual(refreshed.json.user, { name: 'Ada' })
+      name = 'Ada Lovelace'
+      const page = await call(other.origin, 'GET /page', { headers: { ...ownPage, cookie: refreshed.cookie! } })
+      assert.deepEqual(page.json.user, { name })
+
+      // A sign-in without claims asks findSubject.
+      const finding = await start(auth, { authenticate: () => ({ subject: 'ada' }) as SignIn<Role> })
+      t.after(() => finding.close())
+      const found = await signInBody(finding.origin)
+      assert.deepEqual(found.json.user, { name })
+      assert.deepEqual((await refreshBody(finding.origin, found.json.refreshToken)).json.user, { name })
     })
 
     test('login gives a browser its access token in JSON and its refresh token in a cookie alone', async () => {

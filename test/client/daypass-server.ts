@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { type ClientOptions, createClient } from '../../src/client/index.ts'
-import { createDaypass, type DaypassEvent } from '../../src/index.ts'
+import { createDaypass, type DaypassEvent, type DaypassOptions } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createFakeTime, createStorage, type Seen } from './scripted-server.ts'
 
@@ -27,7 +27,16 @@ export async function startDaypass(
     files = {},
     reuseInterval = 0,
     origins = [],
-  }: { files?: Record<string, string>; reuseInterval?: number; origins?: string[] } = {},
+    findSubject,
+    user,
+  }: {
+    files?: Record<string, string>
+    reuseInterval?: number
+    origins?: string[]
+    findSubject?: DaypassOptions['findSubject']
+    /** The user of a sign-in. */
+    user?: unknown
+  } = {},
 ) {
   const seen: Seen[] = []
   const events: DaypassEvent[] = []
@@ -40,10 +49,11 @@ export async function startDaypass(
     reuseInterval,
     clock: () => now() + ahead,
     onEvent: (event) => events.push(event),
+    ...(findSubject && { findSubject }),
   })
   const web = createFetchAuth(auth, {
     origins,
-    authenticate: ({ password }) => (password === 'right' ? { subject: 'ada' } : null),
+    authenticate: ({ password }) => (password === 'right' ? { subject: 'ada', user } : null),
   })
 
   const server = createServer(async (incoming, response) => {

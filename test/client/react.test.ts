@@ -38,9 +38,9 @@ const script = `
   const client = createClient({ baseUrl: '/auth' })
   globalThis.seen = []
   function Who() {
-    const { status, session } = useSession(client)
+    const { status, session, user } = useSession(client)
     globalThis.seen.push(status)
-    return h('p', { className: 'who' }, status + ' ' + (session?.subject ?? ''))
+    return h('p', { className: 'who' }, status + ' ' + (session ? session.subject + ', ' + user.name : ''))
   }
   function Page() {
     const [isThere, setThere] = useState(true)
@@ -99,7 +99,7 @@ async function startSite(t: TestContext) {
     refreshes++
     response.setHeader('content-type', 'application/json')
     const session = { id: 'session-1', subject: 'ada', claims: {} }
-    response.end(JSON.stringify({ accessToken: 'a.b.c', expiresIn: 900, session }))
+    response.end(JSON.stringify({ accessToken: 'a.b.c', expiresIn: 900, session, user: { name: 'Ada' } }))
   })
   await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve))
   t.after(() => {
@@ -118,7 +118,7 @@ test('in a page, in StrictMode, in three components, rendered or hydrated: one r
     const page = await context.newPage()
     const watched = watch(page)
     await page.goto(site.url + path)
-    await page.locator('.who', { hasText: 'signed-in ada' }).nth(2).waitFor({ timeout: 20_000 })
+    await page.locator('.who', { hasText: 'signed-in ada, Ada' }).nth(2).waitFor({ timeout: 20_000 })
     const seen = await page.evaluate('globalThis.seen')
     assert.deepEqual([...new Set(seen as string[])], ['unknown', 'signed-in'])
 

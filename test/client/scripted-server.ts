@@ -61,7 +61,7 @@ export async function startServer(t: TestContext, { expiresIn = 900 } = {}) {
       accessToken,
       tokenType: 'Bearer',
       expiresIn: self.expiresIn,
-      session: { id: session!.id, subject: 'ada' },
+      session: self.hidesSession ? undefined : { id: session!.id, subject: 'ada' },
     }
     return transport === 'body'
       ? { status: 200, body: { ...body, refreshToken: session!.token } }
@@ -72,7 +72,8 @@ export async function startServer(t: TestContext, { expiresIn = 900 } = {}) {
     const { password, transport } = JSON.parse(String(body))
     if (password !== 'right') return refused(401, 'invalid_grant', 'ERR_CREDENTIALS_INVALID')
     session = { id: `session-${count}`, token: '' }
-    return { ...tokens(transport), ...{} }
+    const { body: granted, ...answer } = tokens(transport)
+    return { ...answer, body: { ...granted, user: self.user } }
   }
 
   function presented({ headers, body }: Seen) {
@@ -112,6 +113,10 @@ export async function startServer(t: TestContext, { expiresIn = 900 } = {}) {
     /** The next refreshes are answered by these, in turn; then as the real server would. */
     script,
     expiresIn,
+    /** The user in the response to a sign-in. */
+    user: undefined as unknown,
+    /** Whether responses leave out the session. */
+    hidesSession: false,
     url: '',
     /** Answers everything else. */
     api: ({ headers, body }: Seen): Reply | Promise<Reply> =>

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createExpressAuth } from '../../src/adapters/express.ts'
+import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth } from '../../src/adapters/node.ts'
 import { attachDaypass } from '../../src/client/axios.ts'
@@ -107,4 +108,114 @@ export async function check(): Promise<void> {
     },
   })
   console.log(name, same, seen, plain, claim, text)
+}
+
+/** The user, from `findSubject` or from a sign-in. */
+export async function checkUser(): Promise<void> {
+  const given = { secret: '', issuer: '', store: null as never }
+  const found: User = { name: 'Ada' }
+  const findSubject = async () => ({ claims: { role: 'guest' as const }, user: found })
+  const auth = createDaypass<Claims, User>({ ...given, findSubject })
+  isTrue<Same<typeof auth, Daypass<Claims, true, User>>>()
+  const byAuth = createClient<typeof auth>(options)
+  isTrue<Same<typeof byAuth, DaypassClient<Claims, object, User>>>()
+  const texts: (string | undefined)[] = [
+    byAuth.getSession().user?.name,
+    useSession(byAuth).user?.name,
+    (await byAuth.signIn({})).user?.name,
+    (await auth.refresh('')).user?.name,
+    (await auth.issue('')).user?.name,
+    (await auth.findSession(''))?.user?.name,
+  ]
+  // @ts-expect-error: there is no such member.
+  byAuth.getSession().user?.rank
+  // @ts-expect-error: the user has a name.
+  createDaypass<Claims, User>({ ...given, findSubject: () => ({ claims: { role: 'guest' }, user: {} }) })
+
+  // Neither type needs to be written: both follow from findSubject.
+  const inferred = createDaypass({ ...given, findSubject })
+  isTrue<Same<typeof inferred, Daypass<{ role: 'guest' }, true, User>>>()
+
+  // Every adapter hands the type on, and takes no sign-in with another user.
+  const authenticate = ({ email }: Login) => ({ subject: email })
+  const express = createExpressAuth(auth, { authenticate })
+  const fastify = createFastifyAuth(auth, { authenticate })
+  const node = createNodeAuth(auth, { authenticate })
+  const web = createFetchAuth(auth, { authenticate })
+  const byExpress = createClient<typeof express>(options)
+  isTrue<Same<typeof byExpress, DaypassClient<Claims, Login, User>>>()
+  const byFastify = createClient<typeof fastify>(options)
+  isTrue<Same<typeof byFastify, DaypassClient<Claims, Login, User>>>()
+  const byNode = createClient<typeof node>(options)
+  isTrue<Same<typeof byNode, DaypassClient<Claims, Login, User>>>()
+  const byFetch = createClient<typeof web>(options)
+  isTrue<Same<typeof byFetch, DaypassClient<Claims, Login, User>>>()
+  const [req, res, request] = [null as never, null as never, new Request('')]
+  texts.push((await web.findSession(request))?.user?.name)
+  await web.signIn(request, { subject: '', user: { name: '' } })
+  // @ts-expect-error: a name is text.
+  await web.signIn(request, { subject: '', user: { name: 1 } })
+  // @ts-expect-error: a name is text.
+  createNodeAuth(auth, { authenticate: () => ({ subject: '', user: { name: 1 } }) })
+  console.log(texts)
+
+  // Where findSubject finds the claims, a sign-in needs none. Those that it brings have their type.
+  await express.signIn(req, res, { subject: '' })
+  await fastify.signIn(req, res, { subject: '' })
+  await node.signIn(req, res, { subject: '' })
+  await web.signIn(request, { subject: '' })
+  // @ts-expect-error: no such role.
+  await web.signIn(request, { subject: '', claims: { role: 'king' } })
+}
+
+/** The claims of a sign-in, where their type has a required member and nothing finds them. */
+export async function checkClaims(): Promise<void> {
+  const auth = createDaypass<Claims>({ secret: '', issuer: '', store: null as never })
+  const claims: Claims = { role: 'guest' }
+  const [req, res, request] = [null as never, null as never, new Request('')]
+  const express = createExpressAuth(auth)
+  await express.signIn(req, res, { subject: '', claims })
+  // @ts-expect-error: a role is required.
+  await express.signIn(req, res, { subject: '' })
+  // @ts-expect-error: a role is required.
+  createExpressAuth(auth, { authenticate: () => ({ subject: '' }) })
+  const fastify = createFastifyAuth(auth)
+  await fastify.signIn(req, res, { subject: '', claims })
+  // @ts-expect-error: a role is required.
+  await fastify.signIn(req, res, { subject: '' })
+  // @ts-expect-error: a role is required.
+  createFastifyAuth(auth, { authenticate: async () => ({ subject: '' }) })
+  const node = createNodeAuth(auth)
+  await node.signIn(req, res, { subject: '', claims })
+  // @ts-expect-error: a role is required.
+  await node.signIn(req, res, { subject: '' })
+  // @ts-expect-error: a role is required.
+  createNodeAuth(auth, { authenticate: () => ({ subject: '' }) })
+  const web = createFetchAuth(auth)
+  await web.signIn(request, { subject: '', claims })
+  // @ts-expect-error: a role is required.
+  await web.signIn(request, { subject: '' })
+  // @ts-expect-error: a role is required.
+  createFetchAuth(auth, { authenticate: () => ({ subject: '' }) })
+  createFetchAuth(auth, {
+    routes: [
+      {
+        method: 'POST',
+        path: '/register',
+        access: 'credentials',
+        // @ts-expect-error: a role is required.
+        run: ({ signIn }) => signIn({ subject: '' }),
+      },
+    ],
+  })
+
+  // Claims without required members may be left out.
+  const open = createDaypass<{ nickname?: string }>({ secret: '', issuer: '', store: null as never })
+  await createFetchAuth(open, { authenticate: () => ({ subject: '' }) }).signIn(request, { subject: '' })
+
+  // After a bare requireAuth() the claims have their type.
+  const token = await node.requireAuth()(req, res)
+  isTrue<Same<NonNullable<typeof token>['claims']['role'], Claims['role']>>()
+  const access = await web.requireAuth()(request)
+  if (!(access instanceof Response)) isTrue<Same<(typeof access)['claims']['role'], Claims['role']>>()
 }

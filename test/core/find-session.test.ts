@@ -12,8 +12,9 @@ onEachStore('the newest token: its session, by one read', {}, async (rig) => {
   spy.calls.length = 0
   const found = await auth.findSession(first.refreshToken)
   assert.ok(found)
-  const { createAccessToken, ...info } = found
+  const { createAccessToken, user, ...info } = found
   assert.deepEqual(info, first.session)
+  assert.equal(user, undefined)
   assert.deepEqual(spy.calls, ['find'])
   const token = await auth.verify(await createAccessToken())
   assert.deepEqual([token.subject, token.sessionId, token.claims], ['ada', first.session.id, { role: 'admin' }])

@@ -104,6 +104,88 @@ onEachStore('an old token that is adopted gets the claims of today', {}, async (
   assert.equal(adopted.session.claims.role, 'guest')
 })
 
+onEachStore(
+  'the user of findSubject comes with each result: sign-in, refresh, replay, retry, adoption, reading',
+  {},
+  async (rig) => {
+    let name = 'Ada'
+    const options = {
+      findSubject: () => ({ user: { name } }),
+      adopt: { find: () => ({ subject: 'ada' }), forget() {} },
+    }
+    const auth = rig.another(options)
+    for (const [outcome, key] of [
+      ['replayed', newKey()],
+      ['retried', undefined],
+    ] as const) {
+      name = 'Ada'
+      const { refreshToken, user } = await auth.issue('ada')
+      assert.deepEqual(user, { name: 'Ada' })
+      const first = await auth.refresh(refreshToken, { idempotencyKey: key })
+      assert.deepEqual([first.outcome, first.user], ['rotated', { name: 'Ada' }])
+      name = 'Ada Lovelace'
+      const late = await auth.refresh(refreshToken, { idempotencyKey: key })
+      assert.deepEqual([late.outcome, late.user], [outcome, { name }])
+      assert.deepEqual((await auth.findSession(late.refreshToken))?.user, { name })
+    }
+    const idempotencyKey = newKey()
+    const trades = await Promise.all(
+      // Another instance, so that neither waits for the other.
+      [auth, rig.another(options)].map((each) => each.refresh('an-old-token-of-ada', { idempotencyKey })),
+    )
+    assert.deepEqual(trades.map(({ outcome }) => outcome).sort(), ['adopted', 'replayed'])
+    for (const { user } of trades) assert.deepEqual(user, { name })
+  },
+)
+
+onEachStore('claims or a user of today: a trade that another request finished first has both', {}, async (rig) => {
+  const found = { claims: { role: 'guest' }, user: { name: 'Ada' } }
+  const hold = Promise.withResolvers<void>()
+  let isFirst = true
+  const adopt = { find: () => ({ subject: 'ada', claims: { role: 'admin' } }), forget() {} }
+  const auth = rig.another({ findSubject: () => found, adopt })
+  const slow = rig.another({
+    findSubject: () => found,
+    adopt: {
+      ...adopt,
+      async find() {
+        if (isFirst) await hold.promise
+        isFirst = false
+        return adopt.find()
+      },
+    },
+  })
+  const idempotencyKey = newKey()
+  const late = slow.refresh('an-old-token-of-ada', { idempotencyKey })
+  assert.equal((await auth.refresh('an-old-token-of-ada', { idempotencyKey })).outcome, 'adopted')
+  found.claims.role = 'none'
+  hold.resolve()
+  const { outcome, user, session } = await late
+  assert.deepEqual([outcome, user, session.claims], ['replayed', { name: 'Ada' }, { role: 'none' }])
+})
+
+onEachStore('no user where nobody was asked for one, or where findSubject gives none', {}, async (rig) => {
+  for (const options of [{}, { findSubject: () => ({}) }]) {
+    const auth = rig.another(options)
+    const { refreshToken, user } = await auth.issue('ada', { claims: {} })
+    const refreshed = await auth.refresh(refreshToken)
+    assert.deepEqual([user, refreshed.user], [undefined, undefined])
+    assert.equal((await auth.findSession(refreshed.refreshToken))?.user, undefined)
+  }
+})
+
+onEachStore('a user that JSON cannot hold is an error before anything changes', {}, async (rig) => {
+  let user: unknown
+  const auth = rig.another({ findSubject: () => ({ user }) })
+  const { refreshToken } = await auth.issue('ada')
+  user = { id: 1n }
+  await refused(auth.refresh(refreshToken), 'ERR_SUBJECT_CHECK_FAILED')
+  await refused(auth.issue('bob'), 'ERR_SUBJECT_CHECK_FAILED')
+  assert.deepEqual(await auth.sessions('bob'), [])
+  user = 'Ada'
+  assert.equal((await auth.refresh(refreshToken)).outcome, 'rotated')
+})
+
 test('claims may be left out of a sign-in where `findSubject` gives them, and only there', async () => {
   const given = { secret: randomBytes(48), issuer: 'https://id.example', store: createMemoryStore() }
   const auth = createDaypass<{ role: string }>({ ...given, findSubject: () => ({ claims: { role: 'admin' } }) })

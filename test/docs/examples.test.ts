@@ -3,16 +3,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { snippetsOf } from './project.ts'
 
 const root = join(import.meta.dirname, '../..')
-
-/** The ts blocks of a text, without a comment's asterisks. */
-function blocks(text: string): string[] {
-  const plain = text.replaceAll(/^ *\* ?/gm, '')
-  return [...plain.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => code!)
-}
 
 test('every ts example type-checks against the package as it is', () => {
   const folder = join(root, 'node_modules/.cache/daypass-examples')
@@ -24,17 +19,26 @@ test('every ts example type-checks against the package as it is', () => {
     ...globSync('docs/*.md', { cwd: root }),
     ...globSync('src/**/*.ts', { cwd: root }),
   ]) {
-    for (const code of blocks(readFileSync(join(root, file), 'utf8'))) {
+    for (const snippet of snippetsOf(readFileSync(join(root, file), 'utf8'))) {
       count++
-      const name = `${file.replaceAll(/[/.]/g, '-')}-${count}.ts`
-      writeFileSync(join(folder, name), `// ${file}\n${code}\nexport {}\n`)
+      // A snippet with a name in its first line may be imported by the others of its page.
+      const page = file.replaceAll(/[/.]/g, '-')
+      const path = join(folder, page, snippet.file ?? `${count}.${snippet.isJsx ? 'tsx' : 'ts'}`)
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, `${snippet.code}\nexport {}\n`)
     }
   }
   assert.ok(count >= 12, `only ${count} examples were found`)
   const config = {
     extends: '../../../tsconfig.json',
-    compilerOptions: { noUnusedLocals: false, noUnusedParameters: false, types: ['node'], typeRoots: ['../../@types'] },
-    include: ['*.ts'],
+    compilerOptions: {
+      noUnusedLocals: false,
+      noUnusedParameters: false,
+      types: ['node'],
+      typeRoots: ['../../@types'],
+      jsx: 'react-jsx',
+    },
+    include: ['**/*'],
   }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
   const { stdout, status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })

@@ -1,15 +1,68 @@
-// docs/server.md has each setting of the server application, as its --help has it.
+// docs/server.md has every option, method and event of the server, and nothing that does not exist.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { variables } from '../../server/src/config.ts'
+import { readMembers, renderReference, tablesOf } from '../../scripts/reference.ts'
 
-const page = readFileSync(join(import.meta.dirname, '../../docs/server.md'), 'utf8')
+const root = join(import.meta.dirname, '../..')
+const read = (file: string) => readFileSync(join(root, file), 'utf8')
+const page = read('docs/server.md')
+const tables = tablesOf(page)
 
-test('docs/server.md has each setting once, with the words of --help', () => {
-  const [, settings = ''] = page.split(/^## /m)
-  const documented = [...settings.matchAll(/^\| `([A-Z_]+)` \| (.*) \|$/gm)].map(([, name, text]) => [name, text])
-  assert.deepEqual(documented, Object.entries(variables))
+/** The entries of the server's half. */
+const entries = ['daypass', 'express', 'fastify', 'node', 'fetch', 'verify']
+/** The interfaces that are no options, and that an app meets. */
+const met = ['Daypass', 'Verifier', 'EventDetails', 'EventBase', 'SessionInfo', 'FoundSession', 'Tokens', 'AccessToken']
+
+/** The interfaces of an entry by its API report, which API Extractor makes of the built types. */
+function interfacesOf(entry: string): { name: string; members: string[] }[] {
+  const report = read(`api/${entry}.api.md`)
+  return [...report.matchAll(/^(?:export )?interface (\w+)[\s\S]*?^\}/gm)].map(([text, name = '']) => ({
+    name,
+    members: [...text.matchAll(/^ {4}(?:readonly )?(\w+)\??(?=[:(<])/gm)].map(([, member = '']) => member),
+  }))
+}
+
+test('the tables of docs/server.md are those of the types: npm run reference', () => {
+  assert.equal(page, renderReference(page))
+})
+
+test('each table has each member that the built type has', () => {
+  const built = new Map(entries.flatMap(interfacesOf).map(({ name, members }) => [name, members]))
+  let count = 0
+  for (const { name, file } of tables) {
+    const members = built.get(name)
+    // A union of strings is no interface.
+    if (name === 'RevokedReason') continue
+    assert.ok(members, `${name} is public`)
+    const documented = readMembers(read(`src/${file}`), name).map((member) => member.name)
+    assert.deepEqual(documented.sort(), members.sort(), name)
+    count += members.length
+  }
+  assert.ok(count > 100, `only ${count} members`)
+})
+
+test('each interface of options, methods and events has a table', () => {
+  const documented = new Set(tables.map(({ name }) => name))
+  const options = entries.flatMap(interfacesOf).map(({ name }) => name)
+  const names = [...options.filter((name) => /Options$/.test(name) && name !== 'DaypassErrorOptions'), ...met]
+  assert.ok(names.length > 12)
+  assert.deepEqual(
+    names.filter((name) => !documented.has(name)),
+    [],
+  )
+})
+
+test('every adapter has the members of the table', () => {
+  const membersOf = (entry: string, name: string) =>
+    interfacesOf(entry)
+      .find((one) => one.name === name)
+      ?.members.sort()
+  const express = membersOf('express', 'ExpressAuth')
+  assert.ok(express && express.length >= 5)
+  assert.deepEqual(membersOf('fastify', 'FastifyAuth'), express)
+  assert.deepEqual(membersOf('node', 'NodeAuth'), express)
+  assert.deepEqual(membersOf('fetch', 'FetchAuth'), express)
 })

@@ -54,7 +54,7 @@ const pages = [
   'CHANGELOG.md',
   ...[
     ...['adopt', 'client', 'decisions', 'errors', 'glossary', 'keys', 'performance', 'protocol', 'recipes', 'scaling'],
-    ...['mongodb', 'postgres', 'redis', 'security', 'sign-in', 'sqlite', 'testing', 'threat-model', 'why'],
+    ...['mongodb', 'postgres', 'redis', 'security', 'server', 'sign-in', 'sqlite', 'testing', 'threat-model', 'why'],
   ].map((page) => `docs/${page}.md`),
 ]
 

@@ -1,4 +1,4 @@
-// The server application behind nginx, set up as docs/server.md says.
+// The server application behind nginx, set up as docs/server-application.md says.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { nginxMissing, startNginx } from '../engines/nginx.ts'
 import { startServerProcess } from './process.ts'
 
-const page = readFileSync(join(import.meta.dirname, '../../docs/server.md'), 'utf8')
+const page = readFileSync(join(import.meta.dirname, '../../docs/server-application.md'), 'utf8')
 const [, lines = ''] = /```nginx\n([\s\S]*?)```/.exec(page) ?? []
 
 /** Posts JSON through nginx, from an address of this machine. */

@@ -1,0 +1,56 @@
+// Shared by the tests that run the docs' snippets: the snippets of a page, and a project of files beside the real packages.
+
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+const root = join(import.meta.dirname, '../..')
+
+/** A snippet of a page. */
+export interface Snippet {
+  /** The name in its first line, `// app/page.tsx`. */
+  file: string | undefined
+  code: string
+  isJsx: boolean
+}
+
+/** The ts and tsx snippets of a text. In sources the asterisks of doc comments are left out. */
+export function snippetsOf(text: string): Snippet[] {
+  const plain = text.replaceAll(/^ *\* ?/gm, '')
+  return [...plain.matchAll(/^```(tsx?)\n([\s\S]*?)^```/gm)].map(([, language, code = '']) => ({
+    file: /^\/\/ (\S+\.tsx?)\n/.exec(code)?.[1],
+    code,
+    isJsx: language === 'tsx',
+  }))
+}
+
+/** The snippets of a page of docs. */
+export const readPage = (page: string) => snippetsOf(readFileSync(join(root, page), 'utf8'))
+
+/** The snippet of a page that is named so. */
+export function readSnippet(page: string, file: string): string {
+  const found = readPage(page).find((snippet) => snippet.file === file)
+  if (found === undefined) throw new Error(`${page} has no snippet ${file}`)
+  return found.code
+}
+
+/** A folder outside of the repository with `daypass` and these packages. Node runs TypeScript there as an app would. */
+export function createProject(t: { after(work: () => void): void }, packages: readonly string[] = []) {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-docs-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const link = (name: string, target: string) => {
+    const path = join(folder, 'node_modules', name)
+    mkdirSync(dirname(path), { recursive: true })
+    symlinkSync(target, path)
+  }
+  link('daypass', root)
+  for (const name of packages) link(name, join(root, 'node_modules', name))
+  const write = (file: string, code: string) => {
+    const path = join(folder, file)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, code)
+    return path
+  }
+  write('package.json', '{ "type": "module" }')
+  return { folder, write }
+}
