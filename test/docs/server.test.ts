@@ -30,13 +30,14 @@ test('the tables of docs/server.md are those of the types: npm run reference', (
 })
 
 test('each table has each member that the built type has', () => {
-  const built = new Map(entries.flatMap(interfacesOf).map(({ name, members }) => [name, members]))
+  // Two entries may extend one interface under the same name.
+  const all = Map.groupBy(entries.flatMap(interfacesOf), ({ name }) => name)
   let count = 0
   for (const { name, file } of tables) {
-    const members = built.get(name)
+    const members = [...new Set(all.get(name)?.flatMap(({ members }) => members))]
     // A union of strings is no interface.
     if (name === 'RevokedReason') continue
-    assert.ok(members, `${name} is public`)
+    assert.ok(members.length > 0, `${name} is public`)
     const documented = readMembers(read(`src/${file}`), name).map((member) => member.name)
     assert.deepEqual(documented.sort(), members.sort(), name)
     count += members.length
