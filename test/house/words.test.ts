@@ -54,7 +54,8 @@ const pages = [
   'CHANGELOG.md',
   ...[
     ...['adopt', 'client', 'decisions', 'errors', 'glossary', 'keys', 'performance', 'protocol', 'recipes', 'scaling'],
-    ...['mongodb', 'postgres', 'redis', 'security', 'server', 'sign-in', 'sqlite', 'testing', 'threat-model', 'why'],
+    ...['mongodb', 'postgres', 'redis', 'security', 'server', 'sign-in', 'sqlite', 'ssr', 'testing', 'threat-model'],
+    'why',
   ].map((page) => `docs/${page}.md`),
 ]
 
