@@ -87,6 +87,11 @@ export const errorKinds = {
     error: 'insufficient_scope',
     message: 'The access token lacks a scope that this address requires.',
   },
+  ERR_CLAIMS_INSUFFICIENT: {
+    status: 403,
+    error: 'insufficient_scope',
+    message: 'The access token does not permit this.',
+  },
   ERR_AUTHENTICATION_TOO_OLD: {
     status: 401,
     error: 'insufficient_user_authentication',

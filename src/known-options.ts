@@ -1,25 +1,33 @@
 // Rejects options that do not exist. A misspelled option would silently have its default.
 
 import { DaypassError } from './errors.ts'
+import { isObject, requireOptions, wrongOption } from './option.ts'
 
 /** The names of a type's options. The compiler keeps the list equal to the type. */
 export type OptionNames<T> = Readonly<Record<keyof T, true>>
 
 /**
- * Throws `ERR_OPTION_INVALID` for an option that is not known. `undefined` counts as not given.
+ * Throws `ERR_OPTION_INVALID` for options that are no object, and for one that is not known. `undefined` counts as not
+ * given.
  *
  * @param where The option that holds these, with a dot, such as `cookie.`.
  * @param advice By name: the way to get what an option of that name would mean.
  */
 export function checkOptions(
-  given: object | undefined,
+  given: unknown,
   known: Readonly<Record<string, true>>,
   where = '',
   advice: Readonly<Record<string, string>> = {},
 ): void {
+  if (given === undefined) return
+  if (!isObject(given)) {
+    if (where !== '') throw wrongOption(where.slice(0, -1), given, 'Give an object.')
+    requireOptions(given, `{ ${Object.keys(known)[0]}: … }`)
+    return
+  }
   // A refresh runs this, so it makes no lists.
   for (const name in given) {
-    if (known[name] === true || given[name as keyof object] === undefined) continue
+    if (known[name] === true || given[name] === undefined) continue
     const names = Object.keys(known)
     const meant = names.find((one) => fold(one) === fold(name))
     const hint = Object.hasOwn(advice, name)

@@ -4,7 +4,7 @@
 import { createClient } from 'daypass/client'
 
 export function createApi(baseUrl: string) {
-  return createClient({ baseUrl, transport: 'body', refreshPath: '/refresh-token' })
+  return createClient({ baseUrl, transport: 'body', refreshPath: 'refresh-token' })
 }
 
 if (import.meta.main) {

@@ -22,7 +22,7 @@ export function createApp(options: { secret: string; database: string }) {
       return user && { claims: { role: user.role } }
     },
   })
-  const web = createExpressAuth(auth, { basePath: '', paths: { refresh: '/refresh-token' }, transport: 'body' })
+  const web = createExpressAuth(auth, { basePath: '', paths: { refresh: 'refresh-token' }, transport: 'body' })
 
   const app = express()
   app.use(express.json(), web.routes)

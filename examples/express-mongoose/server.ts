@@ -38,7 +38,7 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
       until,
     }),
   })
-  const web = createExpressAuth(auth, { basePath: '', paths: { refresh: '/refresh-token' }, transport: 'body' })
+  const web = createExpressAuth(auth, { basePath: '', paths: { refresh: 'refresh-token' }, transport: 'body' })
 
   const app = express()
   app.use(express.json(), web.routes)

@@ -90,7 +90,7 @@ export function makeSignIn(): HTMLElement {
     if (!isGood) return
     submit.ariaBusy = 'true'
     try {
-      await client.signIn(credentials, mode === 'sign-up' ? { path: '/register' } : {})
+      await client.signIn(credentials, mode === 'sign-up' ? { path: 'register' } : {})
     } catch (error) {
       say(problem, explain(error, mode))
     } finally {

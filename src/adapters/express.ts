@@ -5,7 +5,7 @@ import type { NextFunction, Request, Response } from 'express'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
-import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
@@ -66,18 +66,22 @@ export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth
 type AnyRequest = Request<any>
 type Middleware = (req: AnyRequest, res: Response, next: NextFunction) => Promise<void>
 
-/** A guard for routes: as a middleware, or around a handler whose `req.auth` is then typed and there. */
+/**
+ * A guard for routes: as a middleware (`requireAuth` or `requireAuth(options)`), or around a handler whose `req.auth` is then
+ * typed and there.
+ */
 export interface RequireAuth<C = Claims> {
-  (options?: GuardOptions): Middleware
+  (options?: GuardOptions<C>): Middleware
   (
     handler: (req: AuthenticatedRequest<C>, res: Response, next: NextFunction) => unknown,
-    options?: GuardOptions,
+    options?: GuardOptions<C>,
   ): Middleware
+  (req: AnyRequest, res: Response, next: NextFunction): Promise<void>
 }
 
 /** The adapter that {@link createExpressAuth} makes. */
 export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
-  /** The routes: `app.use(web.routes)`. Their paths are the `basePath` option's, wherever they are mounted. */
+  /** The routes: `app.use(web.routes)`. `app.use('/api', web.routes)` puts them below `/api`. */
   routes: Middleware
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
   requireAuth: RequireAuth<C>
@@ -164,9 +168,9 @@ export function createRequireAuth<C>(
 
 function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
   type Handler = (req: AuthenticatedRequest<C>, res: Response, next: NextFunction) => unknown
-  return (first: GuardOptions | Handler = {}, second: GuardOptions = {}): Middleware => {
-    const [handler, needs] = typeof first === 'function' ? [first, second] : [undefined, first]
-    return async (req, res, next) => {
+  const createMiddleware =
+    (handler: Handler | undefined, needs: GuardOptions<C>): Middleware =>
+    async (req, res, next) => {
       const token = await guard(read(req, res), needs)
       if (token === null) return
       const authenticated = Object.assign(req, { auth: token })
@@ -178,7 +182,13 @@ function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
         next(error)
       }
     }
+  const middleware = createMiddleware(undefined, {})
+  function requireAuth(first?: GuardOptions<C> | Handler | AnyRequest, second?: unknown, next?: NextFunction) {
+    if (isRequest(first)) return middleware(first as AnyRequest, second as Response, next as NextFunction)
+    const { handler, needs } = readGuardArguments(first as GuardOptions<C> | Handler, second as GuardOptions<C>)
+    return createMiddleware(handler, needs)
   }
+  return requireAuth as RequireAuth<C>
 }
 
 const read = (req: AnyRequest, res: Response): NodeExchange => ({

@@ -5,7 +5,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import type { Connection } from '../http/client-address.ts'
-import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
@@ -64,17 +64,21 @@ export type AuthenticatedRequest<C = Claims> = Omit<AnyRequest, 'auth'> & { auth
 type AnyRequest = FastifyRequest<any>
 type Hook = (request: AnyRequest, reply: FastifyReply) => Promise<unknown>
 
-/** A guard for routes: as a `preHandler`, or around a handler whose `request.auth` is then typed and there. */
+/**
+ * A guard for routes: as a `preHandler` (`requireAuth` or `requireAuth(options)`), or around a handler whose `request.auth`
+ * is then typed and there.
+ */
 export interface RequireAuth<C = Claims> {
-  (options?: GuardOptions): Hook
-  (handler: (request: AuthenticatedRequest<C>, reply: FastifyReply) => unknown, options?: GuardOptions): Hook
+  (options?: GuardOptions<C>): Hook
+  (handler: (request: AuthenticatedRequest<C>, reply: FastifyReply) => unknown, options?: GuardOptions<C>): Hook
+  (request: AnyRequest, reply: FastifyReply): Promise<unknown>
 }
 
 /** The adapter that {@link createFastifyAuth} makes. */
 export interface FastifyAuth<C = Claims, Credentials = unknown, User = unknown, Finds extends boolean = false> {
   /**
-   * The routes: `app.register(web.routes)`. Their paths are the `basePath` option's, wherever they are registered. They
-   * read their bodies themselves, so no content type parser of the app's concerns them.
+   * The routes: `app.register(web.routes)`. With a `prefix`, of their own or of the plugin around them, they are below it.
+   * They read their bodies themselves, so no content type parser of the app's concerns them.
    */
   routes: FastifyPluginAsync
   /** Lets in requests with a good access token, and answers all others with 401 or 403. */
@@ -133,11 +137,17 @@ export function createFastifyAuth<
   options: NodeOptions<C, Credentials, User, Finds> = {},
 ): FastifyAuth<C, Credentials, UserOfBoth<Found, User>, Finds> {
   const web = createNodeHttp(auth, options)
-  const routes: FastifyPluginAsync = async (app) => {
+  const routes: FastifyPluginAsync = async (app, { prefix = '' }: { prefix?: string }) => {
+    const mount = `${app.prefix}/${prefix}`.replaceAll(/\/+/g, '/').replace(/\/$/, '')
     // Before Fastify parses a body, and also for paths that have no route of the app's.
     app.addHook('onRequest', async (request, reply) => {
-      if (await web.routes(read(request, reply))) return reply
+      if (await web.routes(read(request, reply), mount)) return reply
     })
+    if (app.prefix === '') return
+    // Fastify runs no hook of a plugin with a prefix for paths that have no route.
+    for (const address of web.addresses(mount)) {
+      app.all(address.slice(app.prefix.length), async (_request, reply) => reply.callNotFound())
+    }
   }
   // Without a context of its own, a plugin's hooks apply to the app that registers it (what `fastify-plugin` sets).
   Object.assign(routes, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'daypass' })
@@ -172,16 +182,22 @@ export function createRequireAuth<C>(
 
 function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
   type Handler = (request: AuthenticatedRequest<C>, reply: FastifyReply) => unknown
-  return (first: GuardOptions | Handler = {}, second: GuardOptions = {}): Hook => {
-    const [handler, needs] = typeof first === 'function' ? [first, second] : [undefined, first]
-    return async (request, reply) => {
+  const createHook =
+    (handler: Handler | undefined, needs: GuardOptions<C>): Hook =>
+    async (request, reply) => {
       const token = await guard(read(request, reply), needs)
       // The 401 or 403 is sent.
       if (token === null) return reply
       const authenticated = Object.assign(request, { auth: token })
       return handler?.(authenticated, reply)
     }
+  const hook = createHook(undefined, {})
+  function requireAuth(first?: GuardOptions<C> | Handler | AnyRequest, second?: unknown) {
+    if (isRequest(first)) return hook(first as AnyRequest, second as FastifyReply)
+    const { handler, needs } = readGuardArguments(first as GuardOptions<C> | Handler, second as GuardOptions<C>)
+    return createHook(handler, needs)
   }
+  return requireAuth as RequireAuth<C>
 }
 
 const read = (request: AnyRequest, reply: FastifyReply): NodeExchange => ({

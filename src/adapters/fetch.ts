@@ -3,7 +3,7 @@
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
-import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-auth.ts'
 import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
 import type { HttpOptions, ServerTypes, UserOfBoth } from '../http/options.ts'
@@ -42,12 +42,14 @@ export type AuthenticatedRequest<C = Claims> = Request & { auth: AccessToken<C> 
 /** A guard for the app's own paths: as a check, or around a handler whose `request.auth` is then typed and there. */
 export interface RequireAuth<C = Claims> {
   /** Returns a check. It resolves to the access token, or to the 401 or 403 to return. */
-  (options?: GuardOptions): (request: Request) => Promise<AccessToken<C> | Response>
+  (options?: GuardOptions<C>): (request: Request) => Promise<AccessToken<C> | Response>
   /** Further arguments that the framework passes, such as a context, are passed on. */
   <Rest extends unknown[]>(
     handler: (request: AuthenticatedRequest<C>, ...rest: Rest) => Response | Promise<Response>,
-    options?: GuardOptions,
+    options?: GuardOptions<C>,
   ): (request: Request, ...rest: Rest) => Promise<Response>
+  /** The check itself. */
+  (request: Request): Promise<AccessToken<C> | Response>
 }
 
 /** The adapter that {@link createFetchAuth} makes. */
@@ -141,23 +143,23 @@ type Handler<C, Rest extends unknown[]> = (
 ) => Response | Promise<Response>
 
 function guardWith<C>(guard: Guard<C>): RequireAuth<C> {
-  async function check(request: Request, needs: GuardOptions): Promise<AccessToken<C> | Response> {
+  async function check(request: Request, needs: GuardOptions<C>): Promise<AccessToken<C> | Response> {
     const { token, rejection } = await guard(readRequest(request), needs)
     return rejection === undefined ? token : toResponse(rejection)
   }
-  function requireAuth(options?: GuardOptions): (request: Request) => Promise<AccessToken<C> | Response>
   function requireAuth<Rest extends unknown[]>(
-    handler: Handler<C, Rest>,
-    options?: GuardOptions,
-  ): (request: Request, ...rest: Rest) => Promise<Response>
-  function requireAuth<Rest extends unknown[]>(first: GuardOptions | Handler<C, Rest> = {}, second: GuardOptions = {}) {
-    if (typeof first !== 'function') return (request: Request) => check(request, first)
+    first?: GuardOptions<C> | Handler<C, Rest> | Request,
+    second?: GuardOptions<C>,
+  ) {
+    if (isRequest(first)) return check(first as Request, {})
+    const { handler, needs } = readGuardArguments(first as GuardOptions<C> | Handler<C, Rest>, second)
+    if (handler === undefined) return (request: Request) => check(request, needs)
     return async (request: Request, ...rest: Rest) => {
-      const found = await check(request, second)
-      return found instanceof Response ? found : first(Object.assign(request, { auth: found }), ...rest)
+      const found = await check(request, needs)
+      return found instanceof Response ? found : handler(Object.assign(request, { auth: found }), ...rest)
     }
   }
-  return requireAuth
+  return requireAuth as RequireAuth<C>
 }
 
 function readRequest(request: Request, address?: string): HttpRequest {

@@ -4,7 +4,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import { createWarner } from '../core/warn.ts'
 import { DaypassError } from '../errors.ts'
 import { type Client, type Connection, createClientFinder, type FindClient } from '../http/client-address.ts'
 import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -16,6 +15,7 @@ import type { HttpResponse } from '../http/response.ts'
 import type { Person, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { OptionNames } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
+import { createWarner } from '../warn.ts'
 
 /** Options of the adapters on node:http. */
 export interface NodeOptions<
@@ -61,7 +61,10 @@ export type NodeReading = Pick<NodeExchange, 'req' | 'client'>
 
 /** The functions of an adapter, over an exchange. */
 export interface NodeHttp<C, User> {
-  routes(exchange: NodeExchange): Promise<boolean>
+  /** @param mount Default: the path that a framework has taken off `req.url`. */
+  routes(exchange: NodeExchange, mount?: string): Promise<boolean>
+  /** The addresses of the routes under a mount. */
+  addresses(mount: string): string[]
   requireAuth: NodeGuard<C>
   findSession(exchange: NodeReading): Promise<FoundSession<C, User> | null>
   signIn(exchange: NodeExchange, person: Person<C>, options?: SignInOptions): Promise<void>
@@ -69,7 +72,7 @@ export interface NodeHttp<C, User> {
 }
 
 /** Returns the access token of a request, or null where the rejection is sent. */
-export type NodeGuard<C> = (exchange: NodeExchange, needs: GuardOptions) => Promise<AccessToken<C> | null>
+export type NodeGuard<C> = (exchange: NodeExchange, needs: GuardOptions<C>) => Promise<AccessToken<C> | null>
 
 /** Throws `ERR_OPTION_INVALID`. */
 export function createNodeHttp<C, Credentials, Found, User extends Found, Finds extends boolean>(
@@ -79,11 +82,13 @@ export function createNodeHttp<C, Credentials, Found, User extends Found, Finds 
   const web = createHttpAuth(auth, options, nodeOptions)
   const findClient = createClientFinder(options.trustedProxies, createWarner(options.onWarning))
   return {
-    async routes(exchange) {
-      const response = await web.routes(readRequest(exchange, findClient))
+    async routes(exchange, mount) {
+      const request = readRequest(exchange, findClient)
+      const response = await web.routes(request, mount ?? readMount(exchange.req, request.path))
       if (response !== null) send(exchange, response)
       return response !== null
     },
+    addresses: web.addresses,
     requireAuth: overNode(web.requireAuth),
     findSession: (reading) => web.findSession(readRequest(reading, findClient)),
     async signIn(exchange, person, given) {
@@ -147,14 +152,23 @@ function readRequest(exchange: NodeReading & Partial<NodeExchange>, findClient: 
 /** The path of a request, without its query, and the host. */
 function readTarget(req: NodeMessage): { target: string; host: string } {
   const { originalUrl = req.url ?? '', headers } = req
-  // The absolute form, which proxies send. The Host does not count then (RFC 9112 §3.2.2).
-  const [, host, rest] = originalUrl[0] === '/' ? [] : (/^https?:\/\/([^/?#]*)(.*)$/is.exec(originalUrl) ?? [])
-  const path = rest ?? originalUrl
+  const { path, host } = splitUrl(originalUrl)
+  return { target: path, host: host ?? headers.host ?? headers[':authority']?.toString() ?? '' }
+}
+
+/** The path of a URL, and the host of an absolute one, which proxies send. The header Host does not count then (RFC 9112 §3.2.2). */
+function splitUrl(url: string): { path: string; host: string | undefined } {
+  const [, host, rest] = url[0] === '/' ? [] : (/^https?:\/\/([^/?#]*)(.*)$/is.exec(url) ?? [])
+  const path = rest ?? url
   const end = path.search(/[?#]/)
-  return {
-    target: end === -1 ? path : path.slice(0, end),
-    host: host ?? headers.host ?? headers[':authority']?.toString() ?? '',
-  }
+  return { path: end === -1 ? path : path.slice(0, end), host }
+}
+
+/** The path that a framework has taken off the URL before it called the routes: `/api` for `app.use('/api', web.routes)`. */
+function readMount({ url = '', originalUrl = url }: NodeMessage, path: string): string {
+  if (originalUrl === url) return ''
+  const { path: below } = splitUrl(url)
+  return path.endsWith(below) ? path.slice(0, path.length - below.length) : ''
 }
 
 /** A class: a getter in an object literal gives every object a shape of its own, and a refresh then costs a sixth more. */

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import type { GuardOptions, TokenVerifier } from '../http/guard.ts'
+import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
@@ -28,14 +28,25 @@ export type { NodeOptions } from './node-http.ts'
 /** A request whose access token is verified. */
 export type AuthenticatedRequest<C = Claims> = IncomingMessage & { auth: AccessToken<C> }
 
+/**
+ * A check of a request. It resolves to the access token, which `req.auth` is then too, or to null where the 401 or 403 is
+ * sent. It is a middleware as well (connect, polka): `next` is called where the token is good.
+ */
+export type Check<C = Claims> = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  next?: () => unknown,
+) => Promise<AccessToken<C> | null>
+
 /** A guard for the app's own paths: as a check, or around a handler whose `req.auth` is then typed and there. */
 export interface RequireAuth<C = Claims> {
-  /** Returns a check. It resolves to the access token, or to null where the 401 or 403 is sent. */
-  (options?: GuardOptions): (req: IncomingMessage, res: ServerResponse) => Promise<AccessToken<C> | null>
+  (options?: GuardOptions<C>): Check<C>
   (
     handler: (req: AuthenticatedRequest<C>, res: ServerResponse) => unknown,
-    options?: GuardOptions,
+    options?: GuardOptions<C>,
   ): (req: IncomingMessage, res: ServerResponse) => Promise<void>
+  /** The check itself. */
+  (req: IncomingMessage, res: ServerResponse, next?: () => unknown): Promise<AccessToken<C> | null>
 }
 
 /** The adapter that {@link createNodeAuth} makes. */
@@ -127,21 +138,26 @@ export function createRequireAuth<C>(
 type Handler<C> = (req: AuthenticatedRequest<C>, res: ServerResponse) => unknown
 
 function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
-  function requireAuth(
-    options?: GuardOptions,
-  ): (req: IncomingMessage, res: ServerResponse) => Promise<AccessToken<C> | null>
-  function requireAuth(
-    handler: Handler<C>,
-    options?: GuardOptions,
-  ): (req: IncomingMessage, res: ServerResponse) => Promise<void>
-  function requireAuth(first: GuardOptions | Handler<C> = {}, second: GuardOptions = {}) {
-    if (typeof first !== 'function') return (req: IncomingMessage, res: ServerResponse) => guard(read(req, res), first)
+  const createCheck =
+    (needs: GuardOptions<C>): Check<C> =>
+    async (req, res, next) => {
+      const token = await guard(read(req, res), needs)
+      if (token === null) return null
+      Object.assign(req, { auth: token })
+      next?.()
+      return token
+    }
+  const checkAny = createCheck({})
+  function requireAuth(first?: GuardOptions<C> | Handler<C> | IncomingMessage, second?: unknown, next?: () => unknown) {
+    if (isRequest(first)) return checkAny(first as IncomingMessage, second as ServerResponse, next)
+    const { handler, needs } = readGuardArguments(first as GuardOptions<C> | Handler<C>, second as GuardOptions<C>)
+    const check = createCheck(needs)
+    if (handler === undefined) return check
     return async (req: IncomingMessage, res: ServerResponse) => {
-      const token = await guard(read(req, res), second)
-      if (token !== null) await first(Object.assign(req, { auth: token }), res)
+      if ((await check(req, res)) !== null) await handler(req as AuthenticatedRequest<C>, res)
     }
   }
-  return requireAuth
+  return requireAuth as RequireAuth<C>
 }
 
 const read = (req: IncomingMessage, res: ServerResponse): NodeExchange => ({ req, res, body: readKeptBody(req) })

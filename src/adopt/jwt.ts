@@ -7,6 +7,7 @@ import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, requireOptions, wrongKind, wrongOption } from '../option.ts'
 import { parseStrictObject } from '../verify/json.ts'
 
 /** The payload of an old token. Its members beside the registered ones are the app's own, of whatever type the app knows. */
@@ -77,15 +78,23 @@ const optionNames: OptionNames<AdoptJwtOptions> = {
  * ```
  */
 export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
+  requireOptions(options, 'adoptJwt({ secret: process.env.REFRESH_TOKEN_SECRET })')
   checkOptions(options, optionNames)
+  checkFunctions(options, 'subject', 'claims', 'accepts', 'authTime')
   const key = readKey(options)
   const { issuer, audience, stored } = options
+  if (stored !== undefined && typeof stored?.find !== 'function') {
+    throw wrongKind('stored', stored, 'Give adoptMongoose(User), or an object with `find`.')
+  }
   const algorithms: string[] = options.algorithms ?? (key.type === 'secret' ? ['HS256'] : ['RS256'])
-  if (algorithms.length === 0 || !algorithms.every((name) => name.startsWith('HS') === (key.type === 'secret'))) {
+  if (
+    !Array.isArray(algorithms) ||
+    algorithms.length === 0 ||
+    !algorithms.every((name) => String(name).startsWith('HS') === (key.type === 'secret'))
+  ) {
     throw wrong('`algorithms` must fit the key: HS256 … for a `secret`, RS256 … and ES256 … for a `publicKey`.')
   }
-  const until = options.until?.getTime() ?? Number.POSITIVE_INFINITY
-  if (Number.isNaN(until)) throw wrong('`until` must be a valid date.')
+  const until = options.until === undefined ? Number.POSITIVE_INFINITY : readDate(options.until)
   const accepts = options.accepts ?? (() => true)
 
   return {
@@ -127,12 +136,21 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
   }
 }
 
+function readDate(until: unknown): number {
+  const time = until instanceof Date ? until.getTime() : Number.NaN
+  if (Number.isNaN(time)) throw wrongOption('until', until, "Give a date: new Date('2027-01-31').")
+  return time
+}
+
 function readKey<C>({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOptions<C>): KeyObject {
   if ((secret === undefined) === (publicKey === undefined)) {
     throw wrong('adoptJwt needs either a `secret` or a `publicKey`.')
   }
   if (secret !== undefined) {
-    const bytes = Buffer.from(secret as string)
+    if (typeof secret !== 'string' && !(secret instanceof Uint8Array)) {
+      throw wrongKind('secret', secret, 'Give the string or the bytes that `jsonwebtoken` signed with.')
+    }
+    const bytes = Buffer.from(secret)
     if (bytes.length === 0) throw wrong('adoptJwt: `secret` is empty.')
     if (bytes.length < 32 && !allowWeakSecret) {
       throw new DaypassError(

@@ -4,6 +4,7 @@ import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, wrongKind, wrongOption } from '../option.ts'
 
 // Mongoose's own types are generic in ways that no structural type without `any` accepts.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -59,9 +60,15 @@ export function adoptMongoose<Model extends MongooseModel, C = Claims>(
   model: Model,
   options: AdoptMongooseOptions<MongooseDocument<Model>, C> = {},
 ): Adopter<C> {
+  if (typeof model?.findById !== 'function') {
+    throw wrongKind('model', model, "Give the model of your users: mongoose.model('User', schema).")
+  }
   checkOptions(options, optionNames)
+  checkFunctions(options, 'subject', 'claims')
   const { field = 'refreshTokens', claims } = options
-  if (!/^[A-Za-z_][\w.]*$/.test(field)) throw wrong('adoptMongoose: `field` must be a field of the model.')
+  if (typeof field !== 'string' || !/^[A-Za-z_][\w.]*$/.test(field)) {
+    throw wrongOption('field', field, "Give the name of a field of the model, such as 'refreshTokens'.")
+  }
   checkField(model, field, options.field !== undefined)
   const subject = options.subject ?? ((user: Any) => String(user._id))
   return {

@@ -32,7 +32,7 @@ const ours = new WeakSet<object>()
  * @param instance The app's own instance; several may be attached to one client.
  * @param client The result of `createClient()`.
  * @returns A function that detaches the instance.
- * @throws A call may fail with DaypassClientError, as `client.fetch` does. A cancelled call fails with axios's own error, and
+ * @throws DaypassClientError ERR_OPTION_INVALID for anything else than an instance and a client. A call may fail with DaypassClientError, as `client.fetch` does. A cancelled call fails with axios's own error, and
  *   so does one that takes longer than its `timeout`; the wait for a token and both attempts count together.
  * @example
  * ```ts
@@ -47,6 +47,9 @@ const ours = new WeakSet<object>()
  * ```
  */
 export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, 'authorize'>): () => void {
+  if (!instance?.interceptors || !client?.authorize) {
+    throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'attachDaypass(axios.create(), createClient(…))' })
+  }
   // Sends without the app's interceptors and defaults, because they have run before the adapter is called.
   const bare = instance.create()
   bare.defaults.headers = {}

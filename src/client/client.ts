@@ -30,12 +30,18 @@ interface Fence extends AbortController {
   isForced?: boolean | undefined
 }
 
+function check(isRight: unknown, reason: string): asserts isRight {
+  if (!isRight) throw new DaypassClientError('ERR_OPTION_INVALID', { reason })
+}
+
 /**
  * Makes a client that keeps a person signed in. It sends nothing before the first call or the first `subscribe`.
  *
  * `createClient<typeof auth>()` takes the type of `createDaypass`'s or an adapter's result on the server. It then knows the
  * types of the claims, the credentials and the user.
  *
+ * @throws DaypassClientError ERR_OPTION_INVALID: an option is missing or wrong. A `baseUrl` that is relative outside a page fails the
+ *   first request, with the same code.
  * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 for how the token is sent
  * @example
  * ```ts
@@ -54,24 +60,25 @@ export function createClient(options: ClientOptions): DaypassClient {
   const {
     baseUrl,
     transport = inPage ? 'cookie' : 'body',
-    loginPath = '/login',
-    refreshPath = '/refresh',
-    logoutPath = '/logout',
+    loginPath = 'login',
+    refreshPath = 'refresh',
+    logoutPath = 'logout',
     origins = [baseUrl],
     refreshTimeout: timeout = 10_000,
     debug,
     clock = createClock(),
     sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
     random = (size) => crypto.getRandomValues(new Uint8Array(size)),
-  } = options
+  }: ClientOptions = Object(options)
+  check(baseUrl?.trim, 'baseUrl is missing: createClient({ baseUrl: "/auth" })')
+  check(/^(cookie|body)$/.test(transport), `transport ${transport} is neither "cookie" nor "body"`)
+  check(Array.isArray(origins), 'origins must be a list')
   const isBody = transport === 'body'
   const isShared = !!inPage && !isBody && !options.storage
   const { storage = isShared ? createWebStorage() : new Map<string, string>(), tabs = isShared } = options
+  check(Object(storage).get && storage.set, 'storage needs get and set: a Map, or createFileStorage(path)')
   const send: typeof fetch = (...call) => (options.fetch ?? fetch)(...call)
-  const urlOf = (path: string) => {
-    const url = path.includes('://') ? path : baseUrl.replace(/\/+$/, '') + path
-    return hrefOf(url) ?? url
-  }
+  const urlOf = (path: string) => hrefOf(path, hrefOf(baseUrl.replace(/\/*$/, '/')))
 
   // Each spelling of the same server gives the same name.
   const name = `daypass:${urlOf(refreshPath)}`
@@ -204,6 +211,8 @@ export function createClient(options: ClientOptions): DaypassClient {
     request = abortAfter(timeout),
   ): Promise<TokenResponse> {
     const url = urlOf(path)
+    // Not at the start: a module that is also loaded on a server may make a client for the page.
+    check(url, `baseUrl ${baseUrl} is relative: outside a page give a whole URL`)
     const respond = async () =>
       readTokenResponse(
         await send(url, {
@@ -441,7 +450,12 @@ export function createClient(options: ClientOptions): DaypassClient {
         if (await isVoid()) throw signedOut()
         // Fail before the request if the storage does not accept writes.
         if (isBody) await writeMemory(known)
-        const { access, refreshToken, info } = await post(options?.path ?? loginPath, { ...credentials, transport })
+        const { access, refreshToken, info } = await post(
+          options?.path ?? loginPath,
+          { ...credentials, transport },
+          // A login of the app's own may read the body where Daypass cannot. CORS permits this header everywhere.
+          { accept: `application/json;transport=${transport}, */*` },
+        )
         if (!access) throw new DaypassClientError(info.status ? 'ERR_SIGN_IN_FAILED' : 'ERR_OFFLINE', info)
         const isTooLate = await isVoid()
         const { at: previous = 0, pending } = known

@@ -2,6 +2,7 @@
 
 /** Every code of the client side, and its meaning. docs/errors.md lists the same codes; a test keeps the two equal. */
 export const clientErrors = {
+  ERR_OPTION_INVALID: 'An option of the client is missing or wrong; the reason names it.',
   ERR_SIGNED_OUT: 'No person is signed in (any more); sign in.',
   ERR_OFFLINE: 'The server could not be reached; the session is kept, so try again later.',
   ERR_BODY_NOT_REPLAYABLE: 'The access token was rejected and the body was a one-shot stream; make the call again.',

@@ -25,7 +25,7 @@ const lockPatience = 5000
  * of a write.
  *
  * @param path The file, relative to the working directory or absolute.
- * @throws Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
+ * @throws DaypassClientError ERR_OPTION_INVALID without a path. Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
  *   session.
  * @example
  * ```ts
@@ -39,6 +39,9 @@ const lockPatience = 5000
  * ```
  */
 export function createFileStorage(path: string): ClientStorage {
+  if (typeof path !== 'string' || path === '') {
+    throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'createFileStorage(path): give the path of a file' })
+  }
   const file = resolve(path)
   const folder = dirname(file)
   const isTemporary = (name: string) =>

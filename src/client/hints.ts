@@ -16,9 +16,15 @@ function warnOnce(text: string) {
 /** Gives a hint about a response. `isNew`: it was the first refresh after a sign-in, so it should have brought the cookie. */
 export function hint(url: string, transport: string, { info, access, isOther }: TokenResponse, isNew?: unknown): void {
   const { status, reason } = info
-  const refused = `${url} refuses pages of ${globalThis.location?.origin}: list that in the server's origins.`
-  if (isOther) warnOnce(`${url} answers in the other transport: let it answer in "${transport}".`)
-  else if (access) seen.add(url)
+  const refused =
+    globalThis.location || transport === 'body'
+      ? `${url} refuses pages of ${globalThis.location?.origin}: list that in the server's origins.`
+      : `${url} sets its cookie for pages alone: elsewhere use transport: "body".`
+  if (isOther) {
+    // The reason is part of the error, too.
+    info.reason = `${url} answers in the other transport: let it answer in "${transport}".`
+    warnOnce(info.reason)
+  } else if (access) seen.add(url)
   else if (reason === 'ERR_ORIGIN_REFUSED') warnOnce(refused)
   else if (reason === 'ERR_REFRESH_TOKEN_MISSING' && isNew)
     warnOnce('The cookie of the sign-in did not come back: use https (or localhost) on one site.')

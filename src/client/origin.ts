@@ -2,15 +2,9 @@
 
 import { maybe } from './wait.ts'
 
-/** The absolute URL, resolved as the page resolves it. Undefined if it is invalid, or relative without a page. */
-export const hrefOf = (url: string | URL) =>
-  maybe(
-    () =>
-      new URL(
-        url,
-        maybe(() => document.baseURI),
-      ).href,
-  )
+/** The absolute URL, by default as the page resolves it. Undefined if it is invalid, or relative without a page. */
+export const hrefOf = (url: string | URL, base: string | undefined = maybe(() => document.baseURI)) =>
+  maybe(() => new URL(url, base).href)
 
 /**
  * The origin (scheme, host and port) that a request to `url` would go to: everything before the third slash. `URL.origin`

@@ -1,6 +1,7 @@
 // `daypass/react`: the session in a component.
 
 import { useSyncExternalStore } from 'react'
+import { DaypassClientError } from './errors.ts'
 import type { DaypassClient, SessionSnapshot } from './types.ts'
 
 /** The snapshot on a server, and in a page until it is hydrated. */
@@ -17,6 +18,7 @@ const getServerSession = () => unknown
  * with the same snapshot, so both render the same.
  *
  * @returns The same object until something changes.
+ * @throws DaypassClientError ERR_OPTION_INVALID without a client.
  * @example
  * ```ts
  * import { createElement } from 'react'
@@ -35,5 +37,6 @@ const getServerSession = () => unknown
 export function useSession<C, User>(
   client: Pick<DaypassClient<C, object, User>, 'subscribe' | 'getSession'>,
 ): SessionSnapshot<C, User> {
+  if (!client) throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'useSession(createClient(…))' })
   return useSyncExternalStore(client.subscribe, client.getSession, getServerSession)
 }

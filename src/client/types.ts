@@ -13,11 +13,14 @@ export interface ClientOptions {
    * Default: `cookie` in a page, `body` elsewhere.
    */
   transport?: 'cookie' | 'body'
-  /** Path after `baseUrl`, or a whole URL. Default `/login`. */
+  /**
+   * The sign-in's path. It is resolved as a link is: `login` is below `baseUrl`, `/api/login` is from the root of its origin,
+   * and a whole URL is itself. Default `login`.
+   */
   loginPath?: string
-  /** Path after `baseUrl`, or a whole URL. Default `/refresh`. */
+  /** The path of the refresh, resolved like `loginPath`. Default `refresh`. */
   refreshPath?: string
-  /** Path after `baseUrl`, or a whole URL. Default `/logout`. */
+  /** The path of the sign-out, resolved like `loginPath`. Default `logout`. */
   logoutPath?: string
   /** The exact origins that may get the access token: scheme, host and port. Default: that of `baseUrl`. */
   origins?: readonly string[]
@@ -102,7 +105,8 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    */
   fetch: typeof fetch
   /**
-   * Signs in: sends the credentials as JSON. `path` names another route with the same response, such as `/register`.
+   * Signs in: sends the credentials as JSON. `path` names another route with the same response, such as `register`. It is
+   * resolved like `loginPath`.
    * A previous session is replaced, and calls that wait in it fail.
    *
    * @returns The server's response, without the tokens.

@@ -1,6 +1,7 @@
 // `createDaypass()`: puts the parts together.
 
 import { createVerifier } from '../verify/index.ts'
+import { createWarner } from '../warn.ts'
 import { createAdoption } from './adoption.ts'
 import type { Daypass } from './api.ts'
 import { createEnd } from './end-session.ts'
@@ -19,7 +20,6 @@ import { createSignIn } from './sign-in.ts'
 import { createSignOut } from './sign-out.ts'
 import { createStoreClock } from './store-clock.ts'
 import { isSubject } from './text.ts'
-import { createWarner } from './warn.ts'
 
 /** The maximum length of the list of sessions. */
 const maxListed = 1000
@@ -78,6 +78,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     jwks: { keys: keys.verificationKeys },
     isRevoked: revocations.isRevoked,
     clock: settings.clock ?? Date.now,
+    ...(settings.onWarning && { onWarning: settings.onWarning }),
   })
   const parts: Parts<C> = {
     settings,

@@ -221,19 +221,24 @@ function readSecret(secret: unknown): Buffer {
       "`secret` looks like several secrets with commas in between: pass a list, secret.split(',').",
     )
   }
-  const bytes =
-    typeof secret === 'string'
-      ? Buffer.from(secret)
-      : secret instanceof Uint8Array
-        ? Buffer.from(secret)
-        : Buffer.alloc(0)
-  if (bytes.length < 32 || new Set(bytes).size < 8) {
-    throw new DaypassError(
-      'ERR_KEY_WEAK',
-      '`secret` must be at least 32 random bytes: make one with `openssl rand -base64 48` and keep it in DAYPASS_SECRET.',
-    )
-  }
-  return bytes
+  const bytes = typeof secret === 'string' || secret instanceof Uint8Array ? Buffer.from(secret) : undefined
+  const problem = describeWeakness(secret, bytes)
+  if (bytes !== undefined && problem === undefined) return bytes
+  throw new DaypassError(
+    'ERR_KEY_WEAK',
+    `\`secret\` ${problem}. It must be 32 random bytes or more. Make one with \`openssl rand -base64 48\`, and keep it in an environment variable, such as DAYPASS_SECRET.`,
+  )
+}
+
+/** The weakness of a secret; undefined for a good one. The secret itself is not part of the text. */
+function describeWeakness(secret: unknown, bytes: Buffer | undefined): string | undefined {
+  if (secret === undefined || bytes?.length === 0) return 'is missing'
+  if (bytes === undefined) return 'is neither a string nor bytes'
+  if (bytes.length < 32) return `has ${bytes.length} bytes`
+  const different = new Set(bytes).size
+  return different < 8
+    ? `has ${bytes.length} bytes, but only ${different} different ones, so it is not random`
+    : undefined
 }
 
 /** The issuer is part of the derivation: two issuers with the same secret have no key, and so no token, in common. */

@@ -2,6 +2,8 @@
 
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, isObject, requireOptions, wrongKind, wrongOption } from '../option.ts'
+import type { OnWarning } from '../warn.ts'
 import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
@@ -9,7 +11,6 @@ import { randomBytes } from './random.ts'
 import type { Claims } from './session.ts'
 import type { Store } from './store.ts'
 import { isStorable, unstorable } from './text.ts'
-import type { OnWarning } from './warn.ts'
 
 /** The part of Standard Schema v1 that is used. Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
 export interface ClaimsSchema<C> {
@@ -154,20 +155,34 @@ export type Settings<C> = ReturnType<typeof readOptions<C>>
 
 /** Checks the options and adds the defaults. Durations become milliseconds, except `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {
+  requireOptions(options, 'createDaypass({ secret, issuer, store })')
   checkOptions(options, daypassOptions)
   const { issuer, store, audience = issuer, clientId = 'first-party', algorithm = 'EdDSA' } = options
   if (typeof issuer !== 'string' || issuer === '') {
-    throw wrong("`issuer` is missing: pass your server's address, such as 'https://example.com'.")
+    throw wrongOption('issuer', issuer, "Give your server's address, such as 'https://example.com'.")
   }
   if (!isStorable(issuer)) throw wrong(`\`issuer\` must be a string without ${unstorable}.`)
   if (typeof store?.advance !== 'function') {
-    throw wrong("`store` is missing: pass createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
+    throw wrongKind('store', store, "Give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }
   // createVerifier checks `audience`.
-  if (!isStorable(clientId) || clientId === '') throw wrong('`clientId` must be a non-empty string.')
-  if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
-    throw wrong('`algorithm` must be EdDSA or HS256; for ES256 and RS256 pass `signingKeys`.')
+  if (!isStorable(clientId) || clientId === '') {
+    throw wrongOption('clientId', clientId, "Give a name, such as 'web'.")
   }
+  if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
+    throw wrongOption('algorithm', algorithm, "Give 'EdDSA' or 'HS256'; for ES256 and RS256 set `signingKeys`.")
+  }
+  const { adopt, claims } = options
+  if (adopt !== undefined && typeof adopt?.find !== 'function') {
+    throw wrongKind('adopt', adopt, 'Give adoptJwt(…) or adoptMongoose(…), or an object with `find`.')
+  }
+  if (claims !== undefined && typeof claims?.['~standard']?.validate !== 'function') {
+    throw wrongKind('claims', claims, 'Give a Standard Schema, such as one of Zod or Valibot.')
+  }
+  if (options.signingKeys !== undefined && !(Array.isArray(options.signingKeys) && options.signingKeys.every(isKey))) {
+    throw wrongKind('signingKeys', options.signingKeys, "Give a list of { algorithm, privateKey } and 'secret'.")
+  }
+  checkFunctions(options, 'findSubject', 'onEvent', 'onWarning', 'clock', 'random')
   const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
   const accessTokenLifetime = duration(
     'accessTokenLifetime',
@@ -188,10 +203,12 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
   const { clock, whenStoreIsAway = 'refuse' } = options
   if (whenStoreIsAway !== 'refuse' && whenStoreIsAway !== 'accept') {
-    throw wrong("`whenStoreIsAway` must be 'refuse' or 'accept'.")
+    throw wrongOption('whenStoreIsAway', whenStoreIsAway, "Give 'refuse' or 'accept'.")
   }
   const max = options.maxSessionsPerSubject ?? 100
-  if (!(max >= 1)) throw wrong('`maxSessionsPerSubject` must be 1 or more.')
+  if (!(typeof max === 'number' && max >= 1)) {
+    throw wrongOption('maxSessionsPerSubject', max, 'Give a number, 1 or more, or Infinity.')
+  }
   return {
     issuer,
     store,
@@ -205,8 +222,8 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     retryInterval: Math.round(retryInterval * 1000),
     maxSessionsPerSubject: max,
     findSubject: options.findSubject,
-    adopt: options.adopt,
-    claims: options.claims,
+    adopt,
+    claims,
     whenStoreIsAway,
     onEvent: options.onEvent,
     onWarning: options.onWarning,
@@ -239,7 +256,9 @@ function duration(
 ): number {
   const seconds = value ?? fallback
   if (typeof seconds === 'number' && seconds >= least && seconds <= most) return seconds
-  throw wrong(`\`${name}\` must be a number of seconds, ${least} to ${most}.`)
+  throw wrongOption(name, value, `Give a number of seconds, ${least} to ${most}.`)
 }
+
+const isKey = (key: unknown) => key === 'secret' || isObject(key)
 
 const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -1,5 +1,6 @@
 // The values that all parts of a Daypass share: settings, store, clock, keys and listeners.
 
+import type { Warn } from '../warn.ts'
 import type { Tokens } from './api.ts'
 import type { EmitEvent } from './events.ts'
 import type { SelfOpening } from './open-store.ts'
@@ -8,7 +9,6 @@ import type { Pruner } from './prune.ts'
 import type { ProofKey } from './refresh-token.ts'
 import type { Revocations } from './revocations.ts'
 import type { Current, Session } from './session.ts'
-import type { Warn } from './warn.ts'
 
 /** Made once by `createDaypass` and passed to each part. */
 export interface Parts<C> {

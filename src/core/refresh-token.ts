@@ -7,9 +7,9 @@
 
 import { Buffer } from 'node:buffer'
 import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
+import type { Warn } from '../warn.ts'
 import { hmacSha256 } from './hmac.ts'
 import type { Session } from './session.ts'
-import type { Warn } from './warn.ts'
 
 const prefix = 'dpr_'
 const version = 1

@@ -1,7 +1,7 @@
 // The clock of the rows: follows the store's clock, if the store has one.
 
+import type { Warn } from '../warn.ts'
 import type { Store } from './store.ts'
-import type { Warn } from './warn.ts'
 
 /** A clock, in milliseconds since the epoch. */
 export interface StoreClock {

@@ -1,8 +1,8 @@
 // Finds the client behind the proxies in front (X-Forwarded-*). Headers count only if they come from a trusted proxy.
 
 import { BlockList, isIP } from 'node:net'
-import { createWarner, type Warn } from '../core/warn.ts'
-import { DaypassError } from '../errors.ts'
+import { checkList, wrongOption } from '../option.ts'
+import { createWarner, type Warn } from '../warn.ts'
 import { hasForwardingHeader, isLoopback, type ReadHeader, readIp } from './ip-address.ts'
 
 /** The other side of a connection, and the Host that it asked for. */
@@ -63,15 +63,17 @@ function advise(ip: string | undefined): string {
 }
 
 function createTrust(trusted: readonly string[]): (ip: string | undefined) => boolean {
+  const addresses = "the addresses and networks of your proxies, such as ['10.0.0.0/8']."
+  checkList('trustedProxies', trusted, addresses)
   if (trusted.length === 0) return () => false
   const list = new BlockList()
   for (const entry of trusted) {
-    const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? []
+    const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(String(entry)) ?? []
     const family = isIP(address)
     const most = family === 6 ? 128 : 32
     const prefix = bits === undefined ? most : Number(bits)
     if (family === 0 || prefix > most) {
-      throw new DaypassError('ERR_OPTION_INVALID', `\`trustedProxies\` takes addresses and networks: ${entry}`)
+      throw wrongOption('trustedProxies', entry, `Give ${addresses}`)
     }
     list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
   }

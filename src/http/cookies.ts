@@ -1,8 +1,8 @@
 // The cookie of the refresh token. Script cannot read it.
 
-import { createWarner, type Warn } from '../core/warn.ts'
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { createWarner, type Warn } from '../warn.ts'
 import type { HttpRequest } from './request.ts'
 
 /** How the cookie is set. */

@@ -2,6 +2,7 @@
 
 import type { Daypass } from '../core/api.ts'
 import { DaypassError } from '../errors.ts'
+import { wrongOption } from '../option.ts'
 import { readRefreshKeys } from './idempotency-key.ts'
 import type { HttpOptions } from './options.ts'
 import type { RouteRequest } from './request.ts'
@@ -16,8 +17,20 @@ export function createDaypassRoutes<C, Credentials>(
   options: Pick<HttpOptions<C, Credentials, unknown, true>, 'basePath' | 'paths' | 'authenticate'>,
 ): DaypassRoute<C>[] {
   const { basePath, paths, authenticate } = options
-  const path = (name: keyof NonNullable<typeof paths>) =>
-    readBasePath(basePath) + readPath(paths?.[name] ?? `/${name}`, `paths.${name}`)
+  const base = readBasePath(basePath)
+  const path = (name: keyof NonNullable<typeof paths>) => {
+    const given: string = paths?.[name] ?? name
+    const whole = `${given}`.startsWith('/') ? given : `${base}/${given}`
+    if (typeof given === 'string' && isPath(whole)) return whole
+    throw wrongOption(
+      `paths.${name}`,
+      given,
+      `Give '${name}' for a path below \`basePath\`, or '/${name}' from the root.`,
+    )
+  }
+
+  // Checked also where there is no such route.
+  const login = path('login')
 
   const routes: DaypassRoute<C>[] = [
     {
@@ -73,7 +86,7 @@ export function createDaypassRoutes<C, Credentials>(
   if (authenticate === undefined) return routes
   routes.push({
     method: 'POST',
-    path: path('login'),
+    path: login,
     access: 'credentials',
     async run({ credentials, request, signIn }) {
       const { ip, userAgent } = request
@@ -89,13 +102,15 @@ export function createDaypassRoutes<C, Credentials>(
 
 /** The path before Daypass's own routes. Throws `ERR_OPTION_INVALID`. */
 export function readBasePath(basePath = '/auth'): string {
-  return readPath(basePath, 'basePath')
+  if (basePath === '' || isPath(basePath)) return basePath
+  throw wrongOption(
+    'basePath',
+    basePath,
+    "Give a path such as '/auth', without a slash at its end, or '' for the root.",
+  )
 }
 
-function readPath(path: string, name: string): string {
-  if (path === '' || /^(\/[\w.~-]+)+$/.test(path)) return path
-  throw new DaypassError('ERR_OPTION_INVALID', `\`${name}\` must be a path such as /auth, without a slash at its end.`)
-}
+const isPath = (path: unknown) => typeof path === 'string' && /^(\/[\w.~-]+)+$/.test(path)
 
 /** The request's origin for events. */
 const originOf = ({ ip, userAgent }: RouteRequest) => ({ ip, userAgent })

@@ -1,6 +1,8 @@
 // Finds the routes of a path.
 
 import { DaypassError } from '../errors.ts'
+import { isObject, show } from '../option.ts'
+import { checkNeeds } from './guard.ts'
 import type { DaypassRoute, Route } from './route.ts'
 
 /** The routes of one path, by method. */
@@ -28,6 +30,26 @@ export function createRouteTable<C>(routes: readonly DaypassRoute<C>[]): (path: 
   return (path) => exact.get(path) ?? compiled.find(([pattern]) => pattern.test(path))?.[1]
 }
 
+/**
+ * The address of a route where a framework has mounted the routes, such as `/api` of `app.use('/api', web.routes)`. A path
+ * that begins with the mount is whole. Others are below the mount; a mount that ends with the base path has it already.
+ *
+ * Each route has one address. A second one would pass by a rate limiter that the app has put before the first.
+ */
+export function addressOf(path: string, mount: string, basePath: string): string {
+  if (path.startsWith(`${mount}/`)) return path
+  const hasBase = basePath !== '' && mount.endsWith(basePath) && path.startsWith(`${basePath}/`)
+  return mount + (hasBase ? path.slice(basePath.length) : path)
+}
+
+/** The paths by which a route may be declared whose address is `address`; none where that is not below the mount. */
+export function readDeclared(address: string, mount: string, basePath: string): string[] {
+  if (mount === '') return [address]
+  if (!address.startsWith(`${mount}/`)) return []
+  const below = address.slice(mount.length)
+  return [address, below, basePath + below].filter((path) => addressOf(path, mount, basePath) === address)
+}
+
 /** A part `:name` stands for 1 to 64 letters, digits, `-` and `_`. */
 const patternOf = (path: string) => `^${path.replaceAll('.', '\\.').replaceAll(/\/:\w+(?=\/|$)/g, '/[\\w-]{1,64}')}$`
 
@@ -42,17 +64,22 @@ export function readParams(route: string, path: string): Record<string, string> 
 /** Checks the routes that an app declares. A route that is misspelled must not be open, nor never be found. */
 export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
   for (const route of routes) {
-    const { method, path, access, run } = route
+    // Without types, a route may be anything.
+    const { method, path, access, run }: Route<C> = Object(route)
+    const check: unknown = Reflect.get(Object(route), 'check')
     const isRoute =
       ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) &&
       /^(\/(:\w+|[\w.~-]+))+$/.test(path) &&
       ['page', 'bearer', 'credentials', 'custom'].includes(access) &&
       typeof run === 'function' &&
-      (access !== 'custom' || typeof route.check === 'function')
-    if (isRoute) continue
+      (access !== 'custom' || typeof check === 'function')
+    if (isRoute) {
+      if (route.access === 'bearer') checkNeeds(route)
+      continue
+    }
     throw new DaypassError(
       'ERR_OPTION_INVALID',
-      `\`routes\` has a route that is no route: ${method} ${path} for ${access}. See \`Route\` for its members.`,
+      `\`routes\` has a route that is no route: ${isObject(route) ? `${show(method)} ${show(path)} for ${show(access)}` : show(route)}. See \`Route\` for its members.`,
     )
   }
 }

@@ -1,16 +1,17 @@
 // Daypass over HTTP, in one shape of request and response. Every adapter translates to it.
 
 import type { Daypass, FoundSession } from '../core/api.ts'
-import { createWarner } from '../core/warn.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
 import { checkOptions } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
+import { createWarner } from '../warn.ts'
 import { type Cookie, createCookie } from './cookies.ts'
 import { createDaypassRoutes, readBasePath } from './daypass-routes.ts'
-import { checkRoutes } from './find-route.ts'
-import { checkAccess, type GuardOptions, type TokenVerifier } from './guard.ts'
+import { addressOf, checkRoutes } from './find-route.ts'
+import { checkAccess, checkVerifier, type GuardOptions, type TokenVerifier } from './guard.ts'
 import { checkHttpOptions, type HttpOptions, type UserOfBoth } from './options.ts'
 import { createOrigins } from './origins.ts'
+import { createPathWarning } from './path-warning.ts'
 import { findLocation } from './redirect.ts'
 import { type HttpRequest, readJsonObject } from './request.ts'
 import { createResponder, type Responder } from './responder.ts'
@@ -19,12 +20,14 @@ import { createRouter } from './router.ts'
 import { createSignIn } from './sign-in.ts'
 import { type Person, type SignInOptions, type SignOutOptions, signInOptions, signOutOptions } from './sign-in-types.ts'
 import { createSignOut } from './sign-out.ts'
-import { createTokenTransport } from './token-transport.ts'
+import { checkTransport, createTokenTransport, findTransport } from './token-transport.ts'
 
 /** An adapter without its framework. Nothing here throws: errors are responses. */
 export interface HttpAuth<C, User> {
-  /** Responds to a request for one of the routes; null for any other path. */
-  routes(request: HttpRequest): Promise<HttpResponse | null>
+  /** Responds to a request for one of the routes, which a framework may have mounted; null for any other path. */
+  routes(request: HttpRequest, mount?: string): Promise<HttpResponse | null>
+  /** The addresses of the routes under a mount; a part `:name` stands for a name. */
+  addresses(mount: string): string[]
   requireAuth: Guard<C>
   /** Reads who is signed in by the cookie of a request, and changes nothing. Throws what `Daypass.findSession` throws. */
   findSession(request: HttpRequest): Promise<FoundSession<C, User> | null>
@@ -37,7 +40,7 @@ export interface HttpAuth<C, User> {
 /** Returns the access token of a request, verified, or the response that rejects it. */
 export type Guard<C> = (
   request: HttpRequest,
-  needs?: GuardOptions,
+  needs?: GuardOptions<C>,
 ) => Promise<{ token: AccessToken<C>; rejection?: undefined } | { token?: undefined; rejection: HttpResponse }>
 
 /** Throws `ERR_OPTION_INVALID`. `more` are the names of an adapter's own options. */
@@ -46,28 +49,27 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
   givenOptions: HttpOptions<C, Credentials, User, Finds> = {},
   more?: Readonly<Record<string, true>>,
 ): HttpAuth<C, UserOfBoth<Found, User>> {
+  checkVerifier('auth', givenAuth, 'Give the result of createDaypass() first, and options second.')
   // The types above are for the app. Below, claims may be left out: the core checks whether they are there.
   const auth = givenAuth as Daypass<C, true, UserOfBoth<Found, User>>
   const options = givenOptions as unknown as HttpOptions<C, Credentials, unknown, true>
   checkHttpOptions(options, more)
   const { bodyLimit = 16_384, transport: defaultTransport = 'cookie', onError = logError } = options
-  const origins = createOrigins(options.origins)
+  const warn = createWarner(options.onWarning)
+  const origins = createOrigins(options.origins, warn)
   const responder = createResponder(origins, onError)
-  const cookie = createCookie(options.cookie, readBasePath(options.basePath), createWarner(options.onWarning))
+  const basePath = readBasePath(options.basePath)
+  const cookie = createCookie(options.cookie, basePath, warn)
   const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
   const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
-  const { routes = [] } = options
-  checkRoutes(routes)
-  const router = createRouter([...createDaypassRoutes(auth, tokens, options), ...routes], {
-    auth,
-    origins,
-    tokens,
-    signIn,
-    responder,
-    bodyLimit,
-  })
+  const { routes: own = [] } = options
+  checkRoutes(own)
+  const routes = [...createDaypassRoutes(auth, tokens, options), ...own]
+  const onUnknown = createPathWarning(routes, basePath, warn)
+  const router = createRouter(routes, { auth, origins, tokens, signIn, responder, bodyLimit, basePath, onUnknown })
   return {
     routes: router.handle,
+    addresses: (mount) => [...new Set(routes.map(({ path }) => addressOf(path, mount, basePath)))],
     requireAuth: createGuard(auth, responder),
     async findSession(request) {
       const token = readCookie(cookie, request)
@@ -84,7 +86,8 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
           const { headers } = await signIn(request, person, 'cookie')
           return responder.respond(request, { status: 303, headers: { ...headers, location } })
         }
-        const chosen = transport ?? defaultTransport
+        checkTransport(transport)
+        const chosen = transport ?? findTransport(request) ?? defaultTransport
         if (chosen === 'cookie') origins.check(request, false)
         return responder.respond(request, await signIn(request, person, chosen))
       } catch (error) {
@@ -130,6 +133,7 @@ export function createVerifierGuard<C>(
   verifier: TokenVerifier<C>,
   options: { onError?: OnError | undefined } = {},
 ): Guard<C> {
+  checkVerifier('verifier', verifier, 'Write createRequireAuth(createVerifier({ issuer })).')
   checkOptions(options, { onError: true })
   const { onError = logError } = options
   return createGuard(verifier, createResponder(createOrigins(), onError))
@@ -140,7 +144,7 @@ function createGuard<C>(verifier: TokenVerifier<C>, responder: Responder): Guard
     try {
       return { token: await checkAccess(verifier, request, needs) }
     } catch (error) {
-      return { rejection: responder.fail(request, error, needs) }
+      return { rejection: responder.fail(request, error, { needs }) }
     }
   }
 }

@@ -1,11 +1,13 @@
 // The options of Daypass over HTTP. They are the same for every adapter.
 
 import type { Claims } from '../core/session.ts'
-import type { OnWarning } from '../core/warn.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, checkList, wrongOption } from '../option.ts'
+import type { OnWarning } from '../warn.ts'
 import type { CookieOptions } from './cookies.ts'
 import type { Route } from './route.ts'
 import type { SignIn, SignInRequest, Transport } from './sign-in-types.ts'
+import { checkTransport } from './token-transport.ts'
 
 /** Options of the HTTP surface. */
 export interface HttpOptions<
@@ -16,7 +18,10 @@ export interface HttpOptions<
 > {
   /** The path before Daypass's own routes. Default "/auth"; "" for none. */
   basePath?: string
-  /** Other paths under `basePath` for Daypass's own routes, such as the tutorials' `{ refresh: '/refresh-token' }`. */
+  /**
+   * Other paths for Daypass's own routes: `refresh-token` is below `basePath`, `/api/refresh-token` is from the root. A
+   * client names the same paths, by `refreshPath` and so on.
+   */
   paths?: { login?: string; refresh?: string; logout?: string; sessions?: string }
   /**
    * Adds `POST /login`. Returns the person that the credentials belong to, or null. The credentials are the JSON body as
@@ -71,13 +76,20 @@ const advice = {
   onEvent: '`createDaypass` takes it.',
 }
 
-/** Throws `ERR_OPTION_INVALID` for an option that does not exist. `more` are the options of one adapter. */
+/** Throws `ERR_OPTION_INVALID` for an option that does not exist or is of another type. `more` are the options of one adapter. */
 export function checkHttpOptions<C, Credentials>(
   options: HttpOptions<C, Credentials, unknown, true>,
   more: Readonly<Record<string, true>> = {},
 ): void {
   checkOptions(options, { ...httpOptions, ...more }, '', advice)
   checkOptions(options.paths, pathOptions, 'paths.')
+  checkTransport(options.transport)
+  checkList('routes', options.routes, 'see `Route` for its members.')
+  checkFunctions(options, 'authenticate', 'onError', 'onWarning')
+  const { bodyLimit } = options
+  if (bodyLimit !== undefined && !(typeof bodyLimit === 'number' && bodyLimit > 0)) {
+    throw wrongOption('bodyLimit', bodyLimit, 'Give a number of bytes.')
+  }
 }
 
 /**

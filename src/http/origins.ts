@@ -1,6 +1,8 @@
 // The origin check of requests (CSRF) and the CORS headers of responses.
 
 import { DaypassError } from '../errors.ts'
+import { checkList, show, wrongOption } from '../option.ts'
+import type { Warn } from '../warn.ts'
 import { type HttpRequest, header } from './request.ts'
 
 /** The pages that may use this server: its own, and those of the origins that are listed. */
@@ -20,16 +22,14 @@ export interface Origins {
   isPreflight(request: HttpRequest): boolean
 }
 
-/** `allowed` are exact origins such as `https://app.example.com` or `capacitor://localhost`; there are no patterns. */
-export function createOrigins(allowed: readonly string[] = []): Origins {
-  for (const origin of allowed) {
-    if (!isOrigin(origin)) {
-      throw new DaypassError(
-        'ERR_OPTION_INVALID',
-        `\`origins\` takes exact origins such as https://app.example.com, without a path or a slash: ${origin}`,
-      )
-    }
-  }
+/**
+ * @param allowed Exact origins such as `https://app.example.com` or `capacitor://localhost`; there are no patterns.
+ * @param warn Receives a warning for a page that is not allowed.
+ */
+export function createOrigins(allowed: readonly string[] = [], warn: Warn = () => {}): Origins {
+  const exact = "exact origins, without a path or a slash at the end, such as ['https://app.example.com']."
+  checkList('origins', allowed, exact)
+  for (const origin of allowed) if (!isOrigin(origin)) throw wrongOption('origins', origin, `Give ${exact}`)
   const allowedOrigins = new Set<string | undefined>(allowed)
   const isAllowed = (origin: string | undefined) => allowedOrigins.has(origin)
   const isOwn = (origin: string | undefined, { secure, host }: HttpRequest) =>
@@ -44,6 +44,10 @@ export function createOrigins(allowed: readonly string[] = []): Origins {
       if (isOwn(origin, request)) return
       if (origin === undefined && !usesCookie) return
     }
+    // No page, or one whose browser does not say which.
+    if (origin === undefined)
+      throw new DaypassError('ERR_ORIGIN_REFUSED', site === undefined ? notFromBrowser : undefined)
+    warn('DAYPASS_ORIGIN_UNLISTED', describe(origin, request), origin)
     throw new DaypassError('ERR_ORIGIN_REFUSED')
   }
 
@@ -88,6 +92,19 @@ function isPageLoad(request: HttpRequest): boolean {
   return site === undefined ? request.method === 'POST' : mode === 'navigate' && dest === 'document'
 }
 
+const notFromBrowser =
+  'The request has neither an Origin nor Sec-Fetch-Site, so no browser sent it, and it may not use the cookie. Sign in with `"transport": "body"`, and send `refreshToken` in the body.'
+
+/** Anybody can send any Origin, so only an operator who knows a page should list it. */
+function describe(origin: string, { host, secure }: HttpRequest): string {
+  const refused = `A page of the origin ${show(origin)} was refused.`
+  if (/^https?:\/\/(.*)$/.exec(origin)?.[1] === host) {
+    return `${refused} That is this server's own host, but this request came over ${secure ? 'https' : 'http'}: load the page over it, too, or name the proxy that ends TLS in \`trustedProxies\`.`
+  }
+  if (isOrigin(origin)) return `${refused} If it is yours, and only then, list it: \`origins: [${show(origin)}]\`.`
+  return `${refused} It cannot be listed: sandboxed frames, files and many others share it.`
+}
+
 /** Two headers are no listed origin, whether they come apart or joined. */
 function readOrigin(request: HttpRequest): string | undefined {
   const values = request.headers('origin')
@@ -98,9 +115,9 @@ function readOrigin(request: HttpRequest): string | undefined {
  * Whether a text is an origin as browsers send it. Apps in a WebView and browser extensions have schemes of their own,
  * for which the URL parser knows no origin. `file:` is refused: it would allow every page on the disk.
  */
-function isOrigin(text: string): boolean {
+function isOrigin(text: unknown): boolean {
   // The URL parser accepts a star in a host. There are no patterns here, so it would never match.
-  if (!URL.canParse(text) || text.includes('*')) return false
+  if (typeof text !== 'string' || !URL.canParse(text) || text.includes('*')) return false
   const { origin, protocol, host } = new URL(text)
   if (origin !== 'null') return origin === text
   return protocol !== 'file:' && host !== '' && `${protocol}//${host}` === text

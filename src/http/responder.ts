@@ -17,10 +17,14 @@ export interface Responder {
   respond(
     request: HttpRequest,
     response: RouteResponse,
-    given?: { cacheControl?: string; allow?: string },
+    given?: { cacheControl?: string | undefined; allow?: string },
   ): HttpResponse
-  /** Makes the response to an error, and reports 5xx errors to the operator. */
-  fail(request: HttpRequest, thrown: unknown, given?: AccessNeeds & { allow?: string }): HttpResponse
+  /**
+   * Makes the response to an error, and reports 5xx errors to the operator.
+   *
+   * @param given The demands on an access token that the challenge names, and the methods of a path (`Allow`).
+   */
+  fail(request: HttpRequest, thrown: unknown, given?: { needs?: AccessNeeds | undefined; allow?: string }): HttpResponse
 }
 
 /** @param onError Receives errors with a 5xx status. */
@@ -34,10 +38,9 @@ export function createResponder(origins: Origins, onError: OnError): Responder {
   }
   return {
     respond,
-    fail(request, thrown, needs) {
+    fail(request, thrown, { needs, allow } = {}) {
       reportError(onError, thrown)
       const { headers, ...response } = errorResponse(thrown, needs)
-      const allow = needs?.allow
       return respond(request, { ...response, headers: allow === undefined ? headers : { ...headers, allow } })
     },
   }

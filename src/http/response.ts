@@ -48,7 +48,7 @@ export function errorResponse(thrown: unknown, needs?: AccessNeeds): RouteRespon
   const { status, code, error, message, retryAfter } = publicError(thrown)
   const headers: Record<string, string> = {}
   if (retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)))
-  if (isAboutAccess(code)) headers['www-authenticate'] = challengeFor(error, message, needs)
+  if (isAboutAccess(code)) headers['www-authenticate'] = challengeFor(code, error, message, needs)
   // An invalid option concerns the operator. The caller learns only that something failed.
   const text = status === 500 ? 'Something went wrong here; it was logged.' : message
   return { status, headers, body: error === '' ? { code, message: text } : { error, code, message: text } }
@@ -63,17 +63,15 @@ function publicError(thrown: unknown): DaypassError {
 }
 
 function isAboutAccess(code: string): boolean {
-  return (
-    code.startsWith('ERR_ACCESS_TOKEN') || code === 'ERR_SCOPE_INSUFFICIENT' || code === 'ERR_AUTHENTICATION_TOO_OLD'
-  )
+  return code.startsWith('ERR_ACCESS_TOKEN') || code.endsWith('_INSUFFICIENT') || code === 'ERR_AUTHENTICATION_TOO_OLD'
 }
 
 /** The challenge that tells a client what to do. It has no error code where no credentials came (RFC 6750 §3.1). */
-function challengeFor(error: string, message: string, { scope, maxAge }: AccessNeeds = {}): string {
+function challengeFor(code: string, error: string, message: string, { scope, maxAge }: AccessNeeds = {}): string {
   const details = [
     error && `error="${error}"`,
     error && `error_description="${message.replaceAll(/["\\]/g, "'")}"`,
-    error === 'insufficient_scope' && scope && `scope="${scope}"`,
+    code === 'ERR_SCOPE_INSUFFICIENT' && scope && `scope="${scope}"`,
     error === 'insufficient_user_authentication' && maxAge !== undefined && `max_age="${maxAge}"`,
   ].filter(Boolean)
   return details.length === 0 ? 'Bearer' : `Bearer ${details.join(', ')}`

@@ -2,6 +2,7 @@
 
 import type { Claims } from '../core/session.ts'
 import type { AccessToken } from '../verify/index.ts'
+import type { GuardOptions } from './guard.ts'
 import type { HttpRequest, RouteRequest } from './request.ts'
 import type { AccessNeeds, RouteResponse } from './response.ts'
 import type { SignIn, Transport } from './sign-in-types.ts'
@@ -69,7 +70,8 @@ interface Declaration<Access extends string, Call> {
  * `access` says who may ask:
  *
  * - `page`: anyone, within the rule of origins.
- * - `bearer`: a caller with a good access token, with the `scope` and the `maxAge` (seconds) that the route names.
+ * - `bearer`: a caller with a good access token, with the `scope`, the `maxAge` (seconds) and the `allow` that the route
+ *   names, as `requireAuth` takes them.
  * - `credentials`: a caller who signs in. The body's `transport` is read by the router. The cookie transport needs a
  *   page that is known to be allowed.
  * - `custom`: a caller whom `check` does not reject by throwing, such as a back end with an API key.
@@ -95,7 +97,7 @@ interface Declaration<Access extends string, Call> {
  */
 export type Route<C = Claims, Finds extends boolean = false> =
   | Declaration<'page', RouteCall>
-  | (Declaration<'bearer', BearerCall<C>> & AccessNeeds)
+  | (Declaration<'bearer', BearerCall<C>> & AccessNeeds & Pick<GuardOptions<C>, 'allow'>)
   | Declaration<'credentials', CredentialsCall<C, Finds>>
   | (Declaration<'custom', RouteCall> & {
       /** Throws a DaypassError where the caller may not ask. */

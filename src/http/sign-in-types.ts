@@ -24,7 +24,7 @@ export type SignIn<C = Claims, User = unknown, Finds extends boolean = false> = 
 
 /** How a response to a sign-in is made. */
 export interface SignInOptions {
-  /** Default: the `transport` option. */
+  /** Default: the one that the request asks for, as the client does, or else the `transport` option. */
   transport?: Transport
   /**
    * Answers with a redirect (303) and the cookie instead of JSON, for HTML forms and for the callbacks of identity providers

@@ -2,6 +2,7 @@
 
 import type { Daypass } from '../core/api.ts'
 import { DaypassError } from '../errors.ts'
+import { isObject, wrongOption } from '../option.ts'
 import type { HttpRequest } from './request.ts'
 import type { RouteResponse } from './response.ts'
 import type { Person, Transport } from './sign-in-types.ts'
@@ -16,7 +17,9 @@ export function createSignIn<C>(
   tokens: TokenTransport,
   onReplaceFailed: (error: unknown) => void,
 ): BeginSession<C> {
-  return async (request, { subject, user, ...given }, transport) => {
+  return async (request, person, transport) => {
+    if (!isObject(person)) throw wrongOption('signIn', person, 'Give the person: web.signIn(…, { subject: user.id }).')
+    const { subject, user, ...given } = person
     // Check what can fail before the session is there, or it would stay with nobody holding its token.
     if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')
     JSON.stringify(user)

@@ -2,11 +2,31 @@
 
 import type { SessionInfo, Tokens } from '../core/api.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
+import { isObject, wrongOption } from '../option.ts'
 import type { Cookie } from './cookies.ts'
 import type { HttpRequest } from './request.ts'
 import type { RouteResponse } from './response.ts'
 import type { CarriedToken } from './route.ts'
 import type { Transport } from './sign-in-types.ts'
+
+const transports: readonly unknown[] = ['cookie', 'body'] satisfies Transport[]
+const isTransport = (named: unknown): named is Transport => transports.includes(named)
+
+/** Throws `ERR_OPTION_INVALID` for a transport that is none. */
+export function checkTransport(named: unknown): void {
+  if (named !== undefined && !isTransport(named)) throw wrongOption('transport', named, "Give 'cookie' or 'body'.")
+}
+
+/**
+ * The transport that a request to a login of the app's own asks for; undefined if it names none. The app has read the
+ * body, so it is looked at only where a parser has kept it. The header is always there: the client sends
+ * `Accept: application/json;transport=body`, which needs no permission of CORS.
+ */
+export function findTransport(request: HttpRequest): Transport | undefined {
+  const { parsedBody } = request
+  const [, accepted] = /;\s*transport=(\w+)/.exec(request.headers('accept').join()) ?? []
+  return [isObject(parsedBody) && parsedBody.transport, accepted].find(isTransport)
+}
 
 /** The refresh tokens in a request's cookies. */
 export interface CookieTokens {
@@ -70,7 +90,7 @@ export function createTokenTransport(
     },
     choose(named) {
       if (named === undefined) return defaultTransport
-      if (named === 'cookie' || named === 'body') return named
+      if (isTransport(named)) return named
       throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
     },
     respond(request, { accessToken, tokenType, expiresIn, refreshToken, session, user }, transport) {

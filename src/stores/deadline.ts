@@ -1,6 +1,7 @@
 // Time limits for calls to an engine.
 
-import { DaypassError } from '../errors.ts'
+import type { DaypassError } from '../errors.ts'
+import { wrongOption } from '../option.ts'
 import { unavailable } from './store-error.ts'
 
 /**
@@ -67,6 +68,6 @@ export function createBoundedCalls(
  * @throws DaypassError `ERR_OPTION_INVALID`.
  */
 export function readTimeout(timeout = 5000): number {
-  if (timeout >= 1 && timeout <= 10_000) return timeout
-  throw new DaypassError('ERR_OPTION_INVALID', '`timeout` must be 1 to 10,000 milliseconds.')
+  if (typeof timeout === 'number' && timeout >= 1 && timeout <= 10_000) return timeout
+  throw wrongOption('timeout', timeout, 'Give milliseconds, 1 to 10,000.')
 }

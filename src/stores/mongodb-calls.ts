@@ -1,6 +1,7 @@
 // Calls to MongoDB through a `mongodb` Db or a Mongoose connection: time limits, errors, indexes and the schema record.
 
 import { DaypassError } from '../errors.ts'
+import { wrongKind } from '../option.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
 import type { Row } from './row.ts'
 import {
@@ -119,7 +120,7 @@ export function createMongo(
   indexes: Readonly<Record<string, readonly object[]>>,
 ): Mongo {
   if (typeof source !== 'object' || source === null || !('command' in source || 'asPromise' in source)) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'Give a `mongodb` Db, or a Mongoose connection.')
+    throw wrongKind('source', source, 'Give a Db of `mongodb`: client.db(name). Or mongoose.connection.')
   }
   const prefix = readPrefix(options.prefix)
   const timeout = readTimeout(options.timeout)

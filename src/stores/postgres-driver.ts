@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'
-import { DaypassError } from '../errors.ts'
+import { wrongKind } from '../option.ts'
 import { fieldsOf } from './store-error.ts'
 
 /** One statement for `pg`: rows come as lists, and each value as the text that the server sent. */
@@ -52,10 +52,7 @@ export type Send = (text: string, values: (string | null)[]) => Sent
 export function createSend(client: PgPool | PostgresJs): Send {
   const isClient = client !== null && (typeof client === 'object' || typeof client === 'function')
   if (!isClient || !('unsafe' in client || 'query' in client)) {
-    throw new DaypassError(
-      'ERR_OPTION_INVALID',
-      'Give a Pool of `pg` (new pg.Pool({ connectionString })) or what `postgres(address)` gives.',
-    )
+    throw wrongKind('client', client, 'Give a Pool of `pg`: new pg.Pool({ connectionString }). Or postgres(address).')
   }
   if ('unsafe' in client) return (text, values) => sendPostgresJs(client, text, values)
   if (isPool(client)) {

@@ -7,6 +7,7 @@ import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions } from '../option.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
@@ -254,6 +255,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
 
 function readOptions(options: PostgresStoreOptions) {
   checkOptions(options, optionNames)
+  checkFunctions(options, 'clock')
   const { prefix, timeout, clock = Date.now } = options
   return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
 }

@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
+import { wrongKind } from '../option.ts'
 import { withDeadline } from './deadline.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
@@ -59,8 +60,9 @@ export function defineScript(lua: string): RedisScript {
 export function connectRedis(client: RedisClient, timeout: number): Redis {
   if (isIoredis(client)) return createRedis(ioredis(client, timeout))
   if (isNodeRedis(client)) return createRedis(nodeRedis(client, timeout))
-  throw new DaypassError(
-    'ERR_OPTION_INVALID',
+  throw wrongKind(
+    'client',
+    client,
     'Give a client of `ioredis`, or of `redis` 5 or newer (createClient …, not its `legacy()`).',
   )
 }

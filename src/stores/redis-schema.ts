@@ -4,6 +4,7 @@
 
 import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
+import { wrongOption } from '../option.ts'
 import { defineScript, keyTaken, type Redis } from './redis-client.ts'
 import { checkSchema, schemaKey, schemaVersion } from './schema-record.ts'
 
@@ -62,5 +63,5 @@ function isTrueEcho(reply: unknown): boolean {
  */
 export function checkRedisPrefix(prefix: unknown): void {
   if (typeof prefix === 'string' && /^[^{}]+$/.test(prefix)) return
-  throw new DaypassError('ERR_OPTION_INVALID', '`prefix` must be a text of 1 or more characters, without { and }.')
+  throw wrongOption('prefix', prefix, "Give 1 or more characters without { and }, such as 'daypass'.")
 }

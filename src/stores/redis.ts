@@ -15,6 +15,7 @@ import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, isObject, wrongOption } from '../option.ts'
 import { createBoundedCalls, readTimeout, withDeadline } from './deadline.ts'
 import {
   asRedisError,
@@ -442,12 +443,16 @@ const escapeGlob = (text: string) => text.replaceAll(/[*?[\]\\]/g, '\\$&')
 
 function readOptions(options: RedisStoreOptions) {
   checkOptions(options, optionNames)
+  checkFunctions(options, 'clock')
   const { prefix = 'daypass', wait, clock = Date.now } = options
   const timeout = readTimeout(options.timeout)
-  const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)
   checkRedisPrefix(prefix)
-  if (wait !== undefined && !(wait.replicas >= 1 && wait.timeout >= 1 && wait.timeout < timeout)) {
-    throw wrong('`wait` must name 1 or more `replicas`, and a `timeout` in milliseconds below that of a call.')
+  if (wait !== undefined && !(isObject(wait) && wait.replicas >= 1 && wait.timeout >= 1 && wait.timeout < timeout)) {
+    throw wrongOption(
+      'wait',
+      wait,
+      'Give 1 or more `replicas`, and a `timeout` in milliseconds that is below that of a call: { replicas: 1, timeout: 500 }.',
+    )
   }
   return { prefix, timeout, wait, clock }
 }

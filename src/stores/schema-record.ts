@@ -1,6 +1,7 @@
 // The schema record of every engine: which version made the tables, and which issuer they belong to.
 
 import { DaypassError } from '../errors.ts'
+import { wrongOption } from '../option.ts'
 
 /** The key of the record in `${prefix}_schema`. */
 export const schemaKey = 'session'
@@ -72,8 +73,9 @@ export const nameTaken = (name: string): DaypassError =>
  */
 export function readPrefix(prefix: unknown = 'daypass'): string {
   if (typeof prefix === 'string' && /^[a-z][a-z0-9_]{0,30}$/.test(prefix)) return prefix
-  throw new DaypassError(
-    'ERR_OPTION_INVALID',
-    '`prefix` must begin with a lower-case letter, and hold 1 to 31 lower-case letters, digits and underscores.',
+  throw wrongOption(
+    'prefix',
+    prefix,
+    "Begin with a lower-case letter, and use 1 to 31 lower-case letters, digits and underscores, such as 'daypass'.",
   )
 }

@@ -1,10 +1,11 @@
 // Opens, reads and writes a SQLite database, and translates its errors.
 
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaypassError, type ErrorCode } from '../errors.ts'
+import { wrongKind, wrongOption } from '../option.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
   checkSchema,
@@ -31,9 +32,11 @@ const opened = new WeakSet<DatabaseSync>()
  */
 export function openSqlite(path: string): DatabaseSync {
   // SQLite also accepts URIs, which hide what file they name.
-  if (path === '' || /^file:/i.test(path)) {
-    throw new DaypassError('ERR_OPTION_INVALID', 'Give the path of the database file, or a DatabaseSync.')
+  if (path === '' || /^file:/i.test(path)) throw wrongOption('database', path, instead)
+  if (path !== ':memory:' && isFolder(path)) {
+    throw wrongOption('database', path, `That is a folder. ${instead}`)
   }
+  const { DatabaseSync } = loadSqlite()
   return guard(() => {
     if (path !== ':memory:') createPrivately(path)
     // The event loop stands still while SQLite itself waits for a lock, so it waits for an instant and `whenFree` longer.
@@ -41,6 +44,30 @@ export function openSqlite(path: string): DatabaseSync {
     opened.add(db)
     return db
   }, path)
+}
+
+const instead = "Give the path of a file, such as './data/daypass.db', or a DatabaseSync of node:sqlite."
+
+/** Checks that a database is one of node:sqlite. Other libraries have a `prepare`, too. */
+export function checkDatabase(database: unknown): void {
+  const isDatabase = typeof database === 'object' && database !== null && 'isTransaction' in database
+  if (!isDatabase) throw wrongKind('database', database, instead)
+}
+
+const isFolder = (path: string) =>
+  /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+
+/**
+ * Node's own SQLite. It is loaded here and not imported, because Node 20 has none: the error of an import would not say
+ * what to do.
+ */
+function loadSqlite(): typeof import('node:sqlite') {
+  const sqlite = process.getBuiltinModule?.('node:sqlite')
+  if (sqlite !== undefined) return sqlite
+  throw new DaypassError(
+    'ERR_OPTION_INVALID',
+    `daypass/sqlite needs node:sqlite, which Node 22.18 and newer have. This is Node ${process.versions.node}: update it, or use another store.`,
+  )
 }
 
 function createPrivately(path: string): void {

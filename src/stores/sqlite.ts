@@ -6,7 +6,7 @@ import { checkOptions, type OptionNames } from '../known-options.ts'
 import { columns, createRowMapping, jsonText, type Kind, type Row } from './row.ts'
 import { readPrefix } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
-import { createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
+import { checkDatabase, createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
 
 /** Options of {@link createSqliteStore}. */
 export interface SqliteStoreOptions {
@@ -69,6 +69,7 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
   checkOptions(options, optionNames)
   const prefix = readPrefix(options.prefix)
   const isOwn = typeof database === 'string'
+  if (!isOwn) checkDatabase(database)
   const db = isOwn ? openSqlite(database) : database
   const sqlite = createSqlite(db, prefix, schema)
   const { read, write } = sqlite

@@ -1,6 +1,7 @@
 // Reads the claims of an access token (RFC 9068 §2.2).
 
 import { DaypassError } from '../errors.ts'
+import { show } from '../option.ts'
 
 /** A verified access token. It is frozen, because all requests with the same token share it. */
 export interface AccessToken<C = Record<string, unknown>> {
@@ -41,14 +42,17 @@ export interface Expected {
   now: number
   /** Milliseconds; bounded by the caller. */
   clockTolerance: number
+  /** Called for a token with a good signature that is from another issuer or for another audience. */
+  onForeign(difference: string): void
 }
 
 /** Checks the claims of RFC 9068 §4 and RFC 8725 §3. Throws `ERR_ACCESS_TOKEN_INVALID` or `ERR_ACCESS_TOKEN_EXPIRED`. */
 export function readAccessToken(payload: Record<string, unknown>, expected: Expected): AccessToken {
-  const { iss, sub, aud, client_id, iat, exp, nbf, jti, sid, scope, auth_time, amr, cnf } = payload
-  if (iss !== expected.issuer) throw invalid('it is from another issuer')
-  if (typeof aud === 'string' ? aud !== expected.audience : !(isTexts(aud) && aud.includes(expected.audience))) {
-    throw invalid('it is for another audience')
+  const { sub, client_id, iat, exp, nbf, jti, sid, scope, auth_time, amr, cnf } = payload
+  const difference = findDifference(payload, expected)
+  if (difference !== undefined) {
+    expected.onForeign(difference)
+    throw invalid(difference)
   }
   if (!isText(sub) || !isText(client_id) || !isText(jti) || !isText(sid)) throw invalid('a required claim is missing')
   if (!isInstant(iat) || !isInstant(exp)) throw invalid('iat or exp is not a number')
@@ -77,6 +81,14 @@ export function readAccessToken(payload: Record<string, unknown>, expected: Expe
     tokenId: jti,
     claims,
   })
+}
+
+/** How a token's issuer or audience differs from the expected one; undefined if neither does. */
+function findDifference({ iss, aud }: Record<string, unknown>, { issuer, audience }: Expected): string | undefined {
+  if (iss !== issuer) return `it is from the issuer ${show(iss)}, and \`issuer\` is ${show(issuer)}`
+  const audiences = isTexts(aud) ? aud : [aud]
+  if (audiences.includes(audience)) return undefined
+  return `it is for the audience ${audiences.map(show).join(', ')}, and \`audience\` is ${show(audience)}`
 }
 
 /** Makes the error of an invalid token. `reason` is for logs; the response is the same for every reason. */

@@ -2,6 +2,8 @@
 
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkFunctions, requireOptions, wrongOption } from '../option.ts'
+import { createWarner, type OnWarning } from '../warn.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { parseStrictObject } from './json.ts'
 import { readHeader, readSigned } from './jws.ts'
@@ -42,6 +44,11 @@ export interface VerifierOptions {
    * `verify` rejects with the same error.
    */
   isRevoked?: (sessionId: string, token: AccessToken) => boolean | Promise<boolean>
+  /**
+   * Receives a warning where a token with a good signature is from another issuer or for another audience, at most once a
+   * minute. Default `console.warn`.
+   */
+  onWarning?: OnWarning
   /** Milliseconds since the epoch. Default `Date.now`. */
   clock?: () => number
   /** Default the global `fetch`. */
@@ -58,6 +65,7 @@ const verifierOptions: OptionNames<VerifierOptions> = {
   jwksCooldown: true,
   jwksStaleFor: true,
   isRevoked: true,
+  onWarning: true,
   clock: true,
   fetch: true,
 }
@@ -90,21 +98,39 @@ export interface Verifier<C = Record<string, unknown>> {
  * @see RFC 9068 §4, RFC 8725
  */
 export function createVerifier<C = Record<string, unknown>>(options: VerifierOptions): Verifier<C> {
+  requireOptions(options, "createVerifier({ issuer: 'https://id.example.com' })")
   checkOptions(options, verifierOptions)
   const { issuer, audience = issuer, clock = Date.now, isRevoked, cacheSize = 10_000 } = options
-  const clockTolerance = (options.clockTolerance ?? 0) * 1000
-  if (typeof issuer !== 'string' || issuer === '') throw option('`issuer` must be a non-empty string.')
-  if (typeof audience !== 'string' || audience === '') throw option('`audience` must be a non-empty string.')
-  if (!(clockTolerance >= 0 && clockTolerance <= 300_000)) throw option('`clockTolerance` must be 0 to 300 seconds.')
-  if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) throw option('`cacheSize` must be a whole number, 0 or more.')
+  if (typeof issuer !== 'string' || issuer === '') {
+    throw wrongOption(
+      'issuer',
+      issuer,
+      "Give the issuer of the tokens, as the server has it: 'https://id.example.com'.",
+    )
+  }
+  if (typeof audience !== 'string' || audience === '') {
+    throw wrongOption('audience', audience, 'Give one audience, as the server has it, or leave it out.')
+  }
+  const { clockTolerance: tolerance = 0 } = options
+  if (!(typeof tolerance === 'number' && tolerance >= 0 && tolerance <= 300)) {
+    throw wrongOption('clockTolerance', tolerance, 'Give seconds, 0 to 300.')
+  }
+  const clockTolerance = tolerance * 1000
+  if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) {
+    throw wrongOption('cacheSize', cacheSize, 'Give a whole number, 0 or more.')
+  }
+  checkFunctions(options, 'isRevoked', 'onWarning', 'clock', 'fetch')
 
+  const warn = createWarner(options.onWarning, clock)
+  const onForeign = (difference: string) =>
+    warn('DAYPASS_TOKEN_FOREIGN', `A token with a good signature is rejected: ${difference}.`)
   const cache = createTokenCache<CachedToken<C>>(cacheSize)
   const keys = findKeys()
 
   function findKeys(): KeySource {
     const { jwks } = options
-    if (typeof jwks === 'object' && 'keys' in jwks) return localKeys(jwks.keys)
-    return remoteKeys(jwks === undefined ? toUrl('/.well-known/jwks.json', issuer) : toUrl(jwks), {
+    if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks) return localKeys(jwks.keys)
+    return remoteKeys(findAddress(jwks, issuer), {
       maxAge: seconds('jwksMaxAge', options.jwksMaxAge, 600),
       cooldown: seconds('jwksCooldown', options.jwksCooldown, 30),
       staleFor: seconds('jwksStaleFor', options.jwksStaleFor, 3600),
@@ -136,7 +162,7 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
     const claims = parseStrictObject(await readSigned(text, key, header.alg))
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
-    const token = readAccessToken(claims, { issuer, audience, now, clockTolerance }) as AccessToken<C>
+    const token = readAccessToken(claims, { issuer, audience, now, clockTolerance, onForeign }) as AccessToken<C>
     const result = Promise.resolve(token)
     // Store the key set from before the search: if the set changed meanwhile, it is not known which one had the key.
     if (keySet !== undefined) cache.set(text, { token, result, until: token.expiresAt + clockTolerance, keySet })
@@ -172,20 +198,27 @@ interface CachedToken<C> {
 const isAccessTokenType = (typ: unknown) =>
   typeof typ === 'string' && typ.toLowerCase().replace(/^application\//, '') === 'at+jwt'
 
-function toUrl(address: string | URL, base?: string): URL {
+/** The address of the keys. Throws `ERR_OPTION_INVALID`. */
+function findAddress(jwks: string | URL | undefined, issuer: string): URL {
+  const path = '/.well-known/jwks.json'
+  const url = jwks === undefined ? parseUrl(path, issuer) : parseUrl(jwks)
+  if (url !== undefined) return url
+  const instead = `Set \`jwks\` to the address of the keys, such as 'https://id.example.com${path}', or to the key set.`
+  if (jwks !== undefined) throw wrongOption('jwks', jwks, instead)
+  throw wrongOption('issuer', issuer, `That is no address, so it does not say where the keys are. ${instead}`)
+}
+
+function parseUrl(address: string | URL, base?: string): URL | undefined {
   try {
-    return new URL(address, base)
+    const url = new URL(address, base)
+    return /^https?:$/.test(url.protocol) ? url : undefined
   } catch {
-    throw option(
-      '`jwks` must be the address of a key set, or the key set. It may be omitted if `issuer` is an address.',
-    )
+    return undefined
   }
 }
 
 function seconds(name: string, value: number | undefined, fallback: number): number {
   const given = value ?? fallback
   if (Number.isFinite(given) && given >= 0) return given
-  throw option(`\`${name}\` must be a number of seconds, 0 or more.`)
+  throw wrongOption(name, value, 'Give a number of seconds, 0 or more.')
 }
-
-const option = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

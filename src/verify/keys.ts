@@ -2,6 +2,7 @@
 
 import { importJWK } from 'jose'
 import { DaypassError } from '../errors.ts'
+import { isObject, wrongOption } from '../option.ts'
 
 /** A JSON Web Key (RFC 7517): a public key, or a secret one with `kty: "oct"`. */
 export interface Jwk {
@@ -43,8 +44,11 @@ export const algorithms: ReadonlySet<string> = new Set(['EdDSA', 'Ed25519', 'ES2
 
 /** Keys that are known from the start. Throws `ERR_KEY_WEAK` for a weak or unusable one now, not at the first request. */
 export function localKeys(jwks: readonly Jwk[]): KeySource {
-  if (jwks.length === 0) throw new DaypassError('ERR_OPTION_INVALID', 'The key set is empty.')
-  const keys = jwks.map((jwk) => {
+  if (!Array.isArray(jwks) || jwks.length === 0) {
+    throw wrongOption('jwks.keys', jwks, 'Give the list of the keys (RFC 7517).')
+  }
+  const keys = jwks.map((jwk: Jwk) => {
+    if (!isObject(jwk)) throw wrongOption('jwks.keys', jwk, 'Give each key as a JWK (RFC 7517).')
     const alg = jwk.alg ?? algorithmOf(jwk)
     checkStrength(jwk, alg)
     let imported: Promise<VerificationKey> | undefined

@@ -1,7 +1,7 @@
 // Fetches keys from a `jwks_uri` and caches them.
 
 import { importJWK } from 'jose'
-import { DaypassError } from '../errors.ts'
+import { DaypassError, isDaypassError } from '../errors.ts'
 import { algorithmOf, checkStrength, type Jwk, type Key, type KeySource, pickKey } from './keys.ts'
 
 /** Durations are seconds. */
@@ -47,7 +47,7 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): KeySource {
       known = { keys: await fetchKeys(url, load), age }
       failure = undefined
     } catch (cause) {
-      failure = { cause, age: startStopwatch(options.clock) }
+      failure = { cause: explain(url, cause), age: startStopwatch(options.clock) }
     }
   }
 
@@ -147,7 +147,7 @@ async function readBody(response: Response): Promise<string> {
 }
 
 async function importKeys(text: string): Promise<Key[]> {
-  const keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  const keys = parseKeys(text)
   const imported = await Promise.all(Array.isArray(keys) ? keys.map(importUsable) : [])
   const usable = imported.filter((key) => key !== undefined)
   if (usable.length === 0) throw noKeys('the response is not a key set with a usable key')
@@ -168,5 +168,21 @@ async function importUsable(jwk: Jwk): Promise<Key | undefined> {
   }
 }
 
+function parseKeys(text: string): unknown {
+  try {
+    return (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  } catch {
+    throw noKeys('the response is not JSON')
+  }
+}
+
 const noKeys = (cause: string) => new DaypassError('ERR_JWKS_UNAVAILABLE', undefined, { cause })
+
+/** The reason for the operator: the address, without its query and password, and why it gave no keys. */
+function explain({ origin, pathname }: URL, cause: unknown): DaypassError {
+  const { code, name, cause: inner } = Object(cause)
+  const reason = isDaypassError(cause) ? inner : (inner?.code ?? code ?? name)
+  const message = `${origin}${pathname} gave no keys: ${reason}. If they are at another address, set \`jwks\` to it.`
+  return new DaypassError('ERR_JWKS_UNAVAILABLE', message, { cause })
+}
 const isCloudflareWorker = () => globalThis.navigator?.userAgent === 'Cloudflare-Workers'

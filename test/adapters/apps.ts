@@ -1,4 +1,4 @@
-// One app on every adapter: Daypass's routes, three guarded paths, and a login and a logout of the app's own.
+// One app on every adapter: Daypass's routes, guarded paths, and a login and a logout of the app's own.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
@@ -10,7 +10,7 @@ import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createNodeAuth, type NodeOptions, type SignIn, type SignInOptions } from '../../src/adapters/node.ts'
-import type { AccessToken, Daypass, FoundSession } from '../../src/index.ts'
+import { type AccessToken, type Daypass, DaypassError, type FoundSession } from '../../src/index.ts'
 import { listen, type Role, type Running, running } from '../http/server.ts'
 
 // Express 4 brings no types of its own; what is used of it has the types of Express 5.
@@ -40,6 +40,12 @@ function readArrival(url: string): [person: SignIn<Role>, options: SignInOptions
 
 const scope = 'reports:read'
 const maxAge = 60
+/** Lets in one role at once and one later, and fails for two. */
+const allow = ({ claims }: AccessToken<Role>): boolean | Promise<boolean> => {
+  if (claims.role === 'broken') throw new Error('hunter2')
+  if (claims.role === 'away') return Promise.reject(new DaypassError('ERR_OVERLOADED'))
+  return claims.role === 'late' ? Promise.resolve(true) : claims.role === 'admin'
+}
 const found = (token: AccessToken<Role>) => ({ subject: token.subject, role: token.claims.role })
 /** A page that is rendered on the server: who is there, and an access token for its own calls. */
 const render = async (session: FoundSession<Role> | null) =>
@@ -54,6 +60,7 @@ export const startNode: Start = (auth, options) => {
   const web = createNodeAuth(auth, options)
   const me = web.requireAuth((req, res) => sendJson(res, 200, found(req.auth)))
   const recent = web.requireAuth((req, res) => sendJson(res, 200, found(req.auth)), { maxAge })
+  const admins = web.requireAuth((req, res) => sendJson(res, 200, found(req.auth)), { allow })
   const checkReports = web.requireAuth({ scope })
   return listen(async (req, res) => {
     if (await web.routes(req, res)) return
@@ -68,8 +75,9 @@ export const startNode: Start = (auth, options) => {
     if (path === '/page') return sendJson(res, 200, await render(await web.findSession(req)))
     if (path === '/me') return me(req, res)
     if (path === '/recent') return recent(req, res)
-    if (path !== '/reports') return sendJson(res, 404, { code: 'APP_NOT_FOUND' })
-    const token = await checkReports(req, res)
+    if (path === '/admins') return admins(req, res)
+    if (path !== '/reports' && path !== '/bare') return sendJson(res, 404, { code: 'APP_NOT_FOUND' })
+    const token = await (path === '/bare' ? web.requireAuth(req, res) : checkReports(req, res))
     if (token) sendJson(res, 200, found(token))
   })
 }
@@ -98,6 +106,11 @@ export const startExpress =
       '/recent',
       web.requireAuth((req, res) => res.json(found(req.auth)), { maxAge }),
     )
+    app.get(
+      '/admins',
+      web.requireAuth((req, res) => res.json(found(req.auth)), { allow }),
+    )
+    app.get('/bare', web.requireAuth, (req, res) => void res.json(found(req.auth as AccessToken<Role>)))
     app.use((_req, res) => void res.status(404).json({ code: 'APP_NOT_FOUND' }))
     return listen(app)
   }
@@ -130,6 +143,11 @@ export const startFastify: Start = async (auth, options) => {
     '/recent',
     web.requireAuth((request) => found(request.auth), { maxAge }),
   )
+  app.get(
+    '/admins',
+    web.requireAuth((request) => found(request.auth), { allow }),
+  )
+  app.get('/bare', { preHandler: web.requireAuth }, async (request) => found(request.auth as AccessToken<Role>))
   app.setNotFoundHandler(async (_request, reply) => reply.code(404).send({ code: 'APP_NOT_FOUND' }))
   await app.listen({ port: 0, host: '127.0.0.1' })
   return running(app.server)
@@ -139,6 +157,7 @@ export const startFetch: Start = (auth, options) => {
   const web = createFetchAuth(auth, options)
   const me = web.requireAuth(({ auth }) => Response.json(found(auth)))
   const recent = web.requireAuth(({ auth }) => Response.json(found(auth)), { maxAge })
+  const admins = web.requireAuth(({ auth }) => Response.json(found(auth)), { allow })
   const checkReports = web.requireAuth({ scope })
   const app = async (request: Request, ip?: string): Promise<Response> => {
     const answer = await web.routes(request, { ip })
@@ -157,8 +176,11 @@ export const startFetch: Start = (auth, options) => {
     if (pathname === '/page') return Response.json(await render(await web.findSession(request, { ip })))
     if (pathname === '/me') return me(request)
     if (pathname === '/recent') return recent(request)
-    if (pathname !== '/reports') return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
-    const token = await checkReports(request)
+    if (pathname === '/admins') return admins(request)
+    if (pathname !== '/reports' && pathname !== '/bare') {
+      return Response.json({ code: 'APP_NOT_FOUND' }, { status: 404 })
+    }
+    const token = await (pathname === '/bare' ? web.requireAuth(request) : checkReports(request))
     return token instanceof Response ? token : Response.json(found(token))
   }
   return listen(overFetch(app))

@@ -2,8 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { createRequireAuth, type GuardOptions, type TokenVerifier } from '../../src/adapters/node.ts'
-import { DaypassError } from '../../src/index.ts'
+import {
+  createNodeAuth,
+  createRequireAuth,
+  type GuardOptions,
+  type RequireAuth,
+  type TokenVerifier,
+} from '../../src/adapters/node.ts'
+import { DaypassError, isDaypassError } from '../../src/index.ts'
 import { assertRefused, bearer, call, listen, makeDaypass, type Role } from '../http/server.ts'
 
 const now = 1_800_000_000_000
@@ -54,6 +60,57 @@ describe('the guard', () => {
     }
     for (const scheme of ['NotBearer ', 'Basic Bearer ', 'Bearer']) {
       assertRefused(await ask(scheme + token), 401, 'ERR_ACCESS_TOKEN_MISSING')
+    }
+  })
+})
+
+describe('the arguments of the guard', () => {
+  const { auth } = makeDaypass()
+  const handler = () => {}
+  const wrong: [name: string, given: unknown[], says: RegExp][] = [
+    ['a misspelt option', [{ scopes: 'reports:read' }], /`scopes` is not an option.*`scope`/],
+    ['a misspelt option behind a handler', [handler, { maxage: 60 }], /`maxage` is not an option.*`maxAge`/],
+    ['a list of scopes', [{ scope: ['a', 'b'] }], /`scope` is a list\. .*separated by spaces/],
+    ['no scope', [{ scope: '' }], /`scope` is ''/],
+    ['an age as a text', [{ maxAge: '60' }], /`maxAge` is '60'\. .*seconds/],
+    ['an age that is no number', [{ maxAge: Number.NaN }], /`maxAge` is NaN/],
+    ['a predicate that is none', [{ allow: ['admin'] }], /`allow` is a list\. .*function/],
+    ['a text', ['admin'], /options are a string.*requireAuth\(\{ scope/],
+    ['null', [null], /options are null/],
+    ['the options before the handler', [{ maxAge: 60 }, handler], /handler first/],
+  ]
+  for (const [name, given, says] of wrong) {
+    test(`${name}: an error when the route is made, and no open route`, () => {
+      const guard = createNodeAuth(auth).requireAuth as RequireAuth<Role> & ((...given: unknown[]) => unknown)
+      assert.throws(
+        () => guard(...given),
+        (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && says.test(error.message),
+      )
+    })
+  }
+
+  test('a route of the app’s own is checked the same way', () => {
+    const route = { method: 'GET', path: '/a', access: 'bearer', run: () => ({}), allow: 'admin' }
+    assert.throws(() => createNodeAuth(auth, { routes: [route as never] }), /`allow` is 'admin'/)
+  })
+
+  test('a guard without a verifier says so at the start', () => {
+    for (const verifier of [undefined, {}, Promise.resolve(auth)]) {
+      assert.throws(() => createRequireAuth(verifier as never), /`verifier` is .*createVerifier/)
+    }
+  })
+
+  test('on node:http it is a middleware too: next is called where the token is good, and only there', async (t) => {
+    const { requireAuth } = createNodeAuth(auth)
+    const server = await listen((req, res) => {
+      const check = req.url === '/bare' ? requireAuth : requireAuth()
+      void check(req, res, () => res.end((req as unknown as { auth: { subject: string } }).auth.subject))
+    })
+    t.after(() => server.close())
+    const { accessToken } = await auth.issue('ada', { claims: { role: 'member' } })
+    for (const path of ['/bare', '/called']) {
+      assert.equal((await call(server.origin, `GET ${path}`, { headers: bearer(accessToken) })).text, 'ada')
+      assertRefused(await call(server.origin, `GET ${path}`), 401, 'ERR_ACCESS_TOKEN_MISSING')
     }
   })
 })

@@ -31,7 +31,9 @@ test('`basePath` and `paths` are paths, and the refusal of another names the opt
     [{ basePath: '/auth/' }, 'basePath'],
     [{ basePath: '/auth?x' }, 'basePath'],
     [{ basePath: 'https://id.test/auth' }, 'basePath'],
-    [{ paths: { refresh: 'refresh-token' } }, 'paths.refresh'],
+    [{ paths: { refresh: 'refresh-token/' } }, 'paths.refresh'],
+    [{ paths: { refresh: 'https://id.test/refresh' } }, 'paths.refresh'],
+    [{ paths: { login: true as unknown as string } }, 'paths.login'],
     [{ paths: { sessions: '/devices/' } }, 'paths.sessions'],
   ]
   for (const [options, name] of wrong) {

@@ -7,10 +7,12 @@ import fastify from 'fastify'
 import { createExpressAuth, createRequireAuth } from '../../src/adapters/express.ts'
 import { createRequireAuth as createFastifyRequireAuth } from '../../src/adapters/fastify.ts'
 import { createNodeAuth, createRequireAuth as createNodeRequireAuth, type SignIn } from '../../src/adapters/node.ts'
+import { createClient } from '../../src/client/index.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createVerifier } from '../../src/verify/index.ts'
 import {
+  type Answer,
   assertRefused,
   authenticate,
   bearer,
@@ -321,6 +323,14 @@ for (const [name, start] of Object.entries(adapters)) {
       }
     })
 
+    test('requireAuth without being called: a middleware, which lets in and rejects as any', async () => {
+      const { json } = await signInBody(origin, 'bare')
+      const answer = await call(origin, 'GET /bare', { headers: bearer(json.accessToken) })
+      assert.deepEqual(answer.json, { subject: 'bare', role: 'member' })
+      assertRefused(await call(origin, 'GET /bare'), 401, 'ERR_ACCESS_TOKEN_MISSING')
+      assertRefused(await call(origin, 'GET /bare', { headers: bearer('a.b.c') }), 401, 'ERR_ACCESS_TOKEN_INVALID')
+    })
+
     test('requireAuth: an expired token: 401 invalid_token, and the words to refresh', async () => {
       const { json } = await signInBody(origin)
       made.time.offset += 901_000
@@ -345,6 +355,30 @@ for (const [name, start] of Object.entries(adapters)) {
         json: { name: 'rich', given: { transport: 'body', scope: 'reports:read reports:write' } },
       })
       assert.equal((await call(origin, 'GET /reports', { headers: bearer(rich.json.accessToken) })).status, 200)
+    })
+
+    test('requireAuth({ allow }): 403 unless it says true; where it fails nobody is let in', async () => {
+      const ask = async (role: string) => {
+        const { accessToken } = await made.auth.issue('ada', { claims: { role } })
+        return call(origin, 'GET /admins', { headers: bearer(accessToken) })
+      }
+      for (const role of ['admin', 'late']) assert.deepEqual((await ask(role)).json, { subject: 'ada', role })
+      const answer = await ask('member')
+      assertRefused(answer, 403, 'ERR_CLAIMS_INSUFFICIENT', 'insufficient_scope')
+      assert.match(
+        answer.headers['www-authenticate']!,
+        /^Bearer error="insufficient_scope", error_description="[^"]+"$/,
+        'no scope would help',
+      )
+      const broken = await ask('broken')
+      assertRefused(broken, 500, 'ERR_INTERNAL', 'server_error')
+      assert.doesNotMatch(broken.text, /hunter2/)
+      assertRefused(await ask('away'), 503, 'ERR_OVERLOADED', 'temporarily_unavailable')
+      assert.deepEqual(
+        errors.splice(0).map((error) => (error as Error).message.slice(0, 7)),
+        ['hunter2', 'The ser'],
+        'both are reported',
+      )
     })
 
     test('requireAuth({ maxAge }): a sign-in too long ago must be renewed, and no refresh makes it younger', async () => {
@@ -372,6 +406,31 @@ for (const [name, start] of Object.entries(adapters)) {
       const cookie = await call(origin, 'POST /own-login', { json: { name: 'own' }, headers: ownPage })
       assert.equal(cookie.json.refreshToken, undefined)
       assert.equal((await refreshCookie(origin, cookie.cookie!)).status, 200)
+    })
+
+    test('signIn() answers in the transport that the client asks for, also where the body is not to be read', async () => {
+      const client = createClient({ baseUrl: `${origin}/auth`, loginPath: '/own-login' })
+      await client.signIn({ name: 'program' })
+      const token = await client.getAccessToken({ forceFresh: true })
+      assert.equal((await call(origin, 'GET /me', { headers: bearer(token) })).json.subject, 'program')
+      await client.signOut()
+
+      const ask = (json: object, accept?: string) =>
+        call(origin, 'POST /own-login', {
+          json: { name: 'page', ...json },
+          headers: { ...ownPage, ...(accept && { accept }) },
+        })
+      const isBody = ({ json, setCookie }: Answer) => json.refreshToken !== undefined && setCookie === undefined
+      // Only an app on node:http or fetch reads its body in a way that Daypass cannot see.
+      if (!/node|fetch/.test(name)) assert.ok(isBody(await ask({ transport: 'body' })))
+      assert.ok(isBody(await ask({}, 'application/json; transport=body')))
+      for (const transport of ['train', ['body'], null])
+        assert.ok(!isBody(await ask({ transport })), 'a field of the app’s own')
+      assert.ok(!isBody(await ask({}, 'application/json;transport=cookie, text/html')))
+      assert.ok(
+        !isBody(await ask({ given: { transport: 'cookie' } }, 'application/json;transport=body')),
+        'the app decides',
+      )
     })
 
     test('signIn() for a page of another site: 403, and no cookie', async () => {
@@ -411,23 +470,30 @@ for (const [name, start] of Object.entries(adapters)) {
       }
     })
 
-    test('the routes can be where the app has them: basePath "" and /refresh-token', async (t) => {
+    test('the routes can be where the app has them: below basePath, or from the root', async (t) => {
       const server = await start(made.auth, {
         authenticate,
-        basePath: '',
-        paths: { refresh: '/refresh-token', logout: '/sign/out', sessions: '/devices' },
+        basePath: '/api/v1',
+        paths: { refresh: 'refresh-token', logout: '/sign/out', sessions: '/devices' },
       })
       t.after(() => server.close())
       const { origin } = server
-      const first = await signInBody(origin, 'ada', '/login')
-      const next = await refreshBody(origin, first.json.refreshToken, newKey(), '/refresh-token')
+      const first = await signInBody(origin, 'ada', '/api/v1/login')
+      const next = await refreshBody(origin, first.json.refreshToken, newKey(), '/api/v1/refresh-token')
       assert.equal(next.status, 200)
       const headers = bearer(next.json.accessToken)
       assert.equal((await call(origin, 'GET /devices', { headers })).json.sessions.length > 0, true)
-      assert.equal((await refreshBody(origin, next.json.refreshToken, newKey(), '/refresh')).status, 404)
+      assert.equal((await refreshBody(origin, next.json.refreshToken, newKey(), '/api/v1/refresh')).status, 404)
       const out = await call(origin, 'POST /sign/out', { json: { refreshToken: next.json.refreshToken } })
       assert.equal(out.status, 204)
       assert.equal((await call(origin, 'GET /.well-known/jwks.json')).status, 200)
+    })
+
+    test('basePath "" puts the routes at the root', async (t) => {
+      const server = await start(made.auth, { authenticate, basePath: '' })
+      t.after(() => server.close())
+      const first = await signInBody(server.origin, 'ada', '/login')
+      assert.equal((await refreshBody(server.origin, first.json.refreshToken, newKey(), '/refresh')).status, 200)
     })
 
     test('without `authenticate` there is no login route', async (t) => {

@@ -54,6 +54,8 @@ export async function startDaypass(
   const web = createFetchAuth(auth, {
     origins,
     authenticate: ({ password }) => (password === 'right' ? { subject: 'ada', user } : null),
+    // The console is the client's alone in these tests.
+    onWarning: () => {},
   })
 
   const server = createServer(async (incoming, response) => {

@@ -105,9 +105,10 @@ for (const [transport, body] of [
     const url = await serve(t, (response) => {
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     })
-    await open(url, { transport })
-      .signIn({})
-      .catch(() => {})
+    const signIn = open(url, { transport }).signIn({})
+    if (transport === 'cookie') await signIn
+    else
+      await assert.rejects(signIn, { code: 'ERR_SIGN_IN_FAILED', message: /other transport: let it answer in "body"/ })
     assert.equal(lines.length, 1)
     assert.match(lines[0]!, new RegExp(`/auth/login answers in the other transport: let it answer in "${transport}"`))
     assert.doesNotMatch(lines[0]!, /dpr_/)
@@ -206,6 +207,15 @@ for (const tabs of [true, false]) {
     assert.deepEqual(lines, [])
   })
 }
+
+test('a program that asks for the cookie: a hint that it needs the other transport', async (t) => {
+  const lines = listen(t)
+  const server = await startDaypass(t)
+  const client = open(server.url, { transport: 'cookie' })
+  await assert.rejects(client.signIn({ password: 'right' }), { status: 403 })
+  assert.equal(lines.length, 1)
+  assert.match(lines[0]!, /\/auth\/login sets its cookie for pages alone: elsewhere use transport: "body"/)
+})
 
 test('a rejected origin gives a hint that says what to list', async (t) => {
   const lines = listen(t)

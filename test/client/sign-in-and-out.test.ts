@@ -47,11 +47,45 @@ test('sign-in by another route; without a server: offline; without tokens in the
   await client.signIn(credentials, { path: `${server.url}/auth/login` })
   server.api = () => ({ status: 200, body: { mfa: true } })
   await assert.rejects(
-    client.signIn(credentials, { path: '/register' }),
+    client.signIn(credentials, { path: 'register' }),
     (error) => isSignInFailed(error) && error.body!.mfa === true,
   )
   assert.equal(server.seen.at(-1)!.path, '/auth/register')
   await assert.rejects(client.signIn(credentials, { path: 'http://127.0.0.1:1/login' }), isOffline)
+})
+
+test('paths are resolved as links are: below baseUrl, from the root of its origin, or whole', async (t) => {
+  const server = await startServer(t)
+  server.api = () => ({ status: 404, body: {} })
+  const resolve = async (baseUrl: string, path: string, loginPath?: string) => {
+    const client = createClient({ baseUrl, ...(loginPath && { loginPath }) })
+    await assert.rejects(client.signIn(credentials, path ? { path } : {}), isSignInFailed)
+    return server.seen.at(-1)!.path
+  }
+  for (const [base, path, expected] of [
+    ['/v1/auth', 'register', '/v1/auth/register'],
+    ['/v1/auth/', 'register', '/v1/auth/register'],
+    ['/v1/auth', '/api/login', '/api/login'],
+    ['/v1/auth', '../login', '/v1/login'],
+    ['', 'register', '/register'],
+    ['', '/register', '/register'],
+    ['/v1/auth', `${server.url}/whole`, '/whole'],
+  ] as const) {
+    assert.equal(await resolve(server.url + base, path), expected, `${path} at ${base}`)
+    assert.equal(await resolve(server.url + base, '', path), expected, `loginPath ${path} at ${base}`)
+  }
+  assert.equal(await resolve(`${server.url}/v1/auth`, ''), '/v1/auth/login')
+
+  // The other two options go the same way, from the sign-in to the sign-out.
+  const paths = { loginPath: '/auth/login', refreshPath: '/auth/refresh', logoutPath: '/auth/logout' }
+  const client = createClient({ baseUrl: `${server.url}/elsewhere`, ...paths })
+  await client.signIn(credentials)
+  await client.getAccessToken({ forceFresh: true })
+  await client.signOut()
+  assert.deepEqual(
+    server.seen.slice(-3).map(({ path }) => path),
+    ['/auth/login', '/auth/refresh', '/auth/logout'],
+  )
 })
 
 test('signing in as another person: calls that wait in the name of the first fail, none goes out as the second', async (t) => {

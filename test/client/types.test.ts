@@ -81,7 +81,7 @@ export async function check(): Promise<void> {
   // @ts-expect-error: it is text.
   await client.signIn({ email: '', password: 7 })
   // Another route has credentials of its own.
-  await client.signIn({ invitation: '' }, { path: '/register' })
+  await client.signIn({ invitation: '' }, { path: 'register' })
 
   // All that takes a client takes this one, and useSession knows the claims.
   const seen: Claims['role'] | undefined = useSession(client).session?.claims.role

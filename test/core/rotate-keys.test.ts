@@ -10,11 +10,11 @@ import type { Daypass, RefreshedTokens } from '../../src/core/api.ts'
 import { createDaypass } from '../../src/core/daypass.ts'
 import type { SigningKey } from '../../src/core/keys.ts'
 import type { DaypassOptions } from '../../src/core/options.ts'
-import type { Warning } from '../../src/core/warn.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createFakeClock, createSeededRandom } from '../../src/testing/index.ts'
 import { freshSeed } from '../../src/testing/random.ts'
 import { createVerifier, type Verifier } from '../../src/verify/index.ts'
+import type { Warning } from '../../src/warn.ts'
 import { day, minute, newKey, refused } from './setup.ts'
 
 type KeyOptions = Pick<DaypassOptions, 'secret' | 'signingKeys'>

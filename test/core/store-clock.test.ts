@@ -6,9 +6,9 @@ import { test } from 'node:test'
 import { createDaypass } from '../../src/core/daypass.ts'
 import type { Store } from '../../src/core/store.ts'
 import { createStoreClock } from '../../src/core/store-clock.ts'
-import type { Warning } from '../../src/core/warn.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createFakeClock } from '../../src/testing/index.ts'
+import type { Warning } from '../../src/warn.ts'
 import { day, newKey, refused } from './setup.ts'
 
 const minute = 60

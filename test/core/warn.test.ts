@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createWarner, type Warning } from '../../src/core/warn.ts'
+import { createWarner, type Warning } from '../../src/warn.ts'
 
 test('a warning is emitted at once, and then at most once a minute', () => {
   const given: Warning[] = []

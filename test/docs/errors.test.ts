@@ -5,8 +5,8 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { clientErrors } from '../../src/client/errors.ts'
-import { warningCodes } from '../../src/core/warn.ts'
 import { errorKinds } from '../../src/errors.ts'
+import { warningCodes } from '../../src/warn.ts'
 
 const root = join(import.meta.dirname, '../..')
 const page = readFileSync(join(root, 'docs/errors.md'), 'utf8')

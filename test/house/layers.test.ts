@@ -7,19 +7,24 @@ import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
 
+/** Files that every layer but the client may import. */
+const leaves = ['errors.ts', 'option.ts', 'known-options.ts', 'warn.ts']
+
 /** The layers that each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
 const layers: Record<string, string[]> = {
   'errors.ts': [],
-  'known-options.ts': ['errors.ts'],
-  verify: ['errors.ts', 'known-options.ts'],
-  core: ['errors.ts', 'known-options.ts', 'verify'],
-  adopt: ['errors.ts', 'known-options.ts', 'verify', 'core'],
-  stores: ['errors.ts', 'known-options.ts', 'core'],
-  http: ['errors.ts', 'known-options.ts', 'verify', 'core'],
-  adapters: ['errors.ts', 'known-options.ts', 'verify', 'core', 'http'],
+  'option.ts': ['errors.ts'],
+  'known-options.ts': ['errors.ts', 'option.ts'],
+  'warn.ts': [],
+  verify: leaves,
+  core: [...leaves, 'verify'],
+  adopt: [...leaves, 'verify', 'core'],
+  stores: [...leaves, 'core'],
+  http: [...leaves, 'verify', 'core'],
+  adapters: [...leaves, 'verify', 'core', 'http'],
   client: [],
-  testing: ['errors.ts', 'known-options.ts', 'core'],
-  'index.ts': ['errors.ts', 'verify', 'core'],
+  testing: [...leaves, 'core'],
+  'index.ts': [...leaves, 'verify', 'core'],
 }
 
 /** The imports of each file of a folder. */

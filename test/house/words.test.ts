@@ -18,6 +18,8 @@ const checked = [
   'src/stores',
   'src/testing',
   'src/errors.ts',
+  'src/option.ts',
+  'src/warn.ts',
   'src/index.ts',
   'test/core',
   'test/verify',

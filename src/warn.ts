@@ -8,8 +8,11 @@
 export const warningCodes = [
   'DAYPASS_CLOCK_SKEW',
   'DAYPASS_COOKIE_DOMAIN',
+  'DAYPASS_ORIGIN_UNLISTED',
+  'DAYPASS_PATH_UNKNOWN',
   'DAYPASS_PROXY_UNTRUSTED',
   'DAYPASS_SECRET_UNKNOWN',
+  'DAYPASS_TOKEN_FOREIGN',
 ] as const
 
 /** A stable code: compare with `warning.code`. */
