@@ -79,6 +79,7 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
       try {
         checkOptions(given, signInOptions)
         const { transport, redirect, crossSitePost = false } = given
+        checkTransport(transport)
         if (redirect !== undefined) {
           if (transport === 'body') throw wrongTransport()
           const location = findLocation(origins, request, redirect)
@@ -86,7 +87,6 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
           const { headers } = await signIn(request, person, 'cookie')
           return responder.respond(request, { status: 303, headers: { ...headers, location } })
         }
-        checkTransport(transport)
         const chosen = transport ?? findTransport(request) ?? defaultTransport
         if (chosen === 'cookie') origins.check(request, false)
         return responder.respond(request, await signIn(request, person, chosen))
