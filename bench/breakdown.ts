@@ -59,8 +59,7 @@ async function measureParts(algorithm: 'EdDSA' | 'HS256', costs: RefreshCosts): 
       }),
     store: () =>
       cpuOf(() => {
-        const now = Date.now()
-        const times = { now, idleExpiresAt: now + 1_000_000, reuseInterval: 30_000 }
+        const times = { now: Date.now(), idleTimeout: 1_000_000, reuseInterval: 30_000 }
         return store.advance({ id, generation: generation++, salt: parsed.salt, key: null, ip: '127.0.0.1', ...times })
       }),
     refresh: () =>

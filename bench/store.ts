@@ -84,9 +84,8 @@ const lifetime = 86_400_000
 
 function through(store: Store): AdvanceOne {
   return (id, generation) => {
-    const now = Date.now()
-    const idleExpiresAt = now + lifetime
-    return store.advance({ id, generation, salt: randomBytes(8), key: null, now, idleExpiresAt, reuseInterval: 30_000 })
+    const times = { now: Date.now(), idleTimeout: lifetime, reuseInterval: 30_000 }
+    return store.advance({ id, generation, salt: randomBytes(8), key: null, ...times })
   }
 }
 

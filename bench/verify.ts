@@ -131,7 +131,7 @@ function freshCopies(tokens: string[], count: number): () => string[] {
 
 async function makeTokens(algorithm: 'EdDSA' | 'HS256') {
   const keys = createKeys(randomBytes(32), issuer, algorithm)
-  const sign = createAccessTokenSigner(keys.signer, issuer, issuer, 900)
+  const sign = createAccessTokenSigner(keys.signer, issuer, issuer, () => 900)
   const now = Date.now()
   const id = () => Buffer.from(randomBytes(16)).toString('base64url')
   const session = { subject: 'subject', clientId: 'first-party', scope: '', claims: {}, amr: [], authTime: now }

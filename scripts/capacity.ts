@@ -198,7 +198,7 @@ for (const [key, open] of Object.entries(engines)) {
       const keys = { salt: randomBytes(8), key: randomBytes(16) }
       // People refresh in no order of their rows.
       const id = ids[(index * 7919) % sessions] ?? ''
-      return store.advance({ id, generation, ...keys, now: at, idleExpiresAt: at + 7 * day, reuseInterval: 30_000 })
+      return store.advance({ id, generation, ...keys, now: at, idleTimeout: 7 * day, reuseInterval: 30_000 })
     })
     const perCore = (sessions * refreshes) / (processorSeconds() - began)
     const after = (await bytes()) - empty

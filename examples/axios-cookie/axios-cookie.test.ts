@@ -46,6 +46,14 @@ test('a 401 is met, the session refreshed once, the original request replayed; s
 
     await click('sign-out', /sign-out/)
     await click('save', /status code 401/)
+
+    const expires = async () => (await page.context().cookies()).map((cookie) => cookie.expires)
+    await page.uncheck('#remember-me')
+    await click('sign-in', /sign-out\n.*\nsign-in: "ada"/)
+    assert.deepEqual(await expires(), [-1], 'the cookie ends with the browser')
+    await page.check('#remember-me')
+    await click('sign-in', /sign-in: "ada"\nsign-in: "ada"/)
+    assert.ok((await expires())[0]! > Date.now() / 1000)
   } finally {
     await browser.close()
     server.close()

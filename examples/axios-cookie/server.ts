@@ -15,7 +15,8 @@ export function createApp(options: { secret: string; database: string; accessTok
     accessTokenLifetime: options.accessTokenLifetime ?? 900,
   })
   const web = createExpressAuth(auth, {
-    authenticate: ({ name, password }) => (name === 'ada' && password === 'correct horse' ? { subject: 'ada' } : null),
+    authenticate: ({ name, password, rememberMe }) =>
+      name === 'ada' && password === 'correct horse' ? { subject: 'ada', persistent: rememberMe === true } : null,
   })
 
   const app = express()

@@ -57,6 +57,20 @@ test('login gives 15 minutes and 7 days; /refresh-token gives the next; the old 
   }
 })
 
+test('a person who is not to be remembered is, for a day', async () => {
+  const { url, stop } = await start()
+  try {
+    const credentials = { name: 'ada', password: 'correct horse', rememberMe: false }
+    const { body: login } = await post(`${url}/login`, credentials)
+    const { body: next } = await post(`${url}/refresh-token`, { refreshToken: login.refreshToken })
+    for (const { session } of [login, next]) {
+      assert.equal(session.idleExpiresAt - session.rotatedAt, 24 * 60 * 60 * 1000)
+    }
+  } finally {
+    await stop()
+  }
+})
+
 test('a user who was disabled gets no new token', async () => {
   const { url, users, stop } = await start()
   try {

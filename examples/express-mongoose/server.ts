@@ -48,7 +48,9 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
     if (!user || !isPassword(req.body?.password, user.password)) {
       return void res.status(401).json({ error: 'invalid_credentials' })
     }
-    await web.signIn(req, res, { subject: user.id, claims: { role: user.role } })
+    // "Remember me" not ticked: the session ends after a day without a refresh, not after a week.
+    const lifetimes = req.body.rememberMe === false ? { idleTimeout: 24 * 60 * 60 } : {}
+    await web.signIn(req, res, { subject: user.id, claims: { role: user.role }, ...lifetimes })
   })
 
   app.get(

@@ -2,13 +2,19 @@
 
 import type { Protocol } from './protocol.ts'
 import { compareAndSet, intervalsOf, judge, presentedOf } from './server.ts'
-import { generationOf, thiefKeysFrom } from './tokens.ts'
+import { describeToken, generationOf, getToken, thiefKeysFrom } from './tokens.ts'
 import type { Bounds, Outcome, World } from './world.ts'
 
 /** The property that does not hold in a world; undefined if all hold. */
 export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | undefined {
   const { row, now } = world
   if (row.expiresAt !== bounds.absoluteTimeout) return 'NO RESURRECTION: the absolute expiry has moved'
+  // A page may be rendered on a server at any moment, with any token that is around.
+  const around = world.net.flatMap(({ token, child }) => (child === 0 ? [token] : [token, child]))
+  for (const token of new Set([world.token, ...around, ...world.loot])) {
+    const broken = brokenByReading(world, token, bounds, p)
+    if (broken !== undefined) return `${broken}, with ${describeToken(token)}`
+  }
   const isLive = row.revokedAt === null && now < row.idleExpiresAt && now < row.expiresAt
   if (!isLive) return undefined
   // A copy gets a 409 for some time only.
@@ -34,6 +40,27 @@ export function brokenIn(world: World, bounds: Bounds, p: Protocol): string | un
       return `NO BAD LUCK: the owner, asking in peace${nap ? ` after ${nap} ticks` : ''}, hears ${outcome}`
   }
   return undefined
+}
+
+/**
+ * The property that breaks where a token reads its session (src/core/find-session.ts). Reading changes nothing. It finds a
+ * live session alone: always by the newest token, and else only by a token that may have lost a race.
+ */
+function brokenByReading(world: World, token: number, bounds: Bounds, p: Protocol): string | undefined {
+  const { row, now } = world
+  const presented = getToken(token)
+  if (p.read(row, presented, now) !== row) return 'READING WRITES NOTHING: a page that is rendered changes the row'
+  const isFound = p.isReadable(row, presented, now, intervalsOf(bounds))
+  const isLive = !world.revoked && row.revokedAt === null && now < row.idleExpiresAt && now < row.expiresAt
+  const isNewest = presented.generation >= row.generation
+  if (!isFound) return isLive && isNewest ? 'READING FINDS: the newest token finds nobody' : undefined
+  if (!isLive) return 'READING REVIVES NOTHING: a session that is over is found'
+  const since = now - row.rotatedAt
+  // Without a key, the parent may still be sent again.
+  const isParent = row.parentSalt !== null && Buffer.compare(presented.salt, row.parentSalt) === 0
+  const mayRetry = isParent && row.parentKey === null && since < bounds.retryInterval
+  if (isNewest || mayRetry || since < bounds.interval) return undefined
+  return 'READING HELPS NO COPY: a token that was overtaken long ago finds its session'
 }
 
 /** The property that a response of the server breaks; undefined if it breaks none. */

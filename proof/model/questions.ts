@@ -131,7 +131,7 @@ export interface Mutant {
   change: Partial<Protocol>
 }
 
-const { decide, advance, childSalt } = protocol
+const { decide, advance, childSalt, isReadable } = protocol
 
 /** An earlier rule: a replay counted as a redemption. */
 function renewBurst(row: Session, now: number, interval: number): Session {
@@ -189,7 +189,7 @@ export const mutants: Mutant[] = [
     change: {
       advance(row, step) {
         const next = advance({ ...row, idleExpiresAt: step.now + 1, expiresAt: step.now + 1 }, step)
-        return next && { ...next, idleExpiresAt: step.idleExpiresAt, expiresAt: row.expiresAt }
+        return next && { ...next, idleExpiresAt: step.now + step.idleTimeout, expiresAt: row.expiresAt }
       },
     },
   },
@@ -263,6 +263,34 @@ export const mutants: Mutant[] = [
         const began = next && next.burstAt === step.now && row.burstAt !== step.now
         return began ? { ...next, burstGeneration: step.generation, prevBurstGeneration: step.generation } : next
       },
+    },
+  },
+  {
+    name: 'reading redeems the token',
+    question: 'one tab, storage of its own',
+    change: {
+      read: (row, { generation, salt }, now) =>
+        advance(row, { id: row.id, generation, salt, key: null, now, idleTimeout: 1, reuseInterval: 1 }) ?? row,
+    },
+  },
+  {
+    name: 'reading with a copy ends the session',
+    question: 'a thief with a copy of the token',
+    change: {
+      read: (row, { generation }, now) =>
+        generation < row.generation ? { ...row, revokedAt: now, revokedReason: 'reuse' } : row,
+    },
+  },
+  {
+    name: 'reading finds a session that has ended',
+    question: 'sign-out racing refresh',
+    change: { isReadable: (row, ...asked) => isReadable({ ...row, revokedAt: null }, ...asked) },
+  },
+  {
+    name: 'reading finds the session by any old token',
+    question: 'a thief with a copy of the token',
+    change: {
+      isReadable: (row, { salt }, ...asked) => isReadable(row, { salt, generation: row.generation }, ...asked),
     },
   },
   {

@@ -34,7 +34,7 @@ export function compareAndSet(world: World, request: RefreshRequest, p: Protocol
     salt,
     key,
     now: world.now,
-    idleExpiresAt: world.now + bounds.idleTimeout,
+    idleTimeout: bounds.idleTimeout,
     reuseInterval: bounds.interval,
   }
   const row = p.advance(world.row, step)

@@ -109,6 +109,13 @@ export function connect(database: Database, server: Connected): Store {
         if (advanced) written.push(write(step.id, before, false))
         return advanced
       }, 'commit'),
+    update: (id, now, changes) =>
+      call(async (written) => {
+        const before = await database.memory.find(id)
+        const row = await database.memory.update(id, now, changes)
+        if (row) written.push(write(id, before, false))
+        return row
+      }, 'write'),
     revoke: (id, now, reason) =>
       call(async (written) => {
         const before = await database.memory.find(id)

@@ -11,6 +11,7 @@ const none: Record<DaypassEvent['type'], 0> = {
   replayed: 0,
   retried: 0,
   superseded: 0,
+  updated: 0,
   reused: 0,
   revoked: 0,
   expired: 0,

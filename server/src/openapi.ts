@@ -21,7 +21,12 @@ const errors = (meanings: Record<number, string>): Json =>
 
 const bearer = { security: [{ accessToken: [] }] }
 const transport = { enum: ['cookie', 'body'], default: 'cookie', description: 'How the refresh token travels.' }
-const credentials = object({ email: { ...string, format: 'email' }, password: string, transport }, [
+const rememberMe = {
+  type: 'boolean',
+  default: true,
+  description: 'Whether the cookie stays when the browser is closed.',
+}
+const credentials = object({ email: { ...string, format: 'email' }, password: string, transport, rememberMe }, [
   'email',
   'password',
 ])
@@ -99,6 +104,16 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'ap
       },
     },
     '/auth/sessions/{id}': {
+      patch: {
+        summary: 'Name the device of one session',
+        ...bearer,
+        parameters: [{ in: 'path', name: 'id', required: true, schema: string }],
+        ...body(object({ label: { type: ['string', 'null'], description: 'null removes it.' } })),
+        responses: {
+          200: ok('The session.', schema('Session')),
+          ...errors({ 400: 'Malformed.', ...badAccess, 404: 'No such session.' }),
+        },
+      },
       delete: {
         summary: 'End one session',
         ...bearer,
@@ -192,6 +207,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'ap
             rotatedAt: { type: 'integer' },
             idleExpiresAt: { type: 'integer' },
             expiresAt: { type: 'integer' },
+            persistent: { type: 'boolean' },
             current: { type: 'boolean' },
           },
           ['id', 'subject', 'createdAt', 'expiresAt'],

@@ -27,6 +27,10 @@ export function serverRoutes({ config: { registration, apiKey }, auth, accounts,
   const signInWith =
     (check: CheckCredentials) =>
     async ({ credentials, request, signIn }: CredentialsCall): Promise<RouteResponse> => {
+      const { rememberMe = true } = credentials
+      if (typeof rememberMe !== 'boolean') {
+        throw new DaypassError('ERR_REQUEST_INVALID', '`rememberMe` must be true or false.')
+      }
       const cookies = request.headers('cookie').join('; ')
       const account = await check(credentials, {
         ip: request.ip ?? '',
@@ -34,10 +38,17 @@ export function serverRoutes({ config: { registration, apiKey }, auth, accounts,
       })
       if (account === null) throw new DaypassError('ERR_CREDENTIALS_INVALID')
       const { id, email, passwordHash } = account
-      const person: PasswordSignIn = { subject: id, amr: ['pwd'], user: { id, email }, passwordHash }
+      const person: PasswordSignIn = {
+        subject: id,
+        amr: ['pwd'],
+        user: { id, email },
+        persistent: rememberMe,
+        passwordHash,
+      }
       const response = await signIn(person)
       const session = response.headers?.['set-cookie']
-      if (session === undefined) return response
+      // A browser that is not to be remembered is not marked as known either.
+      if (session === undefined || !rememberMe) return response
       const device = devices.remember(cookies, email, request.secure)
       return { ...response, headers: { ...response.headers, 'set-cookie': [session, device].flat() } }
     }

@@ -43,6 +43,7 @@ export function makeSignIn(): HTMLElement {
   password.element.append(hint)
   const title = make('h1', { id: 'sign-in-title', tabindex: -1 })
   const lede = make('p', { class: 'lede' }, 'Sign in once. From then on your pass renews itself.')
+  const remember = make('input', { type: 'checkbox', name: 'remember-me', checked: true, testid: 'remember-me' })
   const problem = make('p', { class: 'problem', role: 'alert', testid: 'problem' })
   const submit = make('button', { class: 'primary', testid: 'submit' })
   const question = make('span')
@@ -50,7 +51,9 @@ export function makeSignIn(): HTMLElement {
   const form = make(
     'form',
     { novalidate: true, 'aria-labelledby': 'sign-in-title' },
-    ...[title, lede, email.element, password.element, problem, submit],
+    ...[title, lede, email.element, password.element],
+    make('label', { class: 'check' }, remember, 'Stay signed in'),
+    ...[problem, submit],
     make('p', { class: 'other' }, question, ' ', other),
   )
 
@@ -75,7 +78,11 @@ export function makeSignIn(): HTMLElement {
     event.preventDefault()
     if (submit.ariaBusy === 'true') return
     say(problem, '')
-    const credentials = { email: email.input.value.trim(), password: password.input.value }
+    const credentials = {
+      email: email.input.value.trim(),
+      password: password.input.value,
+      rememberMe: remember.checked,
+    }
     const isGood = checkFields([
       [email, /^[^\s@]+@[^\s@]+$/.test(credentials.email) ? '' : 'Enter your e-mail address, such as ada@example.com.'],
       [

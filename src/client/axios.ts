@@ -2,7 +2,7 @@
 
 import { discardBody } from './discard-body.ts'
 import { DaypassClientError } from './errors.ts'
-import { isEndedByServer } from './fetch-with-token.ts'
+import { checkSufficient, isEndedByServer } from './fetch-with-token.ts'
 import { originOf } from './origin.ts'
 import type { DaypassClient } from './types.ts'
 import { later, orAbort } from './wait.ts'
@@ -26,8 +26,9 @@ const ours = new WeakSet<object>()
 /**
  * Lets an axios instance call with the client's session. It adds the access token for the client's origins. It renews a
  * rejected token once (one refresh for all calls, instances and `client.fetch` together) and sends the call again. A second
- * 401, and any 401 while nobody is signed in, fails with axios's own error. The app's interceptors see each call once. The
- * token is never in a `config`, so an `AxiosError` may be logged.
+ * 401, and any 401 while nobody is signed in, fails with axios's own error. An address that requires more than a valid
+ * token fails as with `client.fetch`, by ERR_ACCESS_INSUFFICIENT. The app's interceptors see each call once. The token is
+ * never in a `config`, so an `AxiosError` may be logged.
  *
  * @param instance The app's own instance; several may be attached to one client.
  * @param client The result of `createClient()`.
@@ -78,6 +79,9 @@ export function attachDaypass(instance: AxiosLike, client: Pick<DaypassClient, '
           (error) => [error.response, error],
         )
         for (const part of [response, error]) if (part) part.config = config
+        if (token && response && !isElsewhere(response.request, url)) {
+          checkSufficient(response.status, response.headers?.['www-authenticate'], response)
+        }
         if (error) error.message = error.message?.replace(`of ${sent.timeout}ms`, `of ${timeout}ms`)
         return { response, error }
       }

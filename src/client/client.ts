@@ -466,7 +466,8 @@ export function createClient(options: ClientOptions): DaypassClient {
           at,
           session,
           pending: isBody ? pending : undefined,
-          isNew: !isBody && !pending,
+          // A cookie without Max-Age may be gone after a restart of the browser.
+          isNew: !isBody && !pending && access.session?.persistent !== false,
         }
         if (isTooLate) {
           await sendSignOuts([...(pending ?? []), handleOf(memory) ?? ''])

@@ -6,6 +6,7 @@ export const clientErrors = {
   ERR_SIGNED_OUT: 'No person is signed in (any more); sign in.',
   ERR_OFFLINE: 'The server could not be reached; the session is kept, so try again later.',
   ERR_BODY_NOT_REPLAYABLE: 'The access token was rejected and the body was a one-shot stream; make the call again.',
+  ERR_ACCESS_INSUFFICIENT: 'The access token is valid, but the address requires more; see the reason.',
   ERR_SIGN_IN_FAILED: 'The server rejected the sign-in.',
   ERR_STREAM_REFUSED: 'The server rejected the stream of events.',
 } as const
@@ -15,7 +16,10 @@ export type ClientErrorCode = keyof typeof clientErrors
 
 /** The members of an error besides its code. */
 export interface ClientErrorDetails {
-  /** The reason in one word: the server's code (`ERR_SESSION_REVOKED`), `HTTP 502`, or the network's (`ECONNRESET`). */
+  /**
+   * The reason in one word: the server's code (`ERR_SESSION_REVOKED`), `HTTP 502`, or the network's (`ECONNRESET`).
+   * `ERR_ACCESS_INSUFFICIENT`: `insufficient_user_authentication` or `insufficient_scope`.
+   */
   reason?: string
   /** The HTTP status of the response; 0 if there was none. */
   status?: number
@@ -25,6 +29,7 @@ export interface ClientErrorDetails {
   body?: Record<string, unknown>
   /**
    * `ERR_BODY_NOT_REPLAYABLE`: the 401 response, unread (`daypass/axios`: axios's own response).
+   * `ERR_ACCESS_INSUFFICIENT`: the 401 or 403 response, likewise; its `WWW-Authenticate` has `max_age` or `scope`.
    * `ERR_STREAM_REFUSED`: the response that is not a stream, unread.
    */
   response?: unknown
@@ -80,6 +85,13 @@ export const isOffline = is('ERR_OFFLINE')
 
 /** Whether the call was rejected and its body could not be sent again. The next attempt is sent with a fresh token. */
 export const isBodyNotReplayable = is('ERR_BODY_NOT_REPLAYABLE')
+
+/**
+ * Whether the address requires more than a valid access token, so that no refresh helps. `reason` says what:
+ * `insufficient_user_authentication` (RFC 9470): the person must prove again who they are, in this session.
+ * `insufficient_scope` (RFC 6750): this session may not do it.
+ */
+export const isAccessInsufficient = is('ERR_ACCESS_INSUFFICIENT')
 
 /** Whether the server rejected the credentials, or the sign-in failed otherwise: see `status`. */
 export const isSignInFailed = is('ERR_SIGN_IN_FAILED')

@@ -1,6 +1,6 @@
 // `streamEvents()`: server-sent events that stay signed in and lose nothing when the connection breaks.
 
-import { DaypassClientError, is, isSignedOut } from './errors.ts'
+import { DaypassClientError, is, isAccessInsufficient, isSignedOut } from './errors.ts'
 import { createReconnect } from './reconnect.ts'
 import { retryAfterOf } from './token-response.ts'
 import type { DaypassClient } from './types.ts'
@@ -43,7 +43,8 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
  *
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
  *   `response`: a 4xx (except 408, 425 and 429), or a response that is not `text/event-stream`. ERR_STREAM_REFUSED with
- *   neither: a line, or the data of one event, of more than 16 million characters. The signal's reason.
+ *   neither: a line, or the data of one event, of more than 16 million characters. ERR_ACCESS_INSUFFICIENT, as
+ *   `client.fetch`. The signal's reason.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @example
  * ```ts
@@ -103,7 +104,7 @@ export async function* streamEvents(
       // A body that was cut throws an error of its own.
       const reason = cut.signal.reason ?? error
       if (isSignedOut(reason)) throw reason
-      if (isStreamRefused(reason)) {
+      if (isStreamRefused(reason) || isAccessInsufficient(reason)) {
         isHandedOver = !!reason.response
         throw reason
       }

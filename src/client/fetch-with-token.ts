@@ -22,6 +22,18 @@ export interface Pass {
 /** See `authorize` of the client. */
 export type Authorize = (url: string, options?: CallOptions) => Promise<Pass | undefined>
 
+/**
+ * Throws if the address requires more than a valid token: a refresh would change nothing (RFC 6750 §3.1, RFC 9470 §3).
+ *
+ * @param challenge The `WWW-Authenticate` header.
+ */
+export function checkSufficient(status: number, challenge: string | null | undefined, response: unknown): void {
+  const reason = /\berror="?(insufficient_\w+)/.exec(challenge ?? '')?.[1]
+  if (reason && (status === 401 || status === 403)) {
+    throw new DaypassClientError('ERR_ACCESS_INSUFFICIENT', { reason, status, response })
+  }
+}
+
 /** Whether the server ended the session: then the caller gets the 401 response itself. */
 export const isEndedByServer = (error: unknown) => isSignedOut(error) && error.reason !== 'sign-out'
 
@@ -47,13 +59,19 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
       if (token) sent.headers.set('authorization', `Bearer ${token}`)
       return send(sent)
     }
+    // A redirect may have led to another origin, without the token. A 401 from there says nothing about the token.
+    const isElsewhere = ({ redirected, url }: Response) => redirected && !trusts(url)
+    const check = (response: Response) => {
+      const { status, headers } = response
+      if (!isElsewhere(response)) checkSufficient(status, headers.get('www-authenticate'), response)
+      return response
+    }
 
     // The request has the caller's signal, so it serves as the options.
     const pass = !request.headers.has('authorization') && (await authorize(request.url, request))
     if (!pass) return sendWith()
-    const response = await sendWith(pass.token, true)
-    // A redirect may have led to another origin, without the token. A 401 from there says nothing about the token.
-    if (response.status !== 401 || (response.redirected && !trusts(response.url))) return response
+    const response = check(await sendWith(pass.token, true))
+    if (response.status !== 401 || isElsewhere(response)) return response
 
     const token = await pass.renew(request).catch((error) => {
       if (isEndedByServer(error)) return
@@ -63,7 +81,7 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     if (!token) return response
     if (isOneShot) throw new DaypassClientError('ERR_BODY_NOT_REPLAYABLE', { response })
     discardBody(response.body)
-    return sendWith(token)
+    return check(await sendWith(token))
   }
 }
 

@@ -5,6 +5,7 @@ export {
   type ClientErrorCode,
   type ClientErrorDetails,
   DaypassClientError,
+  isAccessInsufficient,
   isBodyNotReplayable,
   isOffline,
   isSignedOut,

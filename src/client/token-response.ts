@@ -12,6 +12,8 @@ export interface ClientSession<C = Record<string, unknown>> {
   createdAt: number
   expiresAt: number
   idleExpiresAt: number
+  /** Whether the browser keeps the cookie when it is closed. */
+  persistent?: boolean
   [more: string]: unknown
 }
 

@@ -100,8 +100,9 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
    *
    * @throws DaypassClientError ERR_OFFLINE: there is no valid token, and the refresh failed. ERR_SIGNED_OUT: the session
    *   ended while the call waited (after a 401, if the server ended the session, that response is returned instead).
-   *   ERR_BODY_NOT_REPLAYABLE: the token was rejected and the body was a stream. Also the errors of fetch, and the signal's
-   *   reason at once.
+   *   ERR_BODY_NOT_REPLAYABLE: the token was rejected and the body was a stream. ERR_ACCESS_INSUFFICIENT: the token is valid
+   *   and the address requires more, such as a recent sign-in; `response` is the 401 or 403. Also the errors of fetch, and
+   *   the signal's reason at once.
    */
   fetch: typeof fetch
   /**

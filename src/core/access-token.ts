@@ -8,12 +8,12 @@ import type { Session } from './session.ts'
 /** Makes the access tokens of one issuer. */
 export type SignAccessToken = (session: Session, now: number, tokenId: string) => string | Promise<string>
 
-/** `lifetime` is seconds; a token never outlives its session. */
+/** `lifetimeOf` returns seconds; a token never outlives its session. */
 export function createAccessTokenSigner(
   signer: Signer,
   issuer: string,
   audience: string,
-  lifetime: number,
+  lifetimeOf: (session: Session) => number,
 ): SignAccessToken {
   const header = `${encode({ alg: signer.algorithm, typ: 'at+jwt', kid: signer.kid })}.`
   return (session, now, tokenId) => {
@@ -28,7 +28,7 @@ export function createAccessTokenSigner(
         client_id: session.clientId,
         iat,
         // Round up: the token must not end before `expiresIn` of the response says so.
-        exp: Math.min(Math.ceil(now / 1000) + lifetime, Math.ceil(session.expiresAt / 1000)),
+        exp: Math.min(Math.ceil(now / 1000) + lifetimeOf(session), Math.ceil(session.expiresAt / 1000)),
         jti: tokenId,
         sid: session.id,
         scope: session.scope === '' ? undefined : session.scope,

@@ -2,6 +2,7 @@
 
 import type { AccessToken, Jwk } from '../verify/index.ts'
 import type { RequestOrigin } from './events.ts'
+import type { SessionLifetimes } from './lifetimes.ts'
 import type { Claims, Device, RevokedReason } from './session.ts'
 
 /** A session as its owner may see it: the row without the material of its tokens. Instants are epoch milliseconds. */
@@ -30,6 +31,8 @@ export interface SessionInfo<C = Claims> {
   idleExpiresAt: number
   /** When the session ends at the latest. */
   expiresAt: number
+  /** Whether the browser keeps the cookie when it is closed ("remember me"). */
+  persistent: boolean
 }
 
 /** A session that was read by a refresh token. */
@@ -66,7 +69,7 @@ export interface RefreshedTokens<C = Claims, User = unknown> extends Tokens<C, U
 }
 
 /** Options of `issue`. */
-export interface IssueOptions<C = Claims> {
+export interface IssueOptions<C = Claims> extends SessionLifetimes {
   /** The app's own claims: plain JSON, at most 4 kB; they go into every access token of the session. */
   claims?: C
   /** The client that the session belongs to. Default: the `clientId` option. */
@@ -160,6 +163,25 @@ export interface Daypass<C = Claims, Finds extends boolean = false, User = unkno
    *   `ERR_STORE_UNAVAILABLE`.
    */
   verify(accessToken: string): Promise<AccessToken<C>>
+  /**
+   * Changes a live session: its claims, its `authTime` and `amr` after the person proved who they are once more (step-up,
+   * RFC 9470), or the name of its device. The access tokens that are out stay as they are; the next refresh says the change.
+   * A refresh at the same moment and the change both count.
+   *
+   * @returns The session as it is now, or null if there is no live one.
+   * @throws DaypassError `ERR_CLAIMS_INVALID`, `ERR_OPTION_INVALID`.
+   * @example
+   * ```ts
+   * import { createDaypass } from 'daypass'
+   * import { createMemoryStore } from 'daypass/memory'
+   *
+   * const auth = createDaypass({ secret: process.env.DAYPASS_SECRET!, issuer: 'https://example.com', store: createMemoryStore() })
+   * const { accessToken } = await auth.issue('user-1', { amr: ['pwd'] })
+   * const { sessionId } = await auth.verify(accessToken)
+   * await auth.update(sessionId, { authTime: Date.now(), amr: ['pwd', 'otp'] })
+   * ```
+   */
+  update(sessionId: string, changes: SessionChanges<C>, options?: UpdateOptions): Promise<SessionInfo<C> | null>
   /** Ends one session; with `subject`, only if it belongs to that subject. Returns true if this call ended it. */
   revoke(sessionId: string, options?: RevokeOptions & { subject?: string }): Promise<boolean>
   /** Ends the session of a refresh token, also of an older one. Returns true if this call ended it (RFC 7009 §2.1). */
@@ -180,8 +202,30 @@ export interface Daypass<C = Claims, Finds extends boolean = false, User = unkno
   readonly issuer: string
   /** The audience of the access tokens. */
   readonly audience: string
+  /** The `clock` option, or `Date.now`: access tokens are verified by it. Milliseconds since the epoch. */
+  readonly clock: () => number
   /** For types alone, such as those of `createClient<typeof auth>()`; nothing is there when it runs. */
   readonly '~types'?: { claims: C; user: User }
+}
+
+/** The changes of {@link Daypass.update}. Members that are absent stay as they are. */
+export interface SessionChanges<C = Claims> {
+  /** The app's own claims, all of them: they replace those before. With `findSubject`, its claims count at a refresh. */
+  claims?: C | undefined
+  /** When the person proved who they are, epoch milliseconds. */
+  authTime?: number | undefined
+  /** The authentication methods (RFC 8176), such as `['pwd', 'otp']`. */
+  amr?: string[] | undefined
+  /** The name of the device; null removes it. */
+  label?: string | null | undefined
+}
+
+/** Options of {@link Daypass.update}. */
+export interface UpdateOptions {
+  /** Change the session only if it belongs to this subject. */
+  subject?: string | undefined
+  /** The request, for the event. */
+  request?: RequestOrigin | undefined
 }
 
 /** How a session is ended. */

@@ -20,6 +20,7 @@ import { createSignIn } from './sign-in.ts'
 import { createSignOut } from './sign-out.ts'
 import { createStoreClock } from './store-clock.ts'
 import { isSubject } from './text.ts'
+import { createUpdate } from './update.ts'
 
 /** The maximum length of the list of sessions. */
 const maxListed = 1000
@@ -101,10 +102,12 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   return {
     issuer,
     audience,
+    clock: verifier.clock,
     issue: (subject, ...[given]) => issue(subject, given),
     refresh: createRefresh(parts, end, endSurplus, adoption),
     findSession: createFindSession(parts),
     verify: verifier.verify,
+    update: createUpdate(parts),
     revoke: signOut.revoke,
     revokeToken: signOut.revokeToken,
     revokeSubject: signOut.revokeSubject,

@@ -1,6 +1,6 @@
 // Audit events emitted through `onEvent`.
 
-import type { Device, RevokedReason, Session } from './session.ts'
+import type { Changes, Device, RevokedReason, Session } from './session.ts'
 
 /** The members of every event. No event contains a token, a key or a secret. */
 export interface EventBase {
@@ -42,6 +42,8 @@ export interface EventDetails {
   retried: object
   /** Another refresh came first. Nothing changed. */
   superseded: { presentedGeneration: number }
+  /** `auth.update` changed a session. `changed` names the members, and not their values. */
+  updated: { changed: (keyof Changes)[] }
   /** A copy of a token was presented. Inform the person. A `revoked` event of the same session follows. */
   reused: { presentedGeneration: number }
   /** A session was ended early, for `reason`. */

@@ -4,7 +4,7 @@ import type { FoundSession } from './api.ts'
 import { toSessionInfo } from './grant.ts'
 import type { Parts } from './parts.ts'
 import { isTagged, maxGeneration, readRefreshToken } from './refresh-token.ts'
-import { decide, isExpired } from './rotation.ts'
+import { isReadable } from './rotation.ts'
 import { lookUp } from './subject.ts'
 
 /** Makes {@link Daypass.findSession}. */
@@ -18,10 +18,8 @@ export function createFindSession<C>(parts: Parts<C>) {
     await store.ready()
     const row = await store.find(token.sessionId)
     const now = clock()
-    if (row === null || row.revokedAt !== null || isExpired(row, now) || !isTagged(token, row)) return null
-    const { generation, salt } = token
     // A token that is reused is left to the next refresh, which ends the session. Reading changes nothing.
-    if (decide(row, { generation, salt, key: null, previousKey: null }, now, settings).kind === 'reused') return null
+    if (row === null || !isTagged(token, row) || !isReadable(row, token, now, settings)) return null
     const current = await lookUp(parts, row)
     if (current === null) return null
     const { session, user } = current

@@ -4,19 +4,17 @@ import { createAccessTokenSigner } from './access-token.ts'
 import type { SessionInfo, Tokens } from './api.ts'
 import { base64url } from './bytes.ts'
 import type { Signer } from './keys.ts'
+import { accessTokenLifetimeOf } from './lifetimes.ts'
 import type { Settings } from './options.ts'
 import { mintRefreshToken, type ProofKey } from './refresh-token.ts'
 import type { Current, Session } from './session.ts'
 import type { StoreClock } from './store-clock.ts'
 
 /** Makes {@link Parts.sign} and {@link Parts.grant}. */
-export function createGrants<C>(
-  { issuer, audience, accessTokenLifetime, clock, random }: Settings<C>,
-  signer: Signer,
-  proofKey: ProofKey,
-  storeClock: StoreClock,
-) {
-  const signAccessToken = createAccessTokenSigner(signer, issuer, audience, accessTokenLifetime)
+export function createGrants<C>(settings: Settings<C>, signer: Signer, proofKey: ProofKey, storeClock: StoreClock) {
+  const { issuer, audience, clock, random } = settings
+  const lifetimeOf = (session: Session) => accessTokenLifetimeOf(session, settings)
+  const signAccessToken = createAccessTokenSigner(signer, issuer, audience, lifetimeOf)
 
   return {
     /** Access tokens use this machine's clock: the APIs that verify them use their own clocks and know no store. */
@@ -35,7 +33,7 @@ export function createGrants<C>(
       return {
         accessToken,
         tokenType: 'Bearer',
-        expiresIn: Math.min(accessTokenLifetime, Math.ceil((session.expiresAt - now) / 1000)),
+        expiresIn: Math.min(lifetimeOf(session), Math.ceil((session.expiresAt - now) / 1000)),
         refreshToken: mintRefreshToken(session, session.generation, salt, proofKey),
         session: toSessionInfo<C>(session),
         user,
@@ -46,8 +44,8 @@ export function createGrants<C>(
 
 /** The part of a row that its owner may see. */
 export function toSessionInfo<C>(session: Session): SessionInfo<C> {
-  const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr, idleExpiresAt, expiresAt } =
-    session
+  const { id, subject, clientId, scope, device, createdAt, rotatedAt, authTime, amr } = session
+  const { idleExpiresAt, expiresAt, persistent } = session
   const claims = session.claims as C
   return {
     id,
@@ -62,5 +60,6 @@ export function toSessionInfo<C>(session: Session): SessionInfo<C> {
     amr,
     idleExpiresAt,
     expiresAt,
+    persistent,
   }
 }

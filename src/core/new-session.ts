@@ -3,6 +3,7 @@
 import { DaypassError } from '../errors.ts'
 import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
+import { readLifetimes } from './lifetimes.ts'
 import type { Parts } from './parts.ts'
 import { beginSession, type Device, type Session } from './session.ts'
 import { isStorable, isSubject, toIp, toStorable, unstorable } from './text.ts'
@@ -26,29 +27,38 @@ export async function newSession<C>(
   // Without claims, `findSubject` provides them.
   const isFound = given.claims === undefined && settings.findSubject !== undefined
   const claims = isFound ? {} : await readClaims(given.claims, settings.claims)
-  const expiresAt = now + settings.absoluteTimeout
+  const { absoluteTimeout, ...lifetimes } = readLifetimes(given, settings)
+  const expiresAt = now + absoluteTimeout
   const secret = settings.random(16)
   const session = beginSession({ id, subject, clientId: settings.clientId, secret, createdAt: now, expiresAt })
   const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
-  if (!Number.isFinite(authTime)) throw wrong('`authTime` must be epoch milliseconds.')
   for (const [name, text] of Object.entries({ clientId, scope })) {
     if (!isStorable(text)) throw wrong(`\`${name}\` must be a string without ${unstorable}.`)
   }
-  if (!Array.isArray(amr) || !amr.every(isStorable)) {
-    throw wrong(`\`amr\` must be a list of strings without ${unstorable}.`)
-  }
-  const idleExpiresAt = Math.min(now + settings.idleTimeout, expiresAt)
-  // Rows hold whole milliseconds; an instant from a JWT may have a fraction (RFC 7519 §2).
+  const idleExpiresAt = Math.min(now + (lifetimes.idleTimeout ?? settings.idleTimeout), expiresAt)
   return {
     ...session,
+    ...lifetimes,
     clientId,
     scope,
     claims,
-    authTime: Math.floor(authTime),
-    amr,
+    authTime: readAuthTime(authTime),
+    amr: readAmr(amr),
     device: toDevice(device),
     idleExpiresAt,
   }
+}
+
+/** The stored form of `authTime`. Rows hold whole milliseconds; an instant from a JWT may have a fraction (RFC 7519 §2). */
+export function readAuthTime(authTime: number): number {
+  if (Number.isFinite(authTime)) return Math.floor(authTime)
+  throw wrong('`authTime` must be epoch milliseconds.')
+}
+
+/** The stored form of `amr`. */
+export function readAmr(amr: string[]): string[] {
+  if (Array.isArray(amr) && amr.every(isStorable)) return amr
+  throw wrong(`\`amr\` must be a list of strings without ${unstorable}.`)
 }
 
 /** The stored form of a device. */

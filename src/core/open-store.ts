@@ -46,6 +46,7 @@ export function openFirst(
     create: (session) => (isOpen ? store.create(session) : open().then(() => store.create(session))),
     find: (id) => (isOpen ? store.find(id) : open().then(() => store.find(id))),
     advance: (step) => (isOpen ? store.advance(step) : open().then(() => store.advance(step))),
+    update: (...given) => (isOpen ? store.update(...given) : open().then(() => store.update(...given))),
     revoke: (...given) => (isOpen ? store.revoke(...given) : open().then(() => store.revoke(...given))),
     revokeSubject: (...given) =>
       isOpen ? store.revokeSubject(...given) : open().then(() => store.revokeSubject(...given)),

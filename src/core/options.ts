@@ -7,6 +7,7 @@ import type { OnWarning } from '../warn.ts'
 import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
+import { checkOrder, maxAccessTokenLifetime, readDuration } from './lifetimes.ts'
 import { randomBytes } from './random.ts'
 import type { Claims } from './session.ts'
 import type { Store } from './store.ts'
@@ -38,7 +39,7 @@ export type FindSubject<C = Claims, User = unknown> = (
   session: SessionInfo<C>,
 ) => FoundSubject<C, User> | null | undefined | Promise<FoundSubject<C, User> | null | undefined>
 
-/** Options of `createDaypass`. Durations are seconds. */
+/** Options of `createDaypass`. Durations are seconds. A sign-in may bring lifetimes of its own (`IssueOptions`). */
 export interface DaypassOptions<C = Claims, User = unknown> {
   /**
    * At least 32 random bytes (`openssl rand -base64 48`), or a list of secrets. The first one makes tokens, tokens of all
@@ -123,9 +124,6 @@ export interface DaypassOptions<C = Claims, User = unknown> {
   random?: (size: number) => Uint8Array
 }
 
-/** Seconds. Also holds for tokens issued before a deploy with other settings, so rows are kept no longer than this needs. */
-export const maxAccessTokenLifetime = 86_400
-
 const daypassOptions: OptionNames<DaypassOptions> = {
   secret: true,
   issuer: true,
@@ -183,24 +181,22 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     throw wrongKind('signingKeys', options.signingKeys, "Give a list of { algorithm, privateKey } and 'secret'.")
   }
   checkFunctions(options, 'findSubject', 'onEvent', 'onWarning', 'clock', 'random')
-  const idleTimeout = duration('idleTimeout', options.idleTimeout, 604_800, 1)
-  const accessTokenLifetime = duration(
+  const idleTimeout = readDuration('idleTimeout', options.idleTimeout ?? 604_800, 1)
+  const accessTokenLifetime = readDuration(
     'accessTokenLifetime',
-    options.accessTokenLifetime,
     // Only a refresh shows activity, so there must be one before the idle timeout ends.
-    Math.min(900, Math.ceil(idleTimeout / 2)),
+    options.accessTokenLifetime ?? Math.min(900, Math.ceil(idleTimeout / 2)),
     1,
     maxAccessTokenLifetime,
   )
-  const absoluteTimeout = duration('absoluteTimeout', options.absoluteTimeout, Math.max(2_592_000, idleTimeout), 1)
-  const reuseInterval = duration('reuseInterval', options.reuseInterval, 30, 0)
-  const retryInterval = duration('retryInterval', options.retryInterval, reuseInterval === 0 ? 0 : 86_400, 0)
-  if (accessTokenLifetime >= idleTimeout) {
-    throw wrong(
-      '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows activity.',
-    )
-  }
-  if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
+  const absoluteTimeout = readDuration(
+    'absoluteTimeout',
+    options.absoluteTimeout ?? Math.max(2_592_000, idleTimeout),
+    1,
+  )
+  const reuseInterval = readDuration('reuseInterval', options.reuseInterval ?? 30, 0)
+  const retryInterval = readDuration('retryInterval', options.retryInterval ?? (reuseInterval === 0 ? 0 : 86_400), 0)
+  checkOrder({ accessTokenLifetime, idleTimeout, absoluteTimeout })
   const { clock, whenStoreIsAway = 'refuse' } = options
   if (whenStoreIsAway !== 'refuse' && whenStoreIsAway !== 'accept') {
     throw wrongOption('whenStoreIsAway', whenStoreIsAway, "Give 'refuse' or 'accept'.")
@@ -246,18 +242,6 @@ export const nist = {
   /** 12 hours, 15 minutes idle; access tokens live 5 minutes, so that activity is seen in time. */
   aal3: { absoluteTimeout: 43_200, idleTimeout: 900, accessTokenLifetime: 300 },
 } as const
-
-function duration(
-  name: string,
-  value: number | undefined,
-  fallback: number,
-  least: number,
-  most = 3_155_760_000,
-): number {
-  const seconds = value ?? fallback
-  if (typeof seconds === 'number' && seconds >= least && seconds <= most) return seconds
-  throw wrongOption(name, value, `Give a number of seconds, ${least} to ${most}.`)
-}
 
 const isKey = (key: unknown) => key === 'secret' || isObject(key)
 

@@ -1,6 +1,6 @@
 // Deletes sessions that ended long ago.
 
-import { maxAccessTokenLifetime } from './options.ts'
+import { maxAccessTokenLifetime } from './lifetimes.ts'
 import type { Store } from './store.ts'
 
 /** Deletes old rows from time to time, without a timer of its own. */
@@ -16,7 +16,7 @@ export interface Pruner {
 const every = 60_000
 const stepSize = 500
 
-/** A row stays as long as one of its access tokens may be valid, whatever lifetime was set when the token was issued. */
+/** A row stays as long as one of its access tokens may be valid, whatever lifetime the token was issued with. */
 const retention = maxAccessTokenLifetime * 1000 + 120_000
 
 /**

@@ -15,8 +15,8 @@ import {
   type RefreshToken,
   readRefreshToken,
 } from './refresh-token.ts'
-import { decide, isExpired, type Presented } from './rotation.ts'
-import type { Current, Session } from './session.ts'
+import { decide, isLive, type Presented } from './rotation.ts'
+import type { Claims, Current, Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { lookUp } from './subject.ts'
 import { toIp } from './text.ts'
@@ -36,8 +36,11 @@ const refreshOptions: OptionNames<RefreshOptions> = {
  */
 type Adoptable = Advanced & { user?: unknown; accessToken?: string }
 
-/** The result of the checks before anything changes: the session was read before the token was redeemed. */
-interface Examined extends Current {
+/** The result of the checks before anything changes. */
+interface Examined {
+  /** The claims that the app gave; undefined for those of the row, which may change until the token is redeemed. */
+  claims: Claims | undefined
+  user: unknown
   accessToken: string | undefined
 }
 
@@ -113,8 +116,7 @@ export function createRefresh<C>(
   ): Promise<Adoptable | null> {
     const { sessionId: id, generation, salt } = token
     const { idleTimeout, reuseInterval } = settings
-    const idleExpiresAt = now + idleTimeout
-    const step: Advance = { id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip: toIp(request.ip) }
+    const step: Advance = { id, generation, salt, key, now, idleTimeout, reuseInterval, ip: toIp(request.ip) }
     if (!isOldToken(token)) return store.advance(step)
     return adoption === undefined ? null : adoption.redeem(token, step, request)
   }
@@ -139,7 +141,7 @@ export function createRefresh<C>(
     const session = await store.find(token.sessionId)
     const now = clock()
     // Ended sessions fall through to decide(), which picks the error code.
-    if (session === null || session.revokedAt !== null || isExpired(session, now)) return undefined
+    if (session === null || !isLive(session, now)) return undefined
     if (!isGenuine(token, session)) throw await forged(session, request)
     if (request.clientId !== undefined && request.clientId !== session.clientId) {
       throw new DaypassError('ERR_REFRESH_TOKEN_INVALID', 'The refresh token belongs to another client.')
@@ -151,7 +153,9 @@ export function createRefresh<C>(
       await end(session.id, 'inactive', request)
       throw new DaypassError('ERR_SUBJECT_INACTIVE')
     }
-    return { ...current, accessToken: parts.isSignerExternal ? await parts.sign(current.session, now) : undefined }
+    const { session: found, user } = current
+    const claims = found === session ? undefined : found.claims
+    return { claims, user, accessToken: parts.isSignerExternal ? await parts.sign(found, now) : undefined }
   }
 
   /** A valid proof with an invalid tag can only be made with the server's secret, so it was stolen (see SECURITY.md). */
@@ -187,10 +191,11 @@ export function createRefresh<C>(
 }
 
 /** The row as it is now, with what the app said of its subject. */
-const withFound = (session: Session, examined: Examined | undefined): Current =>
-  examined === undefined
-    ? { session, user: undefined }
-    : { session: { ...session, claims: examined.session.claims }, user: examined.user }
+function withFound(session: Session, examined: Examined | undefined): Current {
+  if (examined === undefined) return { session, user: undefined }
+  const { claims, user } = examined
+  return { session: claims === undefined ? session : { ...session, claims }, user }
+}
 
 /** Whether the token belongs to the session. An old token always does: the session's id is derived from it. */
 const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)

@@ -2,8 +2,8 @@
 
 import { DaypassError } from '../errors.ts'
 import type { AccessToken } from '../verify/index.ts'
+import { maxAccessTokenLifetime } from './lifetimes.ts'
 import type { SelfOpening } from './open-store.ts'
-import { maxAccessTokenLifetime } from './options.ts'
 import type { Store } from './store.ts'
 
 /** The ended sessions that this process knows of. */
@@ -23,7 +23,7 @@ export interface RevocationsOptions {
   store: Pick<Store, 'revokedSince'> & Partial<Pick<SelfOpening, 'ready'>>
   /** The clock of the rows. */
   clock: () => number
-  /** The lifetime of the access tokens that this server issues. */
+  /** The lifetime of the access tokens of sessions without one of their own. */
   lifetime: number
   /** Whether a token is accepted if it is not known whether its session was ended. */
   whenStoreIsAway: 'refuse' | 'accept'
@@ -62,7 +62,7 @@ interface Reading {
  * in it at once; sessions that others end, within a second.
  *
  * The list reaches back as far as the longest-lived token that was presented, not as far as the setting says: tokens from
- * before a deploy may live longer.
+ * before a deploy, and those of a session with a lifetime of its own, may live longer.
  */
 export function createRevocations(options: RevocationsOptions): Revocations {
   const { store, clock, whenStoreIsAway, onRead } = options

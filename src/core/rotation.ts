@@ -71,6 +71,17 @@ export function decide(
   return { kind: isRace ? 'superseded' : 'reused' }
 }
 
+/** Whether a token may read its session without being redeemed: the session is live, and the token is no copy. */
+export function isReadable(
+  session: Session,
+  { generation, salt }: Pick<Presented, 'generation' | 'salt'>,
+  now: number,
+  intervals: Intervals,
+): boolean {
+  const { kind } = decide(session, { generation, salt, key: null, previousKey: null }, now, intervals)
+  return kind === 'rotated' || kind === 'retried' || kind === 'superseded'
+}
+
 /** Whether a rotation at `now` still belongs to the run of close rotations that began at `burstAt`. */
 export function isBurst(session: Session, now: number, reuseInterval: number): boolean {
   return now - session.burstAt < reuseInterval
@@ -81,9 +92,12 @@ export function isExpired(session: Session, now: number): boolean {
   return now >= session.expiresAt || now >= session.idleExpiresAt
 }
 
+/** Whether a session is neither revoked nor expired. */
+export const isLive = (session: Session, now: number): boolean => session.revokedAt === null && !isExpired(session, now)
+
 /** The row after {@link Advance}, or null if the row does not match: the store contract's compare-and-set as a function. */
 export function advance(session: Session, step: Advance): Session | null {
-  if (session.generation > step.generation || session.revokedAt !== null || isExpired(session, step.now)) return null
+  if (session.generation > step.generation || !isLive(session, step.now)) return null
   return afterAdvance(session, step)
 }
 
@@ -96,7 +110,7 @@ export function afterAdvance(session: Session, step: Advance): Session {
     generation: step.generation + 1,
     parentSalt: step.salt,
     parentKey: step.key,
-    idleExpiresAt: Math.min(step.idleExpiresAt, session.expiresAt),
+    idleExpiresAt: Math.min(step.now + (session.idleTimeout ?? step.idleTimeout), session.expiresAt),
     device: step.ip === undefined ? session.device : { ...session.device, ip: step.ip },
   }
 }

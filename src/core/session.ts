@@ -1,4 +1,4 @@
-// A session: one row, stored from sign-in to pruning, and the first values of its members.
+// A session: one row, stored from sign-in to pruning, the first values of its members, and what may change of them.
 
 /** The app's own claims in an access token: plain JSON. */
 export type Claims = Record<string, unknown>
@@ -52,6 +52,12 @@ export interface Session {
   idleExpiresAt: number
   /** The absolute end; no rotation moves it. */
   expiresAt: number
+  /** The session's own idle timeout in milliseconds; null for the option's. */
+  idleTimeout: number | null
+  /** The session's own lifetime of an access token in seconds; null for the option's. */
+  accessTokenLifetime: number | null
+  /** Whether the browser keeps the cookie when it is closed. */
+  persistent: boolean
   /**
    * The thumbprint of the key that the session is bound to (DPoP, RFC 9449). Always null so far: sessions are not bound yet,
    * and the column exists so that no migration is needed then.
@@ -113,8 +119,27 @@ export const beginSession = ({ id, subject, clientId, secret, createdAt, expires
   amr: [],
   idleExpiresAt: expiresAt,
   expiresAt,
+  idleTimeout: null,
+  accessTokenLifetime: null,
+  persistent: true,
   jkt: null,
   device: {},
   revokedAt: null,
   revokedReason: null,
 })
+
+/** What `Store.update` changes. Members that are absent stay as they are. */
+export interface Changes {
+  claims?: Claims
+  authTime?: number
+  amr?: string[]
+  /** The label of the device; null removes it. */
+  label?: string | null
+}
+
+/** A session after `Store.update`: the store contract's change as a function. */
+export function applyChanges(session: Session, { label, ...changes }: Changes): Session {
+  const { label: before, ...device } = session.device
+  const named = label === undefined ? before : (label ?? undefined)
+  return { ...session, ...changes, device: named === undefined ? device : { ...device, label: named } }
+}

@@ -19,6 +19,10 @@ const issueOptions: OptionNames<IssueOptions> = {
   device: true,
   replaces: true,
   onReplaceFailed: true,
+  idleTimeout: true,
+  absoluteTimeout: true,
+  accessTokenLifetime: true,
+  persistent: true,
 }
 
 /**

@@ -1,6 +1,6 @@
 // The contract of every store.
 
-import type { RevokedReason, Session } from './session.ts'
+import type { Changes, RevokedReason, Session } from './session.ts'
 
 /** One compare-and-set: redeems the token with this `generation` and `salt`. */
 export interface Advance {
@@ -11,8 +11,8 @@ export interface Advance {
   key: Uint8Array | null
   /** Milliseconds since the epoch. */
   now: number
-  /** The session's new idle expiry; the store caps it at the absolute expiry. */
-  idleExpiresAt: number
+  /** Milliseconds until the idle expiry, where the row has no idle timeout of its own. */
+  idleTimeout: number
   /** Milliseconds. */
   reuseInterval: number
   /** The address of the request, stored in the row's device. */
@@ -51,12 +51,19 @@ export interface Store {
    * Redeems a token, in one round trip. The row matches if its generation ≤ `generation`, it is not revoked and both its
    * expiries are after `now`. Returns null if it does not match; then nothing is changed. Otherwise it sets:
    *
-   * - generation to `generation + 1`, and parentSalt, parentKey, rotatedAt and idleExpiresAt;
+   * - generation to `generation + 1`, and parentSalt, parentKey and rotatedAt;
+   * - idleExpiresAt to `now` plus the row's own idleTimeout, or else the step's; expiresAt caps it;
    * - if no burst is in progress (`now − burstAt ≥ reuseInterval`): burstAt to `now`, burstGeneration to the row's
    *   generation − 1, and prevBurstGeneration to the row's burstGeneration if `now − rotatedAt < reuseInterval`, else to the
    *   new burstGeneration. The values of the row are those before the call.
    */
   advance(step: Advance): Promise<Advanced | null>
+  /**
+   * Changes a session that is not revoked and whose expiries are both after `now`. Returns the row as it is now, or null if
+   * there is no such session. Changes nothing but the given members, so a concurrent advance, revoke or update of other
+   * members is not lost.
+   */
+  update(id: string, now: number, changes: Changes): Promise<Session | null>
   /** Ends a session. Returns the row as it is now if this call ended it, or null if it was ended before or does not exist. */
   revoke(id: string, now: number, reason: RevokedReason): Promise<Session | null>
   /** Ends all sessions of a subject except `exceptId`. Returns the rows that this call ended. */

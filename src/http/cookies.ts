@@ -47,8 +47,8 @@ export interface Cookie {
   readOld(request: HttpRequest): string | undefined
   /** All tokens that the browser holds. A sign-in replaces their sessions. */
   readAll(request: HttpRequest): string[]
-  /** The `Set-Cookie` headers that store a token for `maxAge` seconds. */
-  set(request: HttpRequest, token: string, maxAge: number): string[]
+  /** The `Set-Cookie` headers that store a token for `maxAge` seconds, or without it until the browser is closed. */
+  set(request: HttpRequest, token: string, maxAge?: number): string[]
   /** The `Set-Cookie` headers that clear it. */
   clear(request: HttpRequest): string[]
 }
@@ -96,11 +96,12 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
     return { read: [arrival, secureName, plain], set: arrival }
   }
 
-  function write(request: HttpRequest, value: string, maxAge: number): string[] {
+  function write(request: HttpRequest, value: string, maxAge?: number): string[] {
     const { read, set } = namesFor(request)
     if (set === secureName && domain !== undefined) checkHost(request, domain, warn)
-    const line = (name: string, value: string, maxAge: number) => {
-      const attributes = `; Path=/; Max-Age=${maxAge}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
+    const line = (name: string, value: string, maxAge: number | undefined) => {
+      const kept = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
+      const attributes = `; Path=/${kept}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
       return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
     }
     const [first = set] = read

@@ -67,12 +67,26 @@ export function createDaypassRoutes<C, Credentials>(
       },
     },
     {
+      method: 'PATCH',
+      path: `${path('sessions')}/:id`,
+      access: 'bearer',
+      async run({ auth: { subject, sessionId }, params: { id = '' }, request, readBody }) {
+        const { label } = await readBody()
+        if (typeof label !== 'string' && label !== null) {
+          throw new DaypassError('ERR_REQUEST_INVALID', '`label` must be a string, or null.')
+        }
+        const session = await auth.update(id, { label }, { subject, request: originOf(request) })
+        if (session === null) throw noSuchSession()
+        return { body: { ...describeSession(session), current: session.id === sessionId } }
+      },
+    },
+    {
       method: 'DELETE',
       path: `${path('sessions')}/:id`,
       access: 'bearer',
       async run({ auth: { subject }, params: { id = '' }, request }) {
         if (await auth.revoke(id, { subject, request: originOf(request) })) return {}
-        throw new DaypassError('ERR_NOT_FOUND', 'You have no such session.')
+        throw noSuchSession()
       },
     },
     {
@@ -111,6 +125,8 @@ export function readBasePath(basePath = '/auth'): string {
 }
 
 const isPath = (path: unknown) => typeof path === 'string' && /^(\/[\w.~-]+)+$/.test(path)
+
+const noSuchSession = () => new DaypassError('ERR_NOT_FOUND', 'You have no such session.')
 
 /** The request's origin for events. */
 const originOf = ({ ip, userAgent }: RouteRequest) => ({ ip, userAgent })

@@ -11,6 +11,8 @@ import type { AccessNeeds } from './response.ts'
 /** A Daypass, or a verifier of `daypass/verify`. */
 export interface TokenVerifier<C> {
   verify(accessToken: string): Promise<AccessToken<C>>
+  /** The clock that it verifies by, in milliseconds since the epoch. */
+  readonly clock?: () => number
 }
 
 /** Demands on an access token beside being valid. */
@@ -21,7 +23,7 @@ export interface GuardOptions<C = Claims> extends AccessNeeds {
    * 500 that `onError` receives.
    */
   allow?(token: AccessToken<C>): boolean | Promise<boolean>
-  /** Milliseconds since the epoch. Default `Date.now`. */
+  /** Milliseconds since the epoch. Default: the clock that tokens are verified by. */
   clock?: () => number
 }
 
@@ -34,7 +36,7 @@ export interface GuardOptions<C = Claims> extends AccessNeeds {
 export async function checkAccess<C>(
   verifier: TokenVerifier<C>,
   request: HttpRequest,
-  { scope, maxAge, allow, clock = Date.now }: GuardOptions<C> = {},
+  { scope, maxAge, allow, clock = verifier.clock ?? Date.now }: GuardOptions<C> = {},
 ): Promise<AccessToken<C>> {
   const accessToken = header(request, 'authorization')?.match(/^Bearer +(\S+)$/i)?.[1]
   if (accessToken === undefined) throw new DaypassError('ERR_ACCESS_TOKEN_MISSING')

@@ -97,7 +97,8 @@ export function createTokenTransport(
       const described = { ...describeSession(session), claims: session.claims }
       const body = { accessToken, tokenType, expiresIn, session: described, user }
       if (transport === 'body') return { body: { ...body, refreshToken } }
-      const maxAge = Math.max(1, Math.floor((session.idleExpiresAt - session.rotatedAt) / 1000))
+      const { persistent, idleExpiresAt, rotatedAt } = session
+      const maxAge = persistent ? Math.max(1, Math.floor((idleExpiresAt - rotatedAt) / 1000)) : undefined
       return { headers: { 'set-cookie': cookie.set(request, refreshToken, maxAge) }, body }
     },
     clear: (request) => ({ headers: { 'set-cookie': cookie.clear(request) } }),
@@ -106,6 +107,7 @@ export function createTokenTransport(
 
 /** The fields of a session that its person may see. */
 export function describeSession<C>(session: SessionInfo<C>) {
-  const { id, subject, scope, device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt } = session
-  return { id, subject, ...(scope && { scope }), device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt }
+  const { id, subject, scope, device, createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt, persistent } = session
+  const times = { createdAt, rotatedAt, authTime, idleExpiresAt, expiresAt }
+  return { id, subject, ...(scope && { scope }), device, ...times, persistent }
 }

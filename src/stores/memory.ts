@@ -1,7 +1,7 @@
 // Memory store: sessions in this process, for tests, demos and single processes that may forget.
 
-import { advance } from '../core/rotation.ts'
-import type { Claims, RevokedReason, Session } from '../core/session.ts'
+import { advance, isLive } from '../core/rotation.ts'
+import { applyChanges, type Claims, type RevokedReason, type Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
 import { idTaken } from './store-error.ts'
@@ -69,6 +69,13 @@ export function createMemoryStore(): Store {
       // Made of the row before, which nothing else holds now.
       return { session, healed: row.generation < step.generation }
     },
+    async update(id, now, changes) {
+      const row = rows.get(id)
+      if (row === undefined || !isLive(row, now)) return null
+      const session = copy(applyChanges(row, changes))
+      rows.set(id, session)
+      return copy(session)
+    },
     async revoke(id, now, reason) {
       return revoke(id, now, reason)
     },
@@ -82,7 +89,7 @@ export function createMemoryStore(): Store {
       return idsOf(subject)
         .map((id) => rows.get(id))
         .filter((row) => row !== undefined)
-        .filter((row) => row.revokedAt === null && row.expiresAt > now && row.idleExpiresAt > now)
+        .filter((row) => isLive(row, now))
         .sort((a, b) => b.createdAt - a.createdAt)
         .slice(0, limit)
         .map(copy)

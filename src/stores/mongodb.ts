@@ -30,7 +30,7 @@ const optionNames: OptionNames<MongoStoreOptions> = { prefix: true, timeout: tru
  * - `usable_from`: the oldest version of the program that may change the document.
  * - `expire_at`: for the TTL index. Not before the end of the session, and moved at most once an hour.
  */
-const { toRow, toSession, toRevoked } = createRowMapping<unknown>(
+const { toRow, toSession, toChanges, toRevoked } = createRowMapping<unknown>(
   {
     id: { encode: idBytes, decode: idText },
     json: jsonText,
@@ -140,13 +140,15 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       const _id = idBytes(step.id)
       if (_id === null) return null
       const { generation, now } = step
-      const idle = new Date(step.idleExpiresAt)
+      const idle = { $add: [new Date(now), { $ifNull: ['$idle_timeout', step.idleTimeout] }] }
       const changes = {
         parent_salt: step.salt,
         parent_key: step.key,
         ...nextBurst(new Date(now), step.reuseInterval),
         idle_expires_at: { $min: [idle, '$expires_at'] },
-        expire_at: { $min: [nextHour(idle), '$expires_at'] },
+        expire_at: {
+          $min: [{ $add: [idle, { $subtract: [hour, { $mod: [{ $toLong: idle }, hour] }] }] }, '$expires_at'],
+        },
         // A literal, because in a pipeline a text that begins with a dollar sign is the name of a field.
         ...(step.ip === undefined ? {} : { ip: { $literal: step.ip } }),
       }
@@ -163,6 +165,22 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
       // The row before the update shows whether it was behind. The protocol's own function makes the row after it.
       const row = readSession(before)
       return { session: afterAdvance(row, own), healed: row.generation < generation }
+    },
+    async update(id, now, changes) {
+      const _id = idBytes(id)
+      if (_id === null) return null
+      // Literals, because in a pipeline a text that begins with a dollar sign is the name of a field.
+      const values = Object.entries(toChanges(changes)).map(([name, value]) => [name, { $literal: value }])
+      return within(async ({ run, inTime }) => {
+        const updated = await inTime('session', (rows, io, zero) => {
+          const update = [{ $set: { ...Object.fromEntries(values), generation: { $add: ['$generation', zero] } } }]
+          const filter = { _id, ...isLive(now), ...usable }
+          return rows.findOneAndUpdate(filter, update, { ...io, returnDocument: 'after' })
+        })
+        if (updated !== null) return readOne(updated)
+        await refuseNewer(run, { _id })
+        return null
+      })
     },
     async revoke(id, now, reason) {
       const _id = idBytes(id)
@@ -243,12 +261,12 @@ async function refuseNewer(run: MongoCalls['run'], filter: object): Promise<void
 
 /** An instant as the documents hold it, in whole milliseconds. There are no sessions before 1970. */
 const toDate = (instant: number) => new Date(Math.min(Math.max(0, Math.ceil(instant)), 8.64e15))
-const nextHour = (instant: Date) => new Date(Math.ceil(instant.getTime() / hour) * hour)
+const nextHour = (instant: number) => instant + hour - (instant % hour)
 
 /** Fields that are null in a session are absent from its document. */
 function toDocument(session: Session): Row {
   const { idleExpiresAt, expiresAt } = session
-  const expireAt = Math.min(nextHour(new Date(idleExpiresAt)).getTime(), expiresAt)
+  const expireAt = Math.min(nextHour(idleExpiresAt), expiresAt)
   const fields = Object.entries(toRow(session)).filter(([, value]) => value !== null)
   return { ...Object.fromEntries(fields), usable_from: schemaVersion, expire_at: new Date(expireAt) }
 }

@@ -12,6 +12,7 @@ const types: Record<Kind, string> = {
   id: 'uuid',
   text: 'text',
   json: 'text',
+  flag: 'bool',
   integer: 'int8',
   instant: 'int8',
   bytes: 'bytea',
@@ -48,8 +49,10 @@ export function createSql(prefix: string) {
     WHERE module = '${schemaKey}' AND usable_from <= ${schemaVersion})`
   const answer = `SELECT json_build_object('now', now)::text FROM gate`
 
-  const live = `s.generation <= step.generation AND s.revoked_at IS NULL
-    AND s.idle_expires_at > step.now AND s.expires_at > step.now`
+  const isLive = (now: string) => `s.revoked_at IS NULL AND s.idle_expires_at > ${now} AND s.expires_at > ${now}`
+  const isDue = `s.generation <= step.generation AND ${isLive('step.now')}`
+
+  const idleEnd = 'least(step.now + coalesce(s.idle_timeout, step.idle_timeout), s.expires_at)'
 
   /** `$1` the deadline, `$2` whose, `$3` the instant, `$4` the reason. */
   const end = (which: string) => {
@@ -109,19 +112,18 @@ export function createSql(prefix: string) {
     advance: `
       WITH ${gate}, step AS MATERIALIZED (
         SELECT r.* FROM gate, json_to_recordset($1::text::json) AS r (
-          id uuid, generation int8, salt bytea, key bytea, now int8, idle_expires_at int8, reuse_interval int8, ip text,
+          id uuid, generation int8, salt bytea, key bytea, now int8, idle_timeout int8, reuse_interval int8, ip text,
           deadline int8)
         WHERE gate.now <= r.deadline
       ), due AS MATERIALIZED (
-        SELECT s.id FROM ${session} s JOIN step ON step.id = s.id WHERE ${live}
+        SELECT s.id FROM ${session} s JOIN step ON step.id = s.id WHERE ${isDue}
       ), locked AS MATERIALIZED (
-        SELECT s.id, s.generation AS was FROM ${session} s JOIN step ON step.id = s.id WHERE ${live}
+        SELECT s.id, s.generation AS was FROM ${session} s JOIN step ON step.id = s.id WHERE ${isDue}
         FOR UPDATE OF s SKIP LOCKED
       ), advanced AS (
         UPDATE ${session} s SET
           generation = step.generation + 1, parent_salt = step.salt, parent_key = step.key,
-          idle_expires_at = least(step.idle_expires_at, s.expires_at),
-          idle_hour = least(step.idle_expires_at, s.expires_at) / ${hour},
+          idle_expires_at = ${idleEnd}, idle_hour = ${idleEnd} / ${hour},
           ip = coalesce(step.ip, s.ip), rotated_at = step.now,
           burst_at = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_at ELSE step.now END,
           burst_generation = CASE WHEN step.now - s.burst_at < step.reuse_interval THEN s.burst_generation
@@ -136,13 +138,31 @@ export function createSql(prefix: string) {
       UNION ALL SELECT json_build_object('row', row, 'healed', healed)::text FROM advanced
       UNION ALL SELECT json_build_object('busy', id)::text FROM due WHERE id NOT IN (SELECT id FROM advanced)`,
 
+    /** `$1` the deadline, `$2` which, `$3` the instant, and then the values of the columns that change. */
+    update(changed: readonly string[]) {
+      const due = `s.id = $2::text::uuid AND gate.now <= $1::text::int8 AND ${isLive('$3::text::int8')}`
+      const values = table
+        .filter(({ name }) => changed.includes(name))
+        .map(({ name, type }) => `${name} = $${4 + changed.indexOf(name)}::text::${type}`)
+      return `
+        WITH ${gate}, due AS MATERIALIZED (
+          SELECT s.id FROM ${session} s, gate WHERE ${due}
+        ), locked AS MATERIALIZED (
+          SELECT s.id FROM ${session} s, gate WHERE ${due} FOR UPDATE OF s SKIP LOCKED
+        ), updated AS (
+          UPDATE ${session} s SET ${values.join(', ')} FROM locked WHERE s.id = locked.id RETURNING s.id, ${row} AS row
+        )
+        ${answer}
+        UNION ALL SELECT json_build_object('row', row)::text FROM updated
+        UNION ALL SELECT json_build_object('busy', id)::text FROM due WHERE id NOT IN (SELECT id FROM updated)`
+    },
+
     revoke: end('s.id = $2::text::uuid'),
     revokeSubject: end('s.subject = $2::text AND s.id IS DISTINCT FROM $5::text::uuid'),
 
     list: `
       SELECT ${row}::text FROM ${session} s
-      WHERE s.subject = $1::text AND s.revoked_at IS NULL
-        AND s.idle_expires_at > $2::text::int8 AND s.expires_at > $2::text::int8
+      WHERE s.subject = $1::text AND ${isLive('$2::text::int8')}
       ORDER BY s.created_at DESC LIMIT $3::text::int8`,
 
     revokedSince: `

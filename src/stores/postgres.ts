@@ -217,6 +217,18 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
         return row === undefined ? null : toSession(row)
       }),
     advance: (step) => within((until) => untilFree(until, () => advances.run({ step, until }))),
+    update: (id, now, changes) =>
+      within((until) =>
+        untilFree(until, async () => {
+          const row = toChanges(changes)
+          const values = Object.values(row).map((value) => (value === null ? null : String(value)))
+          const text = sql.update(Object.keys(row))
+          const answers = await changeInTime(text, [toUuid(id), String(now), ...values], until)
+          if (answers.some(({ busy }) => busy !== undefined)) return 'again'
+          const updated = answers.find(({ row }) => row !== undefined)?.row
+          return updated === undefined ? null : toSession(updated)
+        }),
+      ),
     revoke: async (id, now, reason) => (await end(sql.revoke, toUuid(id), now, reason))[0] ?? null,
     revokeSubject: (subject, now, reason, exceptId) =>
       end(sql.revokeSubject, subject, now, reason, [exceptId === undefined ? null : toUuid(exceptId)]),
@@ -266,7 +278,7 @@ const fromUuid = (uuid: string) => base64url(Buffer.from(uuid.replaceAll('-', ''
 const toHex = (bytes: Uint8Array) => `\\x${bufferOf(bytes).toString('hex')}`
 const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
 
-const { toRow, toSession, toRevoked } = createRowMapping({
+const { toRow, toSession, toChanges, toRevoked } = createRowMapping({
   id: { encode: toUuid, decode: fromUuid },
   json: jsonText,
   bytes: { encode: toHex, decode: fromHex },
@@ -280,13 +292,13 @@ const toRecord = (session: Session) => ({
   announced_at: session.revokedAt,
 })
 
-const toStep = ({ id, generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance, deadline: number) => ({
+const toStep = ({ id, generation, salt, key, now, idleTimeout, reuseInterval, ip }: Advance, deadline: number) => ({
   id: toUuid(id),
   generation,
   salt: toHex(salt),
   key: key && toHex(key),
   now,
-  idle_expires_at: idleExpiresAt,
+  idle_timeout: idleTimeout,
   reuse_interval: reuseInterval,
   ip: ip ?? null,
   deadline,

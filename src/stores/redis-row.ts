@@ -51,11 +51,22 @@ export function encodeRow(session: Session): Buffer {
     at = kind === 'integer' ? head.writeIntBE(value, at, 6) : head.writeUIntBE(value, at, 6)
   }
   const bodies = pieces.map(({ name }) => encodePiece(row[name]))
-  return Buffer.concat([
-    head,
-    ...bodies.flatMap((body) => [Uint8Array.of(body.length), body]),
-    Buffer.from(JSON.stringify(texts.map(({ name }) => row[name]))),
-  ])
+  return Buffer.concat([head, ...bodies.flatMap((body) => [Uint8Array.of(body.length), body]), encodeTexts(session)])
+}
+
+/** The end of a row: the texts that no rotation changes. `added`: those of a newer version. */
+export function encodeTexts(session: Session, added: readonly unknown[] = []): Buffer {
+  const row = toRow(session)
+  return Buffer.from(JSON.stringify([...texts.map(({ name }) => row[name]), ...added]))
+}
+
+/** The end of a row as it is stored, and the texts in it that a newer version has added. */
+export function readTexts(row: Buffer): { stored: Buffer; added: unknown[] } {
+  let at = 1 + 6 * numbers.length
+  for (const _ of pieces) at += 1 + row.readUInt8(at)
+  const stored = row.subarray(at)
+  const parsed: unknown[] = JSON.parse(String(stored))
+  return { stored, added: parsed.slice(texts.length) }
 }
 
 export function decodeRow(id: string, bytes: Buffer): Session {

@@ -11,7 +11,7 @@
 // half done (docs/redis.md).
 
 import { Buffer } from 'node:buffer'
-import type { RevokedReason, Session } from '../core/session.ts'
+import { applyChanges, type RevokedReason, type Session } from '../core/session.ts'
 import type { Advance, Store } from '../core/store.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
@@ -25,7 +25,16 @@ import {
   type RedisClient,
   type RedisScript,
 } from './redis-client.ts'
-import { decodeRow, encodePiece, encodeRow, packRow, refuseNewer, unpackRow } from './redis-row.ts'
+import {
+  decodeRow,
+  encodePiece,
+  encodeRow,
+  encodeTexts,
+  packRow,
+  readTexts,
+  refuseNewer,
+  unpackRow,
+} from './redis-row.ts'
 import { checkRedisPrefix, openSchema } from './redis-schema.ts'
 import { idTaken, unavailable } from './store-error.ts'
 
@@ -104,12 +113,30 @@ if now - burst_at >= reuseInterval then
   burst_at, burst_generation = now, generation - 1
 end
 rotated_at = now
-generation, idle_expires_at = asked + 1, math.min(tonumber(ARGV[4]), expires_at)
+generation, idle_expires_at = asked + 1, math.min(now + (idle_timeout > 0 and idle_timeout or tonumber(ARGV[4])), expires_at)
 parent_salt, parent_key = ARGV[7], ARGV[8]
 if ARGV[9] ~= '' then ip = ARGV[9] end
 ${packRow}
 redis.call('SET', KEYS[1], row, 'PX', math.max(idle_expires_at - now, 0) + tonumber(ARGV[6]))
 return {outcome, row}`)
+
+/**
+ * Replaces the texts of a row, and the instant of the sign-in where one is given. The texts that the caller has read must
+ * be there still, so that no other change is lost.
+ */
+const updateScript = defineScript(`${refuseLate}
+local now = tonumber(ARGV[2])
+local row = redis.call('GET', KEYS[1])
+if not row then return {'none'} end
+${refuseNewer}
+${unpackRow}
+if revoked_at > 0 or now >= expires_at or now >= idle_expires_at then return {'none'} end
+if string.sub(row, rest) ~= ARGV[3] then return {'changed', row} end
+row = string.sub(row, 1, rest - 1) .. ARGV[4]
+auth_time = tonumber(ARGV[5]) or auth_time
+${packRow}
+redis.call('SET', KEYS[1], row, 'KEEPTTL')
+return {'done', row}`)
 
 const revokeScript = defineScript(`${refuseLate}
 local row = redis.call('GET', KEYS[1])
@@ -190,8 +217,10 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
     throw unavailable('too late')
   }
 
+  const readRow = async (id: string) => (await call(rowKey(id), 'GET')) as Buffer | null
+
   async function read(id: string): Promise<Session | null> {
-    const row = (await call(rowKey(id), 'GET')) as Buffer | null
+    const row = await readRow(id)
     return row === null ? null : decodeRow(id, row)
   }
 
@@ -351,6 +380,21 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
         if (session.generation === 1) inBackground((begin) => addToIndex(begin, session))
         return { session, healed: outcome === 'healed' }
       }),
+    update: (id, now, changes) =>
+      within(async (until) => {
+        const authTime = changes.authTime === undefined ? '' : String(changes.authTime)
+        let row = await readRow(id)
+        while (row !== null) {
+          const session = applyChanges(decodeRow(id, row), changes)
+          const { stored, added } = readTexts(row)
+          const args = [String(now), stored, encodeTexts(session, added), authTime]
+          const { outcome, value } = await inTime(until, updateScript, rowKey(id), args)
+          if (outcome !== 'changed') return value === undefined ? null : decodeRow(id, value as Buffer)
+          // Another update came first. This one is made of its row.
+          row = value as Buffer
+        }
+        return null
+      }),
     revoke: (id, now, reason) =>
       within(async (until) => {
         const row = await read(id)
@@ -434,8 +478,8 @@ function readEntry(member: string): Entry {
   return { member, id: member.slice(0, colon), at: Number(member.slice(colon + 1)) }
 }
 
-function toArguments({ generation, salt, key, now, idleExpiresAt, reuseInterval, ip }: Advance): RedisArgument[] {
-  const numbers = [generation, now, idleExpiresAt, reuseInterval, retention].map(String)
+function toArguments({ generation, salt, key, now, idleTimeout, reuseInterval, ip }: Advance): RedisArgument[] {
+  const numbers = [generation, now, idleTimeout, reuseInterval, retention].map(String)
   return [...numbers, encodePiece(salt), encodePiece(key), encodePiece(ip)]
 }
 

@@ -1,6 +1,6 @@
 // The mapping between a session and its row, for every engine. A new field of a session is one line here.
 
-import type { Claims, Device, Session } from '../core/session.ts'
+import type { Changes, Claims, Device, Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 
 /** The kinds of values in a session, with their types. */
@@ -8,6 +8,7 @@ interface Kinds {
   id: string
   text: string
   json: Claims | string[]
+  flag: boolean
   integer: number
   /** Milliseconds since the epoch. */
   instant: number
@@ -40,6 +41,9 @@ const sessionFields = {
   amr: 'json',
   idleExpiresAt: 'instant',
   expiresAt: 'instant',
+  idleTimeout: 'integer?',
+  accessTokenLifetime: 'integer?',
+  persistent: 'flag',
   jkt: 'text?',
   revokedAt: 'instant?',
   revokedReason: 'text?',
@@ -53,6 +57,8 @@ const deviceFields = { userAgent: 'text?', ip: 'text?', label: 'text?' } as cons
 
 /** One column of a row. */
 export interface Column {
+  /** In the session, or in its device. */
+  field: string
   /** In the database: `client_id`. */
   name: string
   kind: Kind
@@ -114,13 +120,19 @@ export function assembleSession(values: readonly unknown[]): Session {
 export interface RowMapping<Value> {
   toRow(session: Session): Row<Value | null>
   toSession(row: Row): Session
+  /** The columns that {@link Store.update} sets. */
+  toChanges(changes: Changes): Row<Value | null>
   /** The part of a row that {@link Store.revokedSince} returns. */
   toRevoked(row: Row): { id: string; revokedAt: number }
 }
 
 /** @param idName The engine's name for the column of the id. */
 export function createRowMapping<Value>(codec: RowCodec<Value>, idName = 'id'): RowMapping<Value> {
-  const stored = columns.map(({ name, kind }) => ({ name: name === 'id' ? idName : name, codec: codec[kind] }))
+  const stored = columns.map(({ field, name, kind }) => ({
+    field,
+    name: name === 'id' ? idName : name,
+    codec: codec[kind],
+  }))
 
   // The compiler does not know that a value has the type of its column's kind.
   const encode = (valueCodec: RowCodec<Value>[Kind], value: unknown): Value | null =>
@@ -135,6 +147,11 @@ export function createRowMapping<Value>(codec: RowCodec<Value>, idName = 'id'): 
       return Object.fromEntries(stored.map(({ name, codec }, index) => [name, encode(codec, values[index])]))
     },
     toSession: (row) => assembleSession(stored.map(({ name, codec }) => decode(codec, row[name]))),
+    toChanges(changes) {
+      const given: Row = { ...changes }
+      const changed = stored.filter(({ field }) => given[field] !== undefined)
+      return Object.fromEntries(changed.map(({ field, name, codec }) => [name, encode(codec, given[field])]))
+    },
     toRevoked(row) {
       const [id, revokedAt] = [decode(codec.id, row[idName]), decode(codec.instant, row.revoked_at)]
       return { id, revokedAt } as { id: string; revokedAt: number }

@@ -20,14 +20,16 @@ const types: Record<Kind, string> = {
   id: 'BLOB',
   text: 'TEXT',
   json: 'TEXT',
+  flag: 'INTEGER',
   integer: 'INTEGER',
   instant: 'INTEGER',
   bytes: 'BLOB',
 }
 
-const { toRow, toSession, toRevoked } = createRowMapping<SQLInputValue>({
+const { toRow, toSession, toChanges, toRevoked } = createRowMapping<SQLInputValue>({
   id: { encode: idBytes, decode: idText },
   json: jsonText,
+  flag: { encode: Number, decode: Boolean },
 })
 
 const schema = (prefix: string) => `
@@ -95,6 +97,15 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
         const healed = readOne(statements().advanceBehind.get(parameters))
         return healed === null ? null : { session: healed, healed: true }
       }),
+    update: (id, now, changes) =>
+      write(() => {
+        const row = toChanges(changes)
+        return readOne(
+          statements()
+            .updateLive(Object.keys(row))
+            .get({ ...row, id: idBytes(id), now }),
+        )
+      }),
     revoke: (id, now, reason) => write(() => readOne(statements().revokeOne.get({ id: idBytes(id), now, reason }))),
     revokeSubject: (subject, now, reason, exceptId = '') =>
       write(() =>
@@ -124,7 +135,7 @@ function prepareAll({ prepare, table }: Sqlite) {
   const advanceWhere = (condition: string) =>
     prepare(
       `UPDATE ${sessions} SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
-         idle_expires_at = min(:idleExpiresAt, expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
+         idle_expires_at = min(:now + coalesce(idle_timeout, :idleTimeout), expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
          burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
          burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, generation - 1),
          prev_burst_generation = CASE
@@ -147,6 +158,11 @@ function prepareAll({ prepare, table }: Sqlite) {
     select: prepare(`SELECT ${selected} FROM ${sessions} WHERE id = ?`),
     advanceEqual: advanceWhere('generation = :generation'),
     advanceBehind: advanceWhere('generation < :generation'),
+    updateLive: (changed: string[]) =>
+      prepare(
+        `UPDATE ${sessions} SET ${changed.map((name) => `${name} = :${name}`).join(', ')}
+         WHERE id = :id AND ${live} RETURNING ${selected}`,
+      ),
     revokeOne: revokeWhere('id = :id'),
     revokeAll: revokeWhere('subject = :subject AND id IS NOT :exceptId'),
     listLive: prepare(

@@ -1,6 +1,6 @@
 // Exports of `daypass/testing`.
 
-export type { Session } from '../core/session.ts'
+export type { Changes, Session } from '../core/session.ts'
 export type { Advance, Advanced, Store } from '../core/store.ts'
 export { createFakeClock, type FakeClock } from './clock.ts'
 export { type ConcurrencyKitOptions, runConcurrencyKit } from './concurrency-kit.ts'

@@ -7,6 +7,7 @@ import { openRules } from './store-rules-open.ts'
 import { raceRules } from './store-rules-races.ts'
 import { rowRules } from './store-rules-rows.ts'
 import { secretRules } from './store-rules-secrets.ts'
+import { updateRules } from './store-rules-update.ts'
 
 /**
  * The whole contract of a store. Every rule opens a store of its own on an empty database. No rule may be skipped.
@@ -28,6 +29,7 @@ export const storeContract: readonly StoreRule[] = [
   ...openRules,
   ...rowRules,
   ...advanceRules,
+  ...updateRules,
   ...raceRules,
   ...chanceRules,
   ...secretRules,

@@ -90,7 +90,7 @@ export function makeStep(session: Session, now: number, members: Partial<Advance
     salt: bytes(8),
     key: null,
     now,
-    idleExpiresAt: now + hour,
+    idleTimeout: hour,
     reuseInterval: 30 * second,
     ...members,
   }

@@ -38,7 +38,7 @@ export const advanceRules: readonly StoreRule[] = [
     assert.deepEqual(new Uint8Array(row.parentSalt!), step.salt)
     assert.deepEqual(new Uint8Array(row.parentKey!), step.key)
     assert.equal(row.rotatedAt, step.now)
-    assert.equal(row.idleExpiresAt, step.idleExpiresAt)
+    assert.equal(row.idleExpiresAt, step.now + step.idleTimeout)
     assert.equal(row.expiresAt, session.expiresAt)
     assert.equal(row.createdAt, session.createdAt)
   }),
@@ -99,7 +99,7 @@ export const advanceRules: readonly StoreRule[] = [
       }
     }
     const now = bench.t0 + hour - 1
-    assert.ok(await advanceBoth(bench, session, bench.step(session, { now, idleExpiresAt: now + hour })))
+    assert.ok(await advanceBoth(bench, session, bench.step(session, { now })))
   }),
 
   rule('advance at the instant of the absolute expiry matches no row', async (bench) => {
@@ -112,15 +112,45 @@ export const advanceRules: readonly StoreRule[] = [
   rule('advance never moves the absolute expiry, and caps the idle one at it', async (bench) => {
     const expiresAt = bench.t0 + hour + minute
     const session = await bench.create({ expiresAt })
-    const row = await advanceBoth(bench, session, bench.step(session, { idleExpiresAt: bench.t0 + 100 * hour }))
+    const row = await advanceBoth(bench, session, bench.step(session, { idleTimeout: 100 * hour }))
     assert.equal(row!.idleExpiresAt, expiresAt)
     assert.equal(row!.expiresAt, expiresAt)
   }),
 
   rule('advance can also set an earlier idle expiry', async (bench) => {
     const session = await bench.create()
-    const row = await advanceBoth(bench, session, bench.step(session, { idleExpiresAt: bench.t0 + minute }))
-    assert.equal(row!.idleExpiresAt, bench.t0 + minute)
+    const row = await advanceBoth(bench, session, bench.step(session, { idleTimeout: minute }))
+    assert.equal(row!.idleExpiresAt, bench.t0 + second + minute)
+  }),
+
+  rule('advance uses the idle timeout of the session’s own, whatever the step says', async (bench) => {
+    const expiresAt = bench.t0 + 20 * hour
+    for (const [idleTimeout, idleExpiresAt] of [
+      [minute, bench.t0 + second + minute],
+      [9 * hour, bench.t0 + second + 9 * hour],
+      [3_155_760_000_000, expiresAt],
+    ] as const) {
+      for (const generation of [0, 7]) {
+        const session = await bench.create({ idleTimeout, accessTokenLifetime: 30, persistent: false, expiresAt })
+        const row = await advanceBoth(bench, session, bench.step(session, { idleTimeout: 2 * hour, generation }))
+        assert.equal(row!.idleExpiresAt, idleExpiresAt)
+        assert.deepEqual([row!.idleTimeout, row!.accessTokenLifetime, row!.persistent], [idleTimeout, 30, false])
+        // The live sessions are found by the instant that the engine has computed.
+        const { id, subject } = session
+        const isListed = async (now: number) =>
+          (await bench.store.list(subject, now, 100)).some((each) => each.id === id)
+        assert.deepEqual([await isListed(idleExpiresAt - 1), await isListed(idleExpiresAt)], [true, false])
+      }
+    }
+  }),
+
+  rule('prune deletes no session that its own idle timeout keeps', async (bench) => {
+    const session = await bench.create({ idleTimeout: 9 * hour })
+    const brief = await bench.create({ idleTimeout: minute })
+    for (const each of [session, brief]) await bench.store.advance(bench.step(each, { idleTimeout: hour }))
+    assert.equal(await bench.store.prune(bench.t0 + 8 * hour, 100), 1)
+    assert.equal((await bench.store.find(session.id))?.generation, 1)
+    assert.equal(await bench.store.find(brief.id), null)
   }),
 
   rule('rotations closer than the interval are one burst; at the interval a new one begins', async (bench) => {

@@ -42,6 +42,9 @@ const keeping: StoreRule[] = [
       amr: ['pwd', 'otp', 'hwk'],
       idleExpiresAt: t0 + hour,
       expiresAt: t0 + 100 * 365 * 24 * hour,
+      idleTimeout: 3_155_760_000_000,
+      accessTokenLifetime: 86_400,
+      persistent: false,
       jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I',
       device: { userAgent: 'Mozilla/5.0 (“quoted”; 日本語)', ip: '2001:db8::1', label: 'Zoë’s 📱' },
     })

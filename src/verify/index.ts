@@ -81,6 +81,8 @@ export interface Verifier<C = Record<string, unknown>> {
    *   `ERR_JWKS_UNAVAILABLE`.
    */
   verify(token: string): Promise<AccessToken<C>>
+  /** The `clock` option, or `Date.now`: how old a sign-in is, is measured by it. Milliseconds since the epoch. */
+  readonly clock: () => number
 }
 
 /**
@@ -170,6 +172,7 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
   }
 
   return {
+    clock,
     // Not `async`: a cached token returns the same promise each time, and making another would double the cost.
     verify(text) {
       const cached = typeof text === 'string' ? cache.get(text) : undefined

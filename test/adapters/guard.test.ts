@@ -10,6 +10,7 @@ import {
   type TokenVerifier,
 } from '../../src/adapters/node.ts'
 import { DaypassError, isDaypassError } from '../../src/index.ts'
+import { createVerifier } from '../../src/verify/index.ts'
 import { assertRefused, bearer, call, listen, makeDaypass, type Role } from '../http/server.ts'
 
 const now = 1_800_000_000_000
@@ -47,9 +48,18 @@ describe('the guard', () => {
   })
 
   test('a sign-in exactly `maxAge` seconds ago is let in, one a second older is not', async (t) => {
-    const { ask } = await guarded(t, auth, { maxAge: 60, clock })
-    assert.equal((await ask(await tokenWith({ authTime: now - 60_000 }))).text, 'ada')
-    assertRefused(await ask(await tokenWith({ authTime: now - 61_000 })), 401, 'ERR_AUTHENTICATION_TOO_OLD')
+    const jwks = { keys: auth.jwks().keys }
+    const verifier = createVerifier({ issuer: auth.issuer, jwks, clock })
+    for (const [checks, needed] of [
+      // By the clock of the one that verifies, and by another one where that is given.
+      [auth, { maxAge: 60 }],
+      [verifier, { maxAge: 60 }],
+      [{ verify: auth.verify }, { maxAge: 60, clock }],
+    ] as [TokenVerifier<unknown>, GuardOptions][]) {
+      const { ask } = await guarded(t, checks, needed)
+      assert.equal((await ask(await tokenWith({ authTime: now - 60_000 }))).text, 'ada')
+      assertRefused(await ask(await tokenWith({ authTime: now - 61_000 })), 401, 'ERR_AUTHENTICATION_TOO_OLD')
+    }
   })
 
   test('the scheme is Bearer, in any case and with any blanks behind it, and no other that ends like it', async (t) => {

@@ -109,6 +109,23 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.equal(answer.headers['cache-control'], 'no-store')
     })
 
+    test('a cookie that is not to be remembered has no Max-Age, at the sign-in, a refresh and a replay', async () => {
+      const given = { persistent: false, idleTimeout: 3600 }
+      const first = await call(origin, 'POST /own-login', { headers: ownPage, json: { name: 'brief', given } })
+      const key = newKey()
+      const rotated = await refreshCookie(origin, first.cookie!, key)
+      const replayed = await refreshCookie(origin, first.cookie!, key)
+      for (const { setCookie, json } of [first, rotated, replayed]) {
+        assert.match(setCookie!, /^daypass-\d+=dpr_[\w-]+; Path=\/; HttpOnly; SameSite=Strict$/)
+        assert.equal(json.session.persistent, false)
+        assert.equal(json.session.idleExpiresAt - json.session.rotatedAt, 3_600_000)
+      }
+      assert.equal(replayed.cookie, rotated.cookie)
+      const kept = await call(origin, 'POST /own-login', { headers: ownPage, json: { name: 'kept' } })
+      assert.match(kept.setCookie!, /; Max-Age=604800; /)
+      assert.equal(kept.json.session.persistent, true)
+    })
+
     test('login gives everything else its refresh token in JSON, and no cookie', async () => {
       const answer = await signInBody(origin, 'body-login')
       assert.match(answer.json.refreshToken, /^dpr_/)
@@ -218,8 +235,8 @@ for (const [name, start] of Object.entries(adapters)) {
         sessions.filter((session: any) => session.current).map((session: any) => session.id),
         [here.json.session.id],
       )
-      const names = ['id', 'subject', 'device', 'createdAt', 'rotatedAt', 'authTime', 'idleExpiresAt', 'expiresAt']
-      assert.deepEqual(Object.keys(sessions[0]), [...names, 'current'])
+      const times = ['createdAt', 'rotatedAt', 'authTime', 'idleExpiresAt', 'expiresAt']
+      assert.deepEqual(Object.keys(sessions[0]), ['id', 'subject', 'device', ...times, 'persistent', 'current'])
 
       const one = await call(origin, `DELETE /auth/sessions/${there.json.session.id}`, { headers })
       assert.equal(one.status, 204)
@@ -232,6 +249,36 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.deepEqual(others.json, { ended: 1 })
       assertRefused(await refreshCookie(origin, third.cookie!), 401, 'ERR_SESSION_REVOKED', 'invalid_grant')
       assert.equal((await refreshBody(origin, here.json.refreshToken)).status, 200)
+    })
+
+    test('a person names a device of theirs, and nobody else’s', async () => {
+      const [here, there] = [await signInBody(origin, 'namer'), await signInBody(origin, 'namer')]
+      const headers = bearer(here.json.accessToken)
+      const path = `PATCH /auth/sessions/${there.json.session.id}`
+      const answer = await call(origin, path, { headers, json: { label: 'My “phone”' } })
+      assert.equal(answer.status, 200)
+      assert.equal(answer.headers['cache-control'], 'no-store')
+      assert.equal(answer.json.device.label, 'My “phone”')
+      assert.equal(answer.json.current, false)
+      const { sessions } = (await call(origin, 'GET /auth/sessions', { headers })).json
+      assert.deepEqual(
+        sessions.find((session: any) => session.id === there.json.session.id),
+        answer.json,
+      )
+      const own = `PATCH /auth/sessions/${here.json.session.id}`
+      assert.equal((await call(origin, own, { headers, json: { label: 'x' } })).json.current, true)
+      const cleared = await call(origin, path, { headers, json: { label: null } })
+      assert.equal(cleared.json.device.label, undefined)
+      for (const json of [{}, { label: 7 }, { label: ['x'] }, { name: 'x' }]) {
+        assertRefused(await call(origin, path, { headers, json }), 400, 'ERR_REQUEST_INVALID')
+      }
+      const thief = bearer((await signInBody(origin, 'other')).json.accessToken)
+      for (const other of [path, 'PATCH /auth/sessions/AAAAAAAAAAAAAAAAAAAAAA']) {
+        assertRefused(await call(origin, other, { headers: thief, json: { label: 'x' } }), 404, 'ERR_NOT_FOUND')
+      }
+      assertRefused(await call(origin, path, { json: { label: 'x' } }), 401, 'ERR_ACCESS_TOKEN_MISSING')
+      await call(origin, path.replace('PATCH', 'DELETE'), { headers })
+      assertRefused(await call(origin, path, { headers, json: { label: 'x' } }), 404, 'ERR_NOT_FOUND')
     })
 
     test('nobody ends somebody else’s session, nor learns whether there is one', async () => {

@@ -3,7 +3,14 @@
 import { existsSync, globSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, chromium, type LaunchOptions, type Page, type Request } from 'playwright-core'
+import {
+  type Browser,
+  type BrowserContext,
+  chromium,
+  type LaunchOptions,
+  type Page,
+  type Request,
+} from 'playwright-core'
 import { build } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
@@ -27,21 +34,31 @@ const args = [
   '--no-first-run',
 ]
 
-/** Starts a real Chromium: CHROMIUM_PATH, the machine's own, or the one that `npm ci` installed. */
-export async function launchBrowser({
+/** Starts a real Chromium. */
+export function launchBrowser({
   args: more = [],
   ignoreDefaultArgs,
 }: Pick<LaunchOptions, 'args' | 'ignoreDefaultArgs'> = {}): Promise<Browser> {
   const options: LaunchOptions = { args: [...args, ...more], ...(ignoreDefaultArgs && { ignoreDefaultArgs }) }
+  return launch((where) => chromium.launch({ ...options, ...where }))
+}
+
+/** Starts a real Chromium that keeps its profile in a folder, as a person's browser does. */
+export function launchProfile(folder: string): Promise<BrowserContext> {
+  return launch((where) => chromium.launchPersistentContext(folder, { args, ...where }))
+}
+
+/** Starts CHROMIUM_PATH, the machine's own browser, or the one that `npm ci` installed. */
+async function launch<T>(start: (where: Pick<LaunchOptions, 'executablePath' | 'env'>) => Promise<T>): Promise<T> {
   const found = process.env.CHROMIUM_PATH ?? usual.find((path) => existsSync(path))
-  if (found !== undefined) return chromium.launch({ ...options, executablePath: found })
+  if (found !== undefined) return start({ executablePath: found })
   const { default: packed } = await import('@sparticuz/chromium')
   const executablePath = await packed.executablePath()
   try {
-    return await chromium.launch({ ...options, executablePath })
+    return await start({ executablePath })
   } catch (error) {
     if (!/shared libraries/.test(String(error))) throw error
-    return chromium.launch({ ...options, executablePath, env: { ...process.env, ...(await unpackLibraries()) } })
+    return start({ executablePath, env: { ...process.env, ...(await unpackLibraries()) } })
   }
 }
 

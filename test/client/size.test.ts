@@ -37,15 +37,15 @@ async function measure(...files: string[]): Promise<number> {
   return gzipSync(chunks[0]!.code, { level: 9 }).length
 }
 
-test('daypass/client is 5.2 kB at most, the wake-up timer and all errors and guards among them', async (t) => {
+test('daypass/client is 5.4 kB at most, the wake-up timer and all errors and guards among them', async (t) => {
   const size = await measure('index.js')
   t.diagnostic(`daypass/client: ${size} bytes`)
-  assert.ok(size <= 5200, `${size} bytes`)
+  assert.ok(size <= 5350, `${size} bytes`)
   assert.ok(size > 2000, 'that cannot be all of it')
 })
 
 for (const [file, most] of [
-  ['axios.js', 750],
+  ['axios.js', 770],
   ['react.js', 700],
   ['streams.js', 1900],
 ] as const) {

@@ -378,7 +378,7 @@ test('superseded exactly as promised: never missed within one interval, never fo
       // A copy is superseded only while its owner's rotations are close.
       let row = session
       for (let tick = 1; tick <= 4 * I; tick++) {
-        row = advance(row, makeStep(row, now + tick, { salt, key, reuseInterval: I, idleExpiresAt: t0 + hour }))!
+        row = advance(row, makeStep(row, now + tick, { salt, key, reuseInterval: I }))!
       }
       assert.equal(judge(row, generation, now + 4 * I), 'reused', story(4 * I))
     }
@@ -386,7 +386,7 @@ test('superseded exactly as promised: never missed within one interval, never fo
     for (const pause of [1, 2, 3, 4]) {
       const at = now + pause
       const { generation } = session
-      const step = makeStep(session, at, { generation, salt, key, reuseInterval: I, idleExpiresAt: t0 + hour })
+      const step = makeStep(session, at, { generation, salt, key, reuseInterval: I })
       explore(advance(session, step)!, [...overtakenAt, at], at, events - 1)
       // The store loses a rotation, and the client presents the token that it got.
       const healed = advance(session, { ...step, generation: generation + 1 })!

@@ -102,6 +102,12 @@ const routes: Record<string, Route> = {
     send: ({ access }) => ({ headers: bearer(access) }),
     status: 200,
   },
+  'naming one session': {
+    line: 'PATCH /auth/sessions/:id',
+    cookie: false,
+    send: ({ access }) => ({ headers: bearer(access), json: { label: 'phone' } }),
+    status: 200,
+  },
   'ending one session': {
     line: 'DELETE /auth/sessions/:id',
     cookie: false,
@@ -340,7 +346,7 @@ describe('CORS', () => {
       ['/auth/login', 'POST'],
       ['/auth/logout', 'POST'],
       ['/auth/sessions', 'GET, DELETE'],
-      ['/auth/sessions/AAAA', 'DELETE'],
+      ['/auth/sessions/AAAA', 'PATCH, DELETE'],
     ] as const) {
       const answer = await preflight(origin, allowed, path)
       assert.equal(answer.status, 204)

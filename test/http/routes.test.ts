@@ -76,6 +76,7 @@ test('the table has every route of docs/http.md', () => {
     'DELETE /auth/sessions/:id',
     'GET /.well-known/jwks.json',
     'GET /auth/sessions',
+    'PATCH /auth/sessions/:id',
     'POST /auth/login',
     'POST /auth/logout',
     'POST /auth/refresh',
@@ -149,11 +150,13 @@ for (const route of routes) {
       const away = () => Promise.reject(new Error('a detail of the database'))
       const { origin, errors, auth } = await serve(t, {}, { ...options, authenticate: away })
       const tokens = await auth.issue('ada', { claims: { role: 'member' } })
-      for (const name of ['refresh', 'revokeToken', 'sessions', 'revokeSubject', 'revoke'] as const) auth[name] = away
+      const methods = ['refresh', 'revokeToken', 'sessions', 'revokeSubject', 'revoke', 'update'] as const
+      for (const name of methods) auth[name] = away
       const { refreshToken } = tokens
       const answer = await call(origin, line, {
         headers: bearer(tokens.accessToken),
         ...(route.method === 'POST' && { json: { refreshToken, transport: 'body' } }),
+        ...(route.method === 'PATCH' && { json: { label: 'phone' } }),
       })
       assertRefused(answer, 500, 'ERR_INTERNAL', 'server_error')
       assert.equal(errors.length, 1)

@@ -21,7 +21,7 @@ for (const { name, question, change } of mutants) {
     const { bounds } = findQuestion(question)
     const { broken } = explore(bounds, { ...protocol, ...change })
     assert.ok(broken !== undefined)
-    assert.ok(broken.story.length >= 2 && broken.property.includes(':'))
+    assert.ok(broken.story.length >= 1 && broken.property.includes(':'))
     t.diagnostic(broken.story.join('\n'))
   })
 }

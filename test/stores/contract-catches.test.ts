@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { childSalt } from '../../src/core/refresh-token.ts'
-import type { Session } from '../../src/core/session.ts'
+import { applyChanges, type Session } from '../../src/core/session.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { runConcurrencyKit, type Store, type StoreHarness, storeContract } from '../../src/testing/index.ts'
 import { memoryHarness } from './harness.ts'
@@ -48,14 +48,26 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
   'extends the absolute expiry': (store, good) => {
     store.advance = async (step) => {
       const advanced = await good.advance(step)
-      return advanced && { ...advanced, session: { ...advanced.session, expiresAt: step.idleExpiresAt } }
+      return advanced && { ...advanced, session: { ...advanced.session, expiresAt: step.now + step.idleTimeout } }
     }
   },
   'does not cap the idle expiry': (store, good) => {
     store.advance = async (step) => {
       const advanced = await good.advance(step)
-      return advanced && { ...advanced, session: { ...advanced.session, idleExpiresAt: step.idleExpiresAt } }
+      const idleExpiresAt = step.now + step.idleTimeout
+      return advanced && { ...advanced, session: { ...advanced.session, idleExpiresAt } }
     }
+  },
+  'ignores the idle timeout of the session’s own': (store, good) => {
+    store.advance = async (step) => {
+      const advanced = await good.advance(step)
+      if (advanced === null) return null
+      const idleExpiresAt = Math.min(step.now + step.idleTimeout, advanced.session.expiresAt)
+      return { ...advanced, session: { ...advanced.session, idleExpiresAt } }
+    }
+  },
+  'forgets that a cookie ends with the browser': (store, good) => {
+    store.create = (session) => good.create({ ...session, persistent: true })
   },
   'advances only the exact generation and heals nothing': (store, good) => {
     store.advance = async (step) => {
@@ -81,6 +93,24 @@ const broken: Record<string, (store: Store, good: Store, change: ReturnType<type
       if (advanced === null || advanced.session.burstAt !== step.now) return advanced
       return { ...advanced, session: { ...advanced.session, burstGeneration: advanced.session.burstGeneration + 1 } }
     }
+  },
+  'writes the whole row at an update': (store, _good, change) => {
+    store.update = async (id, _now, changes) => {
+      const row = await store.find(id)
+      await turn()
+      if (row === null || row.revokedAt !== null) return null
+      await change(id, applyChanges(row, changes))
+      return store.find(id)
+    }
+  },
+  'updates an expired session': (store, good) => {
+    store.update = (id, _now, changes) => good.update(id, 0, changes)
+  },
+  'updates nothing': (store, good) => {
+    store.update = (id) => good.find(id)
+  },
+  'cannot remove a label': (store, good) => {
+    store.update = (id, now, { label, ...changes }) => good.update(id, now, { ...changes, label: label ?? 'unnamed' })
   },
   'keeps no key': (store, good) => {
     store.advance = (step) => good.advance({ ...step, key: null })

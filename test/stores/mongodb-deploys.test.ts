@@ -81,6 +81,7 @@ describe('MongoDB shared by versions and issuers', noMongo === undefined ? {} : 
       find: () => older.find(row.id),
       list: () => older.list(row.subject, t0, 10),
       create: () => older.create(makeSession(t0)),
+      update: () => older.update(row.id, t0, { label: 'x' }),
       revoke: () => older.revoke(row.id, t0, 'admin'),
       revokeSubject: () => older.revokeSubject(row.subject, t0, 'admin'),
       check: () => older.check(),

@@ -48,13 +48,14 @@ for (const [name, clock] of Object.entries(clocks)) {
     const calls: Promise<unknown>[] = [
       store.create(unborn),
       store.advance(makeStep(rows[0], now)),
+      store.update(rows[0].id, now, { label: 'late' }),
       store.revoke(rows[1].id, now, 'sign-out'),
       store.revokeSubject('subject-2', now, 'password'),
     ]
     const rejected = Promise.all(calls.map((call) => assert.rejects(call, is503)))
-    await until(async () => (await countWaiting(url)) === 4)
+    await until(async () => (await countWaiting(url)) === 5)
     await rejected
-    assert.equal(await countWaiting(url), 4, 'the statements still wait, and their callers are gone')
+    assert.equal(await countWaiting(url), 5, 'the statements still wait, and their callers are gone')
     await lock.release()
     await until(async () => (await countActive(url)) === 0)
 

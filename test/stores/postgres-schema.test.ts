@@ -107,6 +107,7 @@ test('an older version, running or starting, is rejected on tables that it canno
   await assert.rejects(createPostgresStore(pool).open(issuer), isRejected)
   await assert.rejects(running.create(makeSession(now)), isRejected)
   await assert.rejects(running.advance(makeStep(row, now)), isRejected)
+  await assert.rejects(running.update(row.id, now, { label: 'x' }), isRejected)
   await assert.rejects(running.revoke(row.id, now, 'admin'), isRejected)
   await assert.rejects(running.revokeSubject(row.subject, now, 'admin'), isRejected)
   await assert.rejects(running.prune(now + 1e12, 100), isRejected)

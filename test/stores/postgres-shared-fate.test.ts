@@ -56,6 +56,7 @@ test('every call on a row that stays locked is 503; its retry succeeds', async (
   const lock = await holdLock(url, `SELECT 1 FROM daypass_session WHERE id = '${uuidOf(rows[0].id)}' FOR UPDATE`)
   await Promise.all([
     assert.rejects(store.advance(makeStep(rows[0], now)), is503),
+    assert.rejects(store.update(rows[0].id, now, { label: 'x' }), is503),
     assert.rejects(store.revoke(rows[0].id, now, 'sign-out'), is503),
     assert.rejects(store.revokeSubject(rows[0].subject, now, 'password', rows[1].id), is503),
   ])

@@ -113,6 +113,7 @@ test('list, revoke and prune use their indexes at 200,000 sessions, and refreshe
   })
   await explaining.list('subject-77', now, 100)
   await explaining.revokeSubject('subject-78', now, 'admin')
+  await explaining.update('AAAAAAAAAAAAAAAAAAAAAA', now, { claims: {}, label: null })
   await explaining.revoke('AAAAAAAAAAAAAAAAAAAAAA', now, 'admin')
   await explaining.revokedSince(now + 1)
   await explaining.prune(now + 3_600_000, 500)

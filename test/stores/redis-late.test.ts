@@ -35,6 +35,7 @@ describe('late commands', { skip: redisMissing }, async () => {
           [
             store.create(fresh),
             store.advance(makeStep(session, now)),
+            store.update(session.id, now, { label: 'late' }),
             store.revoke(session.id, now, 'sign-out'),
             store.revokeSubject(session.subject, now, 'sign-out'),
           ].map((call) => assert.rejects(call, unavailable)),
@@ -48,7 +49,7 @@ describe('late commands', { skip: redisMissing }, async () => {
       assert.deepEqual(await store.list('fresh', now, 10), [])
       assert.equal(await admin.exists(`${prefix}:subject:{fresh}`), 0)
       const row = await store.find(session.id)
-      assert.deepEqual([row?.generation, row?.revokedAt], [0, null])
+      assert.deepEqual([row?.generation, row?.revokedAt, row?.device], [0, null, {}])
       // The retry of each succeeds.
       await store.create(fresh)
       assert.equal((await store.revokeSubject('fresh', Date.now(), 'sign-out')).length, 1)

@@ -94,6 +94,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     const calls = {
       find: () => store.find(session.id),
       advance: () => store.advance(makeStep(session, now)),
+      update: () => store.update(session.id, now, { label: 'x' }),
       revoke: () => store.revoke(session.id, now, 'sign-out'),
       revokeSubject: () => store.revokeSubject(session.subject, now, 'sign-out'),
       list: () => store.list(session.subject, now, 10),
@@ -109,7 +110,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     assert.equal((await store.find(other.id))?.revokedAt, now)
   })
 
-  test('a refresh keeps bytes that a newer version added at the end of a row', async () => {
+  test('a refresh and an update keep bytes that a newer version added at the end of a row', async () => {
     const prefix = newPrefix()
     const store = createRedisStore(client, { prefix })
     const session = makeSession(Date.now())
@@ -120,6 +121,7 @@ describe('versions, issuers and prefixes in Redis', { skip: redisMissing }, asyn
     await admin.set(key, longer, 'PX', 3_600_000)
     sameRow(await store.find(session.id), session)
     assert.ok(await store.advance(makeStep(session, Date.now())))
+    assert.equal((await store.update(session.id, Date.now(), { label: 'phone' }))?.device.label, 'phone')
     assert.ok(await store.revoke(session.id, Date.now(), 'sign-out'))
     assert.match(String(await admin.getBuffer(key)), /,"added"\]$/)
   })

@@ -94,6 +94,7 @@ test('a running older program reads and writes nothing after a newer one has cha
     revokedSince: () => older.revokedSince(0),
     create: () => older.create(makeSession(t0)),
     advance: () => older.advance(makeStep({ ...session, generation: 5000 }, t0 + 1)),
+    update: () => older.update(session.id, t0, { label: 'x' }),
     revoke: () => older.revoke(session.id, t0, 'admin'),
     revokeSubject: () => older.revokeSubject(session.subject, t0, 'admin'),
     prune: () => older.prune(t0 + 1e12, 10),

@@ -19,6 +19,10 @@ const on = (id, action) =>
     }
   })
 
-on('sign-in', async () => (await session.signIn({ name: 'ada', password: 'correct horse' })).session?.subject ?? 'ada')
+on('sign-in', async () => {
+  const rememberMe = document.getElementById('remember-me').checked
+  const { session: begun } = await session.signIn({ name: 'ada', password: 'correct horse', rememberMe })
+  return begun.subject
+})
 on('save', async () => (await api.post('/notes', { note: 'buy milk' })).data)
 on('sign-out', () => session.signOut())
