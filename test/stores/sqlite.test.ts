@@ -202,7 +202,7 @@ test('a truncated file, or a folder in place of the file, is an error and not a 
   assert.throws(
     () => createSqliteStore(folder),
     (error) => {
-      assert.ok(isDaypassError(error, 'ERR_STORE_UNAVAILABLE'))
+      assert.ok(isDaypassError(error, 'ERR_OPTION_INVALID'))
       assert.ok(error.message.includes(folder), 'names the path')
       return true
     },
