@@ -23,7 +23,7 @@ const layers: Record<string, string[]> = {
   http: [...leaves, 'verify', 'core'],
   adapters: [...leaves, 'verify', 'core', 'http'],
   client: [],
-  testing: [...leaves, 'core'],
+  testing: [...leaves, 'core', 'stores'],
   'index.ts': [...leaves, 'verify', 'core'],
 }
 
