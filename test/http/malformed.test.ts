@@ -307,7 +307,7 @@ for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: star
 
         if (code === APP) assert.deepEqual([answer.status, answer.json.code], [404, APP])
         else assertRefused(answer, status, code)
-        if (code === METHOD) assert.match(answer.headers.allow!, /^(POST|DELETE|GET|GET, DELETE)$/)
+        if (code === METHOD) assert.match(answer.headers.allow!, /^(POST|PATCH, DELETE|GET|GET, DELETE)$/)
         for (const secret of [live.token, live.access, live.cookie, foreign, password]) {
           assert.equal(answer.text.includes(secret), false, 'the answer repeats what was sent')
         }
