@@ -19,6 +19,12 @@ export const errorKinds = {
     message:
       'Other middleware has read the request body and did not keep it. Put Daypass before that middleware, or keep the bytes in `req.rawBody`. In Fastify, pass its own request and reply.',
   },
+  ERR_RESPONSE_SENT: {
+    status: 500,
+    error: 'server_error',
+    message:
+      'The response was sent before Daypass could send its own. Await `requireAuth`, `signIn` and `signOut`, and send nothing beside `signIn` and `signOut`: they send the response.',
+  },
   ERR_INTERNAL: { status: 500, error: 'server_error', message: 'Something went wrong here; it was logged.' },
 
   ERR_REQUEST_INVALID: { status: 400, error: 'invalid_request', message: 'The request is malformed.' },
@@ -78,7 +84,12 @@ export const errorKinds = {
   ERR_SESSION_EXPIRED: { status: 401, error: 'invalid_grant', message: 'The session has expired; sign in.' },
   ERR_SUBJECT_INACTIVE: { status: 401, error: 'invalid_grant', message: 'The account is no longer active.' },
 
-  ERR_ACCESS_TOKEN_MISSING: { status: 401, error: '', message: 'This address requires an access token.' },
+  ERR_ACCESS_TOKEN_MISSING: {
+    status: 401,
+    error: '',
+    message:
+      'This address requires an access token: send `Authorization: Bearer …`, as `client.fetch` does. A page that is loaded with the cookie needs `findSession`.',
+  },
   ERR_ACCESS_TOKEN_INVALID: { status: 401, error: 'invalid_token', message: 'The access token is not valid here.' },
   ERR_ACCESS_TOKEN_EXPIRED: { status: 401, error: 'invalid_token', message: 'The access token expired; refresh.' },
   ERR_ACCESS_TOKEN_REVOKED: { status: 401, error: 'invalid_token', message: "The access token's session was ended." },

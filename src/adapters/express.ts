@@ -4,6 +4,7 @@
 import type { NextFunction, Request, Response } from 'express'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
+import { DaypassError } from '../errors.ts'
 import type { Connection } from '../http/client-address.ts'
 import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import { readIp } from '../http/ip-address.ts'
@@ -184,7 +185,15 @@ function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
     }
   const middleware = createMiddleware(undefined, {})
   function requireAuth(first?: GuardOptions<C> | Handler | AnyRequest, second?: unknown, next?: NextFunction) {
-    if (isRequest(first)) return middleware(first as AnyRequest, second as Response, next as NextFunction)
+    if (isRequest(first)) {
+      if (typeof next !== 'function') {
+        throw new DaypassError(
+          'ERR_OPTION_INVALID',
+          'In Express, requireAuth is a middleware: `app.get(path, web.requireAuth, handler)`.',
+        )
+      }
+      return middleware(first as AnyRequest, second as Response, next)
+    }
     const { handler, needs } = readGuardArguments(first as GuardOptions<C> | Handler, second as GuardOptions<C>)
     return createMiddleware(handler, needs)
   }

@@ -11,7 +11,7 @@ import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-au
 import { readIp } from '../http/ip-address.ts'
 import type { HttpOptions, UserOfBoth } from '../http/options.ts'
 import type { HttpRequest } from '../http/request.ts'
-import type { HttpResponse } from '../http/response.ts'
+import { type HttpResponse, logError, type OnError, reportError } from '../http/response.ts'
 import type { Person, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { OptionNames } from '../known-options.ts'
 import type { AccessToken } from '../verify/index.ts'
@@ -81,37 +81,42 @@ export function createNodeHttp<C, Credentials, Found, User extends Found, Finds 
 ): NodeHttp<C, UserOfBoth<Found, User>> {
   const web = createHttpAuth(auth, options, nodeOptions)
   const findClient = createClientFinder(options.trustedProxies, createWarner(options.onWarning))
+  const { onError } = options
   return {
     async routes(exchange, mount) {
       const request = readRequest(exchange, findClient)
       const response = await web.routes(request, mount ?? readMount(exchange.req, request.path))
-      if (response !== null) send(exchange, response)
+      // An app that stopped waiting, as after a timeout, has answered by itself.
+      if (response !== null) send(exchange, response, () => {})
       return response !== null
     },
     addresses: web.addresses,
-    requireAuth: overNode(web.requireAuth),
+    requireAuth: overNode(web.requireAuth, onError),
     findSession: (reading) => web.findSession(readRequest(reading, findClient)),
     async signIn(exchange, person, given) {
-      send(exchange, await web.signIn(readRequest(exchange, findClient), person, given))
+      if (isSent(exchange, onError)) return
+      send(exchange, await web.signIn(readRequest(exchange, findClient), person, given), onError)
     },
     async signOut(exchange, given) {
-      send(exchange, await web.signOut(readRequest(exchange, findClient), given))
+      send(exchange, await web.signOut(readRequest(exchange, findClient), given), onError)
     },
   }
 }
 
 /** The guard alone, for an API that only checks tokens. */
 export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<NodeOptions, 'onError'>): NodeGuard<C> {
-  return overNode(createVerifierGuard(verifier, options))
+  return overNode(createVerifierGuard(verifier, options), options.onError)
 }
 
-function overNode<C>(guard: Guard<C>): NodeGuard<C> {
+function overNode<C>(guard: Guard<C>, onError: OnError | undefined): NodeGuard<C> {
   // A guard needs no client's address, so it warns of no proxy.
   const findClient: FindClient = (connection) => ({ ...connection, local: false })
   return async (exchange, needs) => {
-    const { token, rejection } = await guard(readRequest(exchange, findClient), needs)
+    const guarded = guard(readRequest(exchange, findClient), needs)
+    // A rejection that is there already is sent before any code of the app that does not wait.
+    const { token, rejection } = guarded instanceof Promise ? await guarded : guarded
     if (rejection === undefined) return token
-    send(exchange, rejection)
+    send(exchange, rejection, onError)
     return null
   }
 }
@@ -268,10 +273,18 @@ const decode = (bytes: Uint8Array) => utf8.decode(bytes)
 
 const toBytes = (chunk: string | Uint8Array) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
 
+/** Whether the app has sent a response already. That is a fault of the app, which `onError` receives. */
+function isSent({ res }: NodeExchange, onError: OnError = logError): boolean {
+  if (res.headersSent) reportError(onError, new DaypassError('ERR_RESPONSE_SENT'))
+  return res.headersSent
+}
+
 /** Sends a response. A caller that has disconnected gets none. */
-function send({ res, takeOver }: NodeExchange, { status, headers, body }: HttpResponse): void {
+function send(exchange: NodeExchange, { status, headers, body }: HttpResponse, onError: OnError | undefined): void {
+  const { res, takeOver } = exchange
+  if (isSent(exchange, onError)) return
   takeOver?.()
-  if (res.headersSent || res.destroyed) return
+  if (res.destroyed) return
   const head: Record<string, string | number | string[]> = {}
   for (const [name, value] of Object.entries(headers)) {
     // Keep the cookies and the Vary that the app has set.

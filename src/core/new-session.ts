@@ -1,6 +1,7 @@
 // Makes the session of a sign-in.
 
 import { DaypassError } from '../errors.ts'
+import { wrongKind } from '../option.ts'
 import type { IssueOptions } from './api.ts'
 import { readClaims } from './claims.ts'
 import { readLifetimes } from './lifetimes.ts'
@@ -22,7 +23,11 @@ export async function newSession<C>(
 ): Promise<Session> {
   const { settings } = parts
   if (!isSubject(subject)) {
-    throw wrong(`The subject must be a string of 1 to 255 characters, without ${unstorable}.`)
+    throw wrongKind(
+      'subject',
+      subject,
+      `Give a string of 1 to 255 characters, without ${unstorable}, such as \`String(user.id)\`.`,
+    )
   }
   // Without claims, `findSubject` provides them.
   const isFound = given.claims === undefined && settings.findSubject !== undefined

@@ -37,11 +37,16 @@ export interface HttpAuth<C, User> {
   signOut(request: HttpRequest, options?: SignOutOptions): Promise<HttpResponse>
 }
 
-/** Returns the access token of a request, verified, or the response that rejects it. */
-export type Guard<C> = (
-  request: HttpRequest,
-  needs?: GuardOptions<C>,
-) => Promise<{ token: AccessToken<C>; rejection?: undefined } | { token?: undefined; rejection: HttpResponse }>
+/**
+ * Returns the access token of a request, verified, or the response that rejects it. A request without a token is rejected
+ * at once, not in a promise, so that it is rejected even if the app forgets to wait.
+ */
+export type Guard<C> = (request: HttpRequest, needs?: GuardOptions<C>) => Guarded<C> | Promise<Guarded<C>>
+
+/** The decision of a {@link Guard}. */
+export type Guarded<C> =
+  | { token: AccessToken<C>; rejection?: undefined }
+  | { token?: undefined; rejection: HttpResponse }
 
 /** Throws `ERR_OPTION_INVALID`. `more` are the names of an adapter's own options. */
 export function createHttpAuth<C, Credentials, Found, User extends Found, Finds extends boolean>(
@@ -140,11 +145,15 @@ export function createVerifierGuard<C>(
 }
 
 function createGuard<C>(verifier: TokenVerifier<C>, responder: Responder): Guard<C> {
-  return async (request, needs) => {
+  const check = async (request: HttpRequest, needs?: GuardOptions<C>): Promise<Guarded<C>> => {
     try {
       return { token: await checkAccess(verifier, request, needs) }
     } catch (error) {
       return { rejection: responder.fail(request, error, { needs }) }
     }
   }
+  return (request, needs) =>
+    request.headers('authorization').length === 0
+      ? { rejection: responder.fail(request, new DaypassError('ERR_ACCESS_TOKEN_MISSING'), { needs }) }
+      : check(request, needs)
 }

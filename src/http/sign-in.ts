@@ -19,6 +19,13 @@ export function createSignIn<C>(
 ): BeginSession<C> {
   return async (request, person, transport) => {
     if (!isObject(person)) throw wrongOption('signIn', person, 'Give the person: web.signIn(…, { subject: user.id }).')
+    if (person.subject === undefined) {
+      throw wrongOption(
+        'subject',
+        undefined,
+        'Give the person: { subject: String(user.id) }, with `claims` and `user` beside.',
+      )
+    }
     const { subject, user, ...given } = person
     // Check what can fail before the session is there, or it would stay with nobody holding its token.
     if (request.aborted) throw new DaypassError('ERR_REQUEST_ABORTED')

@@ -2,8 +2,8 @@
 
 import type { Daypass, IssueArguments } from '../core/api.ts'
 
-/** The headers of a person who is signed in. */
-export interface SignedInHeaders {
+/** The headers of a person who is signed in. A type, because fetch takes no interface for its headers. */
+export type SignedInHeaders = {
   /** The access token, for routes behind `requireAuth`. */
   authorization: string
   /** The refresh token in the default cookie, for pages that call `findSession`. */
@@ -22,7 +22,7 @@ export interface SignedInHeaders {
  *
  * const auth = createDaypass({ secret: 'only for tests'.repeat(3), issuer: 'https://example.com', store: createMemoryStore() })
  * const headers = await createSignedInHeaders(auth, 'ada', { claims: { role: 'admin' } })
- * const response = await fetch('http://localhost:3000/orders', { headers: { ...headers } })
+ * const response = await fetch('http://localhost:3000/orders', { headers })
  * console.log(response.status)
  * ```
  */
