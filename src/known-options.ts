@@ -1,7 +1,7 @@
 // Rejects options that do not exist. A misspelled option would silently have its default.
 
 import { DaypassError } from './errors.ts'
-import { isObject, requireOptions, wrongOption } from './option.ts'
+import { cut, isObject, requireOptions, show, wrongOption } from './option.ts'
 
 /** The names of a type's options. The compiler keeps the list equal to the type. */
 export type OptionNames<T> = Readonly<Record<keyof T, true>>
@@ -35,7 +35,21 @@ export function checkOptions(
       : meant === undefined
         ? `The options are ${names.map((one) => `\`${where}${one}\``).join(', ')}.`
         : `It is spelled \`${where}${meant}\`.`
-    throw new DaypassError('ERR_OPTION_INVALID', `\`${where}${name}\` is not an option. ${hint}`)
+    throw new DaypassError('ERR_OPTION_INVALID', `\`${where}${cut(name)}\` is not an option. ${hint}`)
+  }
+}
+
+/**
+ * Checks options that restrict a call to some session, such as `subject`: strings where they are there at all. `undefined`,
+ * as `user?.id` may be, would lift the restriction.
+ */
+export function checkConditions(given: object, ...names: string[]): void {
+  for (const name of names) {
+    if (!(name in given)) continue
+    const value = Reflect.get(given, name)
+    if (typeof value === 'string') continue
+    const is = value === undefined ? 'undefined' : show(value)
+    throw new DaypassError('ERR_OPTION_INVALID', `\`${name}\` is ${is}. Give a string, or leave it out.`)
   }
 }
 

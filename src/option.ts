@@ -61,8 +61,12 @@ export function checkFunctions(options: object, ...names: string[]): void {
   }
 }
 
-/** Line breaks and other control characters could forge a line of a log. */
-function cut(text: string): string {
-  const line = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"')
+/** A text on one line, cut. Line breaks and other control characters could forge a line of a log. */
+export function cut(text: string): string {
+  const line = JSON.stringify(text)
+    .slice(1, -1)
+    .replaceAll('\\"', '"')
+    // JSON leaves these as they are.
+    .replaceAll(/[\x7f-\x9f\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return line.length > 80 ? `${line.slice(0, 80)}…` : line
 }

@@ -34,7 +34,7 @@ export type OnWarning = (warning: Warning) => void
  */
 export type Warn = (code: WarningCode, message: string, cause?: string) => void
 
-/** The maximum number of causes in one minute: strangers can make up any number. */
+/** The maximum number of causes of one code in one minute: strangers can make up any number. */
 const maxCauses = 16
 
 /**
@@ -47,16 +47,17 @@ export function createWarner(
   onWarning: OnWarning = ({ code, message }) => console.warn(`daypass: ${message} (${code})`),
   clock: () => number = Date.now,
 ): Warn {
-  const lastAt = new Map<string, number>()
+  const lastByCode = new Map<WarningCode, Map<string, number>>()
   return (code, message, cause = '') => {
     const now = clock()
-    for (const [key, at] of lastAt) {
+    const lastAt = lastByCode.get(code) ?? new Map<string, number>()
+    lastByCode.set(code, lastAt)
+    for (const [cause, at] of lastAt) {
       // Compare the absolute value: a clock that was set back must not suppress warnings for long.
-      if (Math.abs(now - at) >= 60_000) lastAt.delete(key)
+      if (Math.abs(now - at) >= 60_000) lastAt.delete(cause)
     }
-    const key = `${code} ${cause}`
-    if (lastAt.has(key) || (cause !== '' && lastAt.size >= maxCauses)) return
-    lastAt.set(key, now)
+    if (lastAt.has(cause) || (cause !== '' && lastAt.size >= maxCauses)) return
+    lastAt.set(cause, now)
     try {
       Promise.resolve(onWarning({ code, message }) as unknown).catch(() => {})
     } catch {}

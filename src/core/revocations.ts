@@ -71,6 +71,9 @@ export function createRevocations(options: RevocationsOptions): Revocations {
   let reach = options.lifetime + 1000
   /** How far back the list is complete. */
   let covered = 0
+  /** Reads are counted as they begin. A read that ends after a later one must not overwrite what that one found. */
+  let reads = 0
+  let newestRead = 0
   let begunAt = Number.NEGATIVE_INFINITY
   let readAt = Number.NEGATIVE_INFINITY
   let reading: Reading | undefined
@@ -84,6 +87,7 @@ export function createRevocations(options: RevocationsOptions): Revocations {
   }
 
   async function read(back: number): Promise<void> {
+    const number = ++reads
     let now: number
     try {
       // Open the store before reading the clock: from then on the clock follows the store's, and may jump.
@@ -97,6 +101,8 @@ export function createRevocations(options: RevocationsOptions): Revocations {
       failure = error
       return
     }
+    if (number < newestRead) return
+    newestRead = number
     readAt = now
     covered = back
     deleteOld(now)

@@ -245,3 +245,18 @@ test('claims are typed, by parameter or by schema: this file compiles only if th
   assert.deepEqual(await compiles(), ['user', 1, { role: 'user', level: 1 }])
   assert.equal(typeof doesNotCompile, 'function')
 })
+
+test('the name of an option in an error is on one line, and cut', () => {
+  for (const name of ['a\nerror: forged', 'a\u2028b', 'a\u0085b', 'a\u009b31mb', 'x'.repeat(10_000)]) {
+    for (const options of [{ [name]: 1 }, { cookie: 1, [name]: name }]) {
+      assert.throws(
+        () => createDaypass({ ...options, secret: 's', issuer: 'x', store: createMemoryStore() } as never),
+        ({ code, message }: Error & { code?: string }) => {
+          assert.equal(code, 'ERR_OPTION_INVALID')
+          assert.doesNotMatch(message, /[\p{Cc}\u2028\u2029]|x{100}/u)
+          return true
+        },
+      )
+    }
+  }
+})

@@ -103,6 +103,25 @@ test('a token with a longer lifetime than the current setting makes it read furt
   assert.equal(looks.length, 3)
 })
 
+test('a read that ends after a later and longer one takes nothing back', async () => {
+  const { time, looks, end, isRevoked, answerWith } = setUp()
+  end('old')
+  time.advance(2 * 3600)
+  const slow = Promise.withResolvers<void>()
+  answerWith(() => slow.promise)
+  const short = isRevoked('fresh')
+  await Promise.resolve()
+  answerWith(() => {})
+  assert.equal(await isRevoked('other', 3 * 3600_000), false)
+  assert.equal(looks.length, 2)
+  slow.resolve()
+  assert.equal(await short, false)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(await isRevoked('another', 3 * 3600_000), false)
+  assert.equal(await isRevoked('old', 3 * 3600_000), true)
+  assert.equal(looks.length, 2, 'the list of the longer read is still known')
+})
+
 test('no token makes it read back further than the maximum lifetime', async () => {
   const { looks, isRevoked } = setUp()
   await isRevoked('a', 365 * 86_400_000)

@@ -36,6 +36,19 @@ test('one cause suppresses no other, and any number of causes give 16 warnings a
   assert.equal(given.at(-1), 'later')
 })
 
+test('made-up causes of one code suppress no other code’s warnings', () => {
+  const given: string[] = []
+  const warn = createWarner(
+    ({ code }) => given.push(code),
+    () => 0,
+  )
+  for (let cause = 0; cause < 100; cause++) warn('DAYPASS_PATH_UNKNOWN', 'many', `/${cause}`)
+  given.length = 0
+  warn('DAYPASS_ORIGIN_UNLISTED', 'one', 'https://app.example')
+  warn('DAYPASS_ORIGIN_UNLISTED', 'another', 'https://www.example')
+  assert.deepEqual(given, ['DAYPASS_ORIGIN_UNLISTED', 'DAYPASS_ORIGIN_UNLISTED'])
+})
+
 test('a clock that was set back by an hour suppresses no warning', () => {
   const given: Warning[] = []
   let now = 3_600_000
