@@ -32,7 +32,8 @@ test('a refresh widens no scope and changes no client, whatever parameters are s
     { scope, client_id, role, sub, amr },
     { scope: 'read', client_id: 'app', role: 'member', sub: 'ada', amr: undefined },
   )
-  const { session } = await auth.refresh(response.json.refreshToken, wider as object)
+  await refused(auth.refresh(response.json.refreshToken, wider as object), 'ERR_OPTION_INVALID')
+  const { session } = await auth.refresh(response.json.refreshToken)
   assert.deepEqual([session.scope, session.clientId, session.claims], ['read', 'app', { role: 'member' }])
 })
 
