@@ -6,10 +6,11 @@
 
 import { hash } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import type { Adopted, Adopter, RefreshOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
 import type { RequestOrigin } from './events.ts'
-import { newSession } from './new-session.ts'
+import { issueOptions, newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { RefreshToken } from './refresh-token.ts'
 import { advance } from './rotation.ts'
@@ -50,6 +51,7 @@ export interface Adoption {
   revoke(token: OldToken, reason: RevokedReason, request?: RequestOrigin): Promise<boolean>
 }
 
+const adoptedNames: OptionNames<Adopted> = { ...issueOptions, subject: true, expiresAt: true }
 const ourPrefix = 'dpr_'
 /** How long the trade of a token that never expires is recorded: a hundred years, in milliseconds. */
 const maxRecorded = 3_155_760_000_000
@@ -67,8 +69,11 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
     }
   }
 
-  const find = ({ text }: OldToken, now: number, { ip, userAgent }: RequestOrigin) =>
-    callApp(() => adopter.find(text, { now, ip, userAgent }))
+  async function find({ text }: OldToken, now: number, { ip, userAgent }: RequestOrigin): Promise<Adopted<C> | null> {
+    const found = (await callApp(() => adopter.find(text, { now, ip, userAgent }))) ?? null
+    if (found !== null) checkOptions(found, adoptedNames, 'adopt.find.')
+    return found
+  }
 
   /** The owner of a token that was never traded. Null if it has no owner, or was traded and its row is pruned. */
   async function findUntraded(token: OldToken, request: RequestOrigin): Promise<Adopted<C> | null> {
@@ -99,8 +104,8 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
 
   function begin(token: OldToken, now: number, { subject, ...given }: Adopted<C>, { ip, userAgent }: RequestOrigin) {
     // `authTime` is 0 and not `now`: the person did not sign in just now, so a check for a recent sign-in must fail.
-    const defaults = { authTime: 0, device: { ip, userAgent } }
-    return newSession(parts, token.sessionId, subject, now, { ...defaults, ...given })
+    const { authTime = 0, device = { ip, userAgent } } = given
+    return newSession(parts, token.sessionId, subject, now, { ...given, authTime, device })
   }
 
   async function settle(token: OldToken, request: RequestOrigin): Promise<void> {

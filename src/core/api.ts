@@ -72,13 +72,13 @@ export interface RefreshedTokens<C = Claims, User = unknown> extends Tokens<C, U
 export interface IssueOptions<C = Claims> extends SessionLifetimes {
   /** The app's own claims: plain JSON, at most 4 kB; they go into every access token of the session. */
   claims?: C
-  /** The client that the session belongs to. Default: the `clientId` option. */
+  /** The client that the session belongs to: 1 to 255 characters. Default: the `clientId` option. */
   clientId?: string
-  /** Scopes separated by spaces (RFC 6749 §3.3). */
+  /** Scopes separated by spaces (RFC 6749 §3.3): at most 1,024 bytes. */
   scope?: string
-  /** When the person proved who they are, epoch milliseconds. Default now. */
+  /** When the person proved who they are, epoch milliseconds by this machine's clock; not in the future. Default now. */
   authTime?: number
-  /** The authentication methods (RFC 8176), such as `['pwd']`. */
+  /** The authentication methods (RFC 8176), such as `['pwd']`: at most 1,024 bytes of JSON. */
   amr?: string[]
   /** The device, shown to its owner in the list of sessions. */
   device?: Device
@@ -107,8 +107,8 @@ export interface RefreshOptions extends RequestOrigin {
   idempotencyKey?: string | undefined
   /** The key of the last refresh that the client completed (cookie transport). */
   previousKey?: string | undefined
-  /** If given, the session must belong to this client (RFC 6749 §6). */
-  clientId?: string | undefined
+  /** If it is there, the session must belong to this client (RFC 6749 §6). `undefined` is an error. */
+  clientId?: string
   /** An AbortSignal. If it is aborted before the token is redeemed, the token is not redeemed. */
   signal?: { readonly aborted: boolean } | undefined
 }
@@ -182,11 +182,19 @@ export interface Daypass<C = Claims, Finds extends boolean = false, User = unkno
    * ```
    */
   update(sessionId: string, changes: SessionChanges<C>, options?: UpdateOptions): Promise<SessionInfo<C> | null>
-  /** Ends one session; with `subject`, only if it belongs to that subject. Returns true if this call ended it. */
+  /**
+   * Ends one session; with `subject`, only if it belongs to that subject. Returns true if this call ended it.
+   *
+   * @throws DaypassError `ERR_OPTION_INVALID` if `subject` is there and `undefined`: it would be anybody's session.
+   */
   revoke(sessionId: string, options?: RevokeOptions & { subject?: string }): Promise<boolean>
   /** Ends the session of a refresh token, also of an older one. Returns true if this call ended it (RFC 7009 §2.1). */
   revokeToken(refreshToken: string, options?: RevokeOptions): Promise<boolean>
-  /** Ends all sessions of a subject except `except`. Returns how many this call ended. */
+  /**
+   * Ends all sessions of a subject except `except`. Returns how many this call ended.
+   *
+   * @throws DaypassError `ERR_OPTION_INVALID` if `except` is there and `undefined`.
+   */
   revokeSubject(subject: string, options?: RevokeOptions & { except?: string }): Promise<number>
   /** The subject's live sessions, newest sign-in first; the 1,000 newest where there are more. */
   sessions(subject: string): Promise<SessionInfo<C>[]>
@@ -212,7 +220,7 @@ export interface Daypass<C = Claims, Finds extends boolean = false, User = unkno
 export interface SessionChanges<C = Claims> {
   /** The app's own claims, all of them: they replace those before. With `findSubject`, its claims count at a refresh. */
   claims?: C | undefined
-  /** When the person proved who they are, epoch milliseconds. */
+  /** When the person proved who they are, epoch milliseconds by this machine's clock; not in the future. */
   authTime?: number | undefined
   /** The authentication methods (RFC 8176), such as `['pwd', 'otp']`. */
   amr?: string[] | undefined
@@ -222,16 +230,16 @@ export interface SessionChanges<C = Claims> {
 
 /** Options of {@link Daypass.update}. */
 export interface UpdateOptions {
-  /** Change the session only if it belongs to this subject. */
-  subject?: string | undefined
+  /** Change the session only if it belongs to this subject. `undefined` is an error: it would be anybody's. */
+  subject?: string
   /** The request, for the event. */
   request?: RequestOrigin | undefined
 }
 
 /** How a session is ended. */
 export interface RevokeOptions {
-  /** `revokeToken`: only if the token is of the session with this id. */
-  sessionId?: string | undefined
+  /** `revokeToken`: only if the token is of the session with this id. `undefined` is an error. */
+  sessionId?: string
   /** Stored in the row and part of the event. Default "sign-out". */
   reason?: RevokedReason
   /** The request that ends the session, for the event. */

@@ -17,7 +17,7 @@ const maxClaimsLength = 4096
  * @throws DaypassError `ERR_CLAIMS_INVALID`.
  */
 export async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C> | undefined): Promise<Claims> {
-  let claims: unknown = given ?? {}
+  let claims: unknown = given === undefined ? {} : given
   if (schema !== undefined) {
     const result = await schema['~standard'].validate(claims)
     if (result.issues) {

@@ -57,6 +57,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
   const warn = createWarner(settings.onWarning, settings.clock)
   const storeClock = createStoreClock(settings.store, settings.clock ?? Date.now, warn)
   const clock = settings.clock ?? storeClock
+  const ahead = settings.clock === undefined ? storeClock.ahead : () => 0
   const store = openFirst(
     settings.store,
     issuer,
@@ -85,9 +86,10 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     settings,
     store,
     clock,
+    ahead,
     proofKeys: keys.proofKeys,
     isSignerExternal: keys.signer.external,
-    ...createGrants(settings, keys.signer, proofKey, storeClock),
+    ...createGrants(settings, keys.signer, proofKey, ahead),
     emit: createEmitter(settings.onEvent, clock),
     warn,
     revocations,

@@ -2,16 +2,16 @@
 
 import { createAccessTokenSigner } from './access-token.ts'
 import type { SessionInfo, Tokens } from './api.ts'
+import { shiftAuthTime } from './auth-time.ts'
 import { base64url } from './bytes.ts'
 import type { Signer } from './keys.ts'
 import { accessTokenLifetimeOf } from './lifetimes.ts'
 import type { Settings } from './options.ts'
 import { mintRefreshToken, type ProofKey } from './refresh-token.ts'
 import type { Current, Session } from './session.ts'
-import type { StoreClock } from './store-clock.ts'
 
-/** Makes {@link Parts.sign} and {@link Parts.grant}. */
-export function createGrants<C>(settings: Settings<C>, signer: Signer, proofKey: ProofKey, storeClock: StoreClock) {
+/** Makes {@link Parts.sign} and {@link Parts.grant}. `aheadNow` is {@link Parts.ahead}. */
+export function createGrants<C>(settings: Settings<C>, signer: Signer, proofKey: ProofKey, aheadNow: () => number) {
   const { issuer, audience, clock, random } = settings
   const lifetimeOf = (session: Session) => accessTokenLifetimeOf(session, settings)
   const signAccessToken = createAccessTokenSigner(signer, issuer, audience, lifetimeOf)
@@ -21,10 +21,10 @@ export function createGrants<C>(settings: Settings<C>, signer: Signer, proofKey:
     sign(session: Session, now: number): string | Promise<string> {
       const tokenId = base64url(random(16))
       if (clock !== undefined) return signAccessToken(session, now, tokenId)
-      const ahead = storeClock.ahead()
+      const ahead = aheadNow()
       if (ahead === 0) return signAccessToken(session, Date.now(), tokenId)
       const { authTime, expiresAt } = session
-      const shifted = { ...session, authTime: authTime - ahead, expiresAt: expiresAt - ahead }
+      const shifted = { ...session, authTime: shiftAuthTime(authTime, -ahead), expiresAt: expiresAt - ahead }
       // Do not compute `now - ahead`: `ahead` may have been measured again since `now` was read.
       return signAccessToken(shifted, Date.now(), tokenId)
     },

@@ -6,9 +6,12 @@ import type { Session } from './session.ts'
 
 /** The lifetimes of one session, in seconds. Those that are absent are the options of `createDaypass`. */
 export interface SessionLifetimes {
-  /** The session ends after this time without a refresh. */
+  /** The session ends after this time without a refresh. At least 2. */
   idleTimeout?: number | undefined
-  /** The session ends after this time, however much it is used. */
+  /**
+   * The session ends after this time, however much it is used. Default: the option, or, if `createDaypass` has none either,
+   * `idleTimeout` if that is longer.
+   */
   absoluteTimeout?: number | undefined
   /**
    * The lifetime of its access tokens: at most 86,400, and shorter than `idleTimeout`. If only `idleTimeout` is given, it
@@ -29,6 +32,9 @@ interface DefaultLifetimes {
   accessTokenLifetime: number
 }
 
+/** An access token lives a second at least, and shorter than the idle timeout. */
+export const minIdleTimeout = 2
+
 /** Seconds. Also holds for tokens issued before a deploy with other settings, so rows are kept no longer than this needs. */
 export const maxAccessTokenLifetime = 86_400
 
@@ -40,23 +46,25 @@ export const maxAccessTokenLifetime = 86_400
  */
 export function readLifetimes(
   given: SessionLifetimes,
-  defaults: DefaultLifetimes,
+  defaults: DefaultLifetimes & { isAbsoluteTimeoutGiven: boolean },
 ): Pick<Session, 'idleTimeout' | 'accessTokenLifetime' | 'persistent'> & { absoluteTimeout: number } {
   const { persistent = true } = given
   if (typeof persistent !== 'boolean') throw wrongOption('persistent', persistent, 'Give true or false.')
-  const read = (name: 'idleTimeout' | 'absoluteTimeout' | 'accessTokenLifetime', most?: number) =>
-    given[name] === undefined ? null : readDuration(name, given[name], 1, most)
+  const read = (name: 'idleTimeout' | 'absoluteTimeout' | 'accessTokenLifetime', least: number, most?: number) =>
+    given[name] === undefined ? null : readDuration(name, given[name], least, most)
   const [idle, absolute, access] = [
-    read('idleTimeout'),
-    read('absoluteTimeout'),
-    read('accessTokenLifetime', maxAccessTokenLifetime),
+    read('idleTimeout', minIdleTimeout),
+    read('absoluteTimeout', 1),
+    read('accessTokenLifetime', 1, maxAccessTokenLifetime),
   ]
   const own = {
     idleTimeout: idle === null ? null : Math.round(idle * 1000),
     accessTokenLifetime: access === null ? null : Math.ceil(access),
     persistent,
   }
-  const absoluteTimeout = absolute === null ? defaults.absoluteTimeout : Math.round(absolute * 1000)
+  // As in the options of `createDaypass`: a longer idle timeout raises the default, and never what the app has chosen.
+  const longest = defaults.isAbsoluteTimeoutGiven ? 0 : (own.idleTimeout ?? 0)
+  const absoluteTimeout = absolute === null ? Math.max(defaults.absoluteTimeout, longest) : Math.round(absolute * 1000)
   checkOrder({
     accessTokenLifetime: own.accessTokenLifetime ?? accessTokenLifetimeOf(own, defaults),
     idleTimeout: (own.idleTimeout ?? defaults.idleTimeout) / 1000,
@@ -91,7 +99,11 @@ export function checkOrder({ accessTokenLifetime, idleTimeout, absoluteTimeout }
       '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows activity.',
     )
   }
-  if (idleTimeout > absoluteTimeout) throw wrong('`idleTimeout` must not be longer than `absoluteTimeout`.')
+  if (idleTimeout > absoluteTimeout) {
+    throw wrong(
+      `\`idleTimeout\` must not be longer than \`absoluteTimeout\`, which is ${absoluteTimeout} seconds. Give both.`,
+    )
+  }
 }
 
 /** @throws DaypassError `ERR_OPTION_INVALID`. */

@@ -1,13 +1,40 @@
 // Makes the session of a sign-in.
 
+import { Buffer } from 'node:buffer'
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { wrongKind } from '../option.ts'
 import type { IssueOptions } from './api.ts'
+import { readAuthTime, shiftAuthTime } from './auth-time.ts'
 import { readClaims } from './claims.ts'
 import { readLifetimes } from './lifetimes.ts'
 import type { Parts } from './parts.ts'
 import { beginSession, type Device, type Session } from './session.ts'
 import { isStorable, isSubject, toIp, toStorable, unstorable } from './text.ts'
+
+/** The names of the options of a sign-in. */
+export const issueOptions: OptionNames<IssueOptions> = {
+  claims: true,
+  clientId: true,
+  scope: true,
+  authTime: true,
+  amr: true,
+  device: true,
+  replaces: true,
+  onReplaceFailed: true,
+  idleTimeout: true,
+  absoluteTimeout: true,
+  accessTokenLifetime: true,
+  persistent: true,
+}
+
+const deviceNames: OptionNames<Device> = { userAgent: true, ip: true, label: true }
+
+/**
+ * The most bytes of JSON of a `scope` and of an `amr`. They are in each access token, and verifiers reject tokens of more
+ * than 16 kB.
+ */
+const maxLength = 1024
 
 /**
  * Makes the session of a sign-in. Writes nothing.
@@ -36,10 +63,14 @@ export async function newSession<C>(
   const expiresAt = now + absoluteTimeout
   const secret = settings.random(16)
   const session = beginSession({ id, subject, clientId: settings.clientId, secret, createdAt: now, expiresAt })
-  const { clientId = session.clientId, scope = session.scope, authTime = now, amr = session.amr, device = {} } = given
-  for (const [name, text] of Object.entries({ clientId, scope })) {
-    if (!isStorable(text)) throw wrong(`\`${name}\` must be a string without ${unstorable}.`)
+  const { clientId = session.clientId, scope = session.scope, authTime, amr = session.amr, device = {} } = given
+  if (!isSubject(clientId)) {
+    throw wrong(`\`clientId\` must be a string of 1 to 255 characters, without ${unstorable}.`)
   }
+  if (!isStorable(scope) || !isShort(scope)) {
+    throw wrong(`\`scope\` must be a string without ${unstorable}, at most ${maxLength} bytes of JSON.`)
+  }
+  checkOptions(device, deviceNames, 'device.')
   const idleExpiresAt = Math.min(now + (lifetimes.idleTimeout ?? settings.idleTimeout), expiresAt)
   return {
     ...session,
@@ -47,24 +78,20 @@ export async function newSession<C>(
     clientId,
     scope,
     claims,
-    authTime: readAuthTime(authTime),
+    authTime: authTime === undefined ? now : shiftAuthTime(readAuthTime(authTime, settings.clock?.()), parts.ahead()),
     amr: readAmr(amr),
     device: toDevice(device),
     idleExpiresAt,
   }
 }
 
-/** The stored form of `authTime`. Rows hold whole milliseconds; an instant from a JWT may have a fraction (RFC 7519 §2). */
-export function readAuthTime(authTime: number): number {
-  if (Number.isFinite(authTime)) return Math.floor(authTime)
-  throw wrong('`authTime` must be epoch milliseconds.')
-}
-
 /** The stored form of `amr`. */
 export function readAmr(amr: string[]): string[] {
-  if (Array.isArray(amr) && amr.every(isStorable)) return amr
-  throw wrong(`\`amr\` must be a list of strings without ${unstorable}.`)
+  if (Array.isArray(amr) && amr.every(isStorable) && isShort(amr)) return amr
+  throw wrong(`\`amr\` must be a list of strings without ${unstorable}, at most ${maxLength} bytes of JSON.`)
 }
+
+const isShort = (value: unknown) => Buffer.byteLength(JSON.stringify(value)) <= maxLength
 
 /** The stored form of a device. */
 function toDevice({ userAgent, ip, label }: Device): Device {

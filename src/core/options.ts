@@ -7,11 +7,11 @@ import type { OnWarning } from '../warn.ts'
 import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
 import type { Secret, SigningKey } from './keys.ts'
-import { checkOrder, maxAccessTokenLifetime, readDuration } from './lifetimes.ts'
+import { checkOrder, maxAccessTokenLifetime, minIdleTimeout, readDuration } from './lifetimes.ts'
 import { randomBytes } from './random.ts'
 import type { Claims } from './session.ts'
 import type { Store } from './store.ts'
-import { isStorable, unstorable } from './text.ts'
+import { isStorable, isSubject, unstorable } from './text.ts'
 
 /** The part of Standard Schema v1 that is used. Zod, Valibot, ArkType and others have it (https://standardschema.dev). */
 export interface ClaimsSchema<C> {
@@ -164,8 +164,8 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     throw wrongKind('store', store, "Give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }
   // createVerifier checks `audience`.
-  if (!isStorable(clientId) || clientId === '') {
-    throw wrongOption('clientId', clientId, "Give a name, such as 'web'.")
+  if (!isSubject(clientId)) {
+    throw wrongOption('clientId', clientId, "Give a name of 1 to 255 characters, such as 'web'.")
   }
   if (algorithm !== 'EdDSA' && algorithm !== 'HS256') {
     throw wrongOption('algorithm', algorithm, "Give 'EdDSA' or 'HS256'; for ES256 and RS256 set `signingKeys`.")
@@ -181,7 +181,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     throw wrongKind('signingKeys', options.signingKeys, "Give a list of { algorithm, privateKey } and 'secret'.")
   }
   checkFunctions(options, 'findSubject', 'onEvent', 'onWarning', 'clock', 'random')
-  const idleTimeout = readDuration('idleTimeout', options.idleTimeout ?? 604_800, 1)
+  const idleTimeout = readDuration('idleTimeout', options.idleTimeout ?? 604_800, minIdleTimeout)
   const accessTokenLifetime = readDuration(
     'accessTokenLifetime',
     // Only a refresh shows activity, so there must be one before the idle timeout ends.
@@ -214,6 +214,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
     accessTokenLifetime: Math.ceil(accessTokenLifetime),
     idleTimeout: Math.round(idleTimeout * 1000),
     absoluteTimeout: Math.round(absoluteTimeout * 1000),
+    isAbsoluteTimeoutGiven: options.absoluteTimeout !== undefined,
     reuseInterval: Math.round(reuseInterval * 1000),
     retryInterval: Math.round(retryInterval * 1000),
     maxSessionsPerSubject: max,

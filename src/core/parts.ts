@@ -16,6 +16,11 @@ export interface Parts<C> {
   store: SelfOpening
   /** The clock of the rows: milliseconds since the epoch. */
   clock: () => number
+  /**
+   * How far {@link clock} is ahead of the app's, by which instants are given and access tokens are made. Milliseconds; 0 if
+   * the app provides the clock of the rows.
+   */
+  ahead: () => number
   proofKeys: readonly ProofKey[]
   /** Whether access tokens are signed outside this process, which may fail or be slow. */
   isSignerExternal: boolean

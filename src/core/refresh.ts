@@ -1,7 +1,8 @@
 // Trades a refresh token for new tokens.
 
+import { isDeepStrictEqual } from 'node:util'
 import { DaypassError } from '../errors.ts'
-import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkConditions, checkOptions, type OptionNames } from '../known-options.ts'
 import { type Adoption, isOldToken, type OldToken } from './adoption.ts'
 import type { RefreshedTokens, RefreshOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
@@ -41,7 +42,8 @@ interface Examined {
   /** The claims that the app gave; undefined for those of the row, which may change until the token is redeemed. */
   claims: Claims | undefined
   user: unknown
-  accessToken: string | undefined
+  /** The access token that an external signer made, and the session that it was made of. */
+  signed: { accessToken: string; of: Session } | undefined
 }
 
 /** Makes {@link Daypass.refresh}. */
@@ -56,6 +58,7 @@ export function createRefresh<C>(
 
   async function refresh(text: string, request: RefreshOptions = {}): Promise<RefreshedTokens<C>> {
     checkOptions(request, refreshOptions)
+    checkConditions(request, 'clientId')
     const token = readRefreshToken(text, parts) ?? (adoption ? await adoption.read(text) : null)
     if (token === null || token.generation > maxGeneration) throw new DaypassError('ERR_REFRESH_TOKEN_INVALID')
     const key = readIdempotencyKey(request.idempotencyKey)
@@ -84,7 +87,7 @@ export function createRefresh<C>(
         pruner.maybe()
         const child = key === null ? random(8) : childSalt(session, key, salt)
         const current = early ? withFound(session, early) : { session, user: advanced.user }
-        const accessToken = advanced.accessToken ?? early?.accessToken ?? (await parts.sign(current.session, now))
+        const accessToken = advanced.accessToken ?? (await tokenOf(current.session, early, now))
         return { outcome, ...parts.grant(current, accessToken, child, now) }
       }
 
@@ -101,7 +104,7 @@ export function createRefresh<C>(
       const child =
         decision.kind === 'replayed' ? childSalt(session, decision.parentKey, decision.parentSalt) : random(8)
       const current = withFound(session, early)
-      const accessToken = early?.accessToken ?? (await parts.sign(current.session, now))
+      const accessToken = await tokenOf(current.session, early, now)
       return { outcome: decision.kind, ...parts.grant(current, accessToken, child, now) }
     }
     throw new DaypassError('ERR_REFRESH_SUPERSEDED')
@@ -155,7 +158,14 @@ export function createRefresh<C>(
     }
     const { session: found, user } = current
     const claims = found === session ? undefined : found.claims
-    return { claims, user, accessToken: parts.isSignerExternal ? await parts.sign(found, now) : undefined }
+    const signed = parts.isSignerExternal ? { accessToken: await parts.sign(found, now), of: found } : undefined
+    return { claims, user, signed }
+  }
+
+  /** An access token of the session as it is now: an `update` may have changed it since an external signer made one. */
+  const tokenOf = (session: Session, examined: Examined | undefined, now: number) => {
+    const { signed } = examined ?? {}
+    return signed && saysTheSame(signed.of, session) ? signed.accessToken : parts.sign(session, now)
   }
 
   /** A valid proof with an invalid tag can only be made with the server's secret, so it was stolen (see SECURITY.md). */
@@ -196,6 +206,10 @@ function withFound(session: Session, examined: Examined | undefined): Current {
   const { claims, user } = examined
   return { session: claims === undefined ? session : { ...session, claims }, user }
 }
+
+/** Whether access tokens of both sessions say the same. Compares what `update` can change. */
+const saysTheSame = (a: Session, b: Session) =>
+  isDeepStrictEqual([a.claims, a.authTime, a.amr], [b.claims, b.authTime, b.amr])
 
 /** Whether the token belongs to the session. An old token always does: the session's id is derived from it. */
 const isGenuine = (token: RefreshToken | OldToken, session: Session) => isOldToken(token) || isTagged(token, session)

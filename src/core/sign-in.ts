@@ -1,29 +1,14 @@
 // Begins a session at a sign-in.
 
 import { DaypassError } from '../errors.ts'
-import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkOptions } from '../known-options.ts'
 import type { IssueOptions, Tokens } from './api.ts'
 import { base64url } from './bytes.ts'
-import { newSession } from './new-session.ts'
+import { issueOptions, newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { SignOut } from './sign-out.ts'
 import { lookUp } from './subject.ts'
-
-const issueOptions: OptionNames<IssueOptions> = {
-  claims: true,
-  clientId: true,
-  scope: true,
-  authTime: true,
-  amr: true,
-  device: true,
-  replaces: true,
-  onReplaceFailed: true,
-  idleTimeout: true,
-  absoluteTimeout: true,
-  accessTokenLifetime: true,
-  persistent: true,
-}
 
 /**
  * When a session was last used. A sign-in counts as a minute later than it was: its instant was read before the app checked

@@ -1,6 +1,6 @@
 // Ends one session, or all sessions of a subject.
 
-import { checkOptions, type OptionNames } from '../known-options.ts'
+import { checkConditions, checkOptions, type OptionNames } from '../known-options.ts'
 import type { Adoption } from './adoption.ts'
 import type { RevokeOptions } from './api.ts'
 import type { EndSession } from './end-session.ts'
@@ -21,6 +21,8 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
 
     async revoke(sessionId: string, options: RevokeOptions & { subject?: string } = {}): Promise<boolean> {
       checkOptions(options, { ...revokeOptions, subject: true })
+      checkConditions(options, 'sessionId', 'subject')
+      if (typeof sessionId !== 'string') return false
       const { reason = 'sign-out', request, subject } = options
       // A session's subject never changes, so there is no race between this read and the call below.
       if (subject !== undefined && (await store.find(sessionId))?.subject !== subject) return false
@@ -29,6 +31,7 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
 
     async revokeToken(text: string, options: RevokeOptions = {}): Promise<boolean> {
       checkOptions(options, revokeOptions)
+      checkConditions(options, 'sessionId')
       const { reason = 'sign-out', request, sessionId } = options
       const token = readRefreshToken(text, parts)
       if (token === null) {
@@ -44,6 +47,7 @@ export function createSignOut<C>(parts: Parts<C>, end: EndSession, adoption: Ado
 
     async revokeSubject(subject: string, options: RevokeOptions & { except?: string } = {}): Promise<number> {
       checkOptions(options, { ...revokeOptions, except: true })
+      checkConditions(options, 'except')
       const { reason = 'sign-out', request, except } = options
       await store.ready()
       // An engine that alters such a text would end another subject's sessions.

@@ -11,7 +11,7 @@ export type Transport = 'cookie' | 'body'
 export interface Person<C = Claims, User = unknown> extends IssueOptions<C> {
   /** The person or account: a string of 1 to 255 characters. */
   subject: string
-  /** Returned to the caller beside the tokens. Default: the `user` that `findSubject` returns. */
+  /** Returned to the caller beside the tokens. Default: the `user` of `findSubject`, which is not asked if claims are given. */
   user?: User
 }
 

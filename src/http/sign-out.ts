@@ -18,7 +18,7 @@ export function createSignOut<C>(
       throw new DaypassError('ERR_REQUEST_INVALID', '`session` must be a string.')
     }
     const { ip, userAgent } = request
-    const revoke: RevokeOptions = { request: { ip, userAgent }, sessionId: session }
+    const revoke: RevokeOptions = { request: { ip, userAgent }, ...(session !== undefined && { sessionId: session }) }
     // Both tokens: the older app's cookie may hold one that was never traded, and would sign in again.
     const held = [token, old].filter((text) => text !== undefined)
     let isEnded = false

@@ -159,3 +159,26 @@ onEachStore('a sign-out is known as long as the longest access token lives', opt
   assert.ok(await busy.verify((await busy.issue('bob')).accessToken))
   for (const server of [auth, fresh, busy]) await refused(server.verify(long.accessToken), 'ERR_ACCESS_TOKEN_REVOKED')
 })
+
+test('an idle timeout alone raises the default absolute timeout, as in the options, and never one that the app chose', async () => {
+  const { auth, another, time } = createRig(createMemoryStore())
+  const { session } = await auth.issue('ada', { idleTimeout: year })
+  assert.equal(session.expiresAt - time.now(), year * 1000)
+  assert.equal(session.idleExpiresAt, session.expiresAt)
+  assert.equal((await auth.issue('ada', { idleTimeout: day })).session.expiresAt - time.now(), 30 * day * 1000)
+  await assert.rejects(another({ idleTimeout: hour, absoluteTimeout: 12 * hour }).issue('ada', { idleTimeout: day }), {
+    code: 'ERR_OPTION_INVALID',
+    message: /`idleTimeout` must not be longer than `absoluteTimeout`, which is 43200 seconds/,
+  })
+})
+
+test('an idle timeout that is too short for an access token is named, at a sign-in and in the options', async () => {
+  const { auth, another } = createRig(createMemoryStore())
+  for (const idleTimeout of [1, 1.9]) {
+    const message = new RegExp(`^\`idleTimeout\` is ${idleTimeout}\\. Give a number of seconds, 2 to`)
+    await assert.rejects(auth.issue('ada', { idleTimeout }), { code: 'ERR_OPTION_INVALID', message })
+    assert.throws(() => another({ idleTimeout }), { code: 'ERR_OPTION_INVALID', message })
+  }
+  assert.equal((await auth.issue('ada', { idleTimeout: 2 })).expiresIn, 1)
+  assert.equal((await another({ idleTimeout: 2 }).issue('ada')).expiresIn, 1)
+})

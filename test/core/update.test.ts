@@ -1,6 +1,7 @@
 // `update`: changes a live session's claims, its authTime and amr, or the name of its device.
 
 import assert from 'node:assert/strict'
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { test } from 'node:test'
 import { createDaypass } from '../../src/core/daypass.ts'
 import type { ClaimsSchema } from '../../src/core/options.ts'
@@ -79,6 +80,37 @@ onEachStore('a session that is over, unknown, or another subject’s is not chan
   await refused(auth.refresh(idle.refreshToken), 'ERR_SESSION_EXPIRED')
 })
 
+onEachStore('an id that is no text is no session’s', {}, async ({ auth, store }) => {
+  const { session } = await auth.issue('ada')
+  for (const id of [undefined, null, 7, {}, [session.id], Buffer.from(session.id)] as unknown as string[]) {
+    assert.equal(await auth.update(id, { label: 'x' }), null)
+    assert.equal(await auth.update(id, { label: 'x' }, { subject: 'ada' }), null)
+    assert.equal(await auth.revoke(id), false)
+    assert.equal(await auth.revoke(id, { subject: 'ada' }), false)
+  }
+  assert.deepEqual(await store.find(session.id), await findRow(store, session.id))
+  assert.equal((await auth.sessions('ada'))[0]!.device.label, undefined)
+})
+
+onEachStore('a restriction that is there and no text is an error, and changes nothing', {}, async ({ auth }) => {
+  const { session, refreshToken } = await auth.issue('ada', { clientId: 'web' })
+  const { id } = session
+  for (const nothing of [undefined, null, 7] as unknown as string[]) {
+    const calls = {
+      update: () => auth.update(id, { label: 'x' }, { subject: nothing }),
+      revoke: () => auth.revoke(id, { subject: nothing }),
+      'revoke with a sessionId': () => auth.revoke(id, { sessionId: nothing }),
+      revokeToken: () => auth.revokeToken(refreshToken, { sessionId: nothing }),
+      revokeSubject: () => auth.revokeSubject('ada', { except: nothing }),
+      refresh: () => auth.refresh(refreshToken, { clientId: nothing }),
+    }
+    for (const [name, call] of Object.entries(calls)) {
+      await assert.rejects(call, { code: 'ERR_OPTION_INVALID' }, `${name}: ${nothing}`)
+    }
+  }
+  assert.deepEqual(await auth.sessions('ada'), [session])
+})
+
 onEachStore('updates and refreshes at the same moment: none is lost, and nobody is signed out', {}, async (rig) => {
   const { auth, events } = rig
   let { refreshToken, session } = await auth.issue('ada')
@@ -149,6 +181,7 @@ test('changes are checked as at a sign-in, before the store is asked', async () 
     ['ERR_CLAIMS_INVALID', { claims: { sub: 'eve' } }],
     ['ERR_CLAIMS_INVALID', { claims: { long: 'x'.repeat(5000) } }],
     ['ERR_CLAIMS_INVALID', { claims: [] }],
+    ['ERR_CLAIMS_INVALID', { claims: null }],
   ]
   for (const [code, changes] of wrong) await refused(rig.auth.update(session.id, changes), code)
   await refused(rig.auth.update(session.id, { label: 'x' }, { sub: 'ada' } as object), 'ERR_OPTION_INVALID')
@@ -169,4 +202,56 @@ test('changes are checked as at a sign-in, before the store is asked', async () 
   // @ts-expect-error: a role is required.
   await refused(strict.update(session.id, { claims: {} }), 'ERR_CLAIMS_INVALID')
   assert.ok(await strict.update(session.id, { claims: { role: 'admin' } }))
+})
+
+for (const outcome of ['rotated', 'replayed', 'retried'] as const) {
+  onEachStore(
+    `a change that comes while an external signer signs is in the token of the response: ${outcome}`,
+    {},
+    async (rig) => {
+      const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+      let whileSigning = async () => {}
+      const signer = async (data: Uint8Array) => {
+        const signature = sign(null, data, privateKey)
+        await whileSigning()
+        return signature
+      }
+      const auth = rig.another({ signingKeys: [{ algorithm: 'EdDSA', publicKey, sign: signer }] })
+      for (const changes of [{ claims: { role: 'guest' } }, { authTime: 2000 }, { amr: ['pwd', 'otp'] }]) {
+        const first = await auth.issue('ada', { claims: { role: 'admin' }, authTime: 1000, amr: ['pwd'] })
+        const keys = outcome === 'replayed' ? { idempotencyKey: newKey() } : {}
+        if (outcome !== 'rotated') await auth.refresh(first.refreshToken, keys)
+        whileSigning = async () => {
+          whileSigning = async () => {}
+          await auth.update(first.session.id, changes)
+        }
+        const refreshed = await auth.refresh(first.refreshToken, keys)
+        assert.equal(refreshed.outcome, outcome)
+        const { claims, authTime, amr } = refreshed.session
+        assert.deepEqual(
+          { claims, authTime, amr },
+          { claims: { role: 'admin' }, authTime: 1000, amr: ['pwd'], ...changes },
+        )
+        const token = await auth.verify(refreshed.accessToken)
+        assert.deepEqual({ claims: token.claims, authTime: token.authTime, amr: token.amr }, { claims, authTime, amr })
+      }
+    },
+  )
+}
+
+onEachStore('without a change, an external signer signs once for a refresh', {}, async (rig) => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  let signed = 0
+  const signer = async (data: Uint8Array) => {
+    signed++
+    return sign(null, data, privateKey)
+  }
+  const signingKeys = [{ algorithm: 'EdDSA', publicKey, sign: signer } as const]
+  for (const findSubject of [undefined, () => ({ claims: { role: 'guest' } })]) {
+    const auth = rig.another({ signingKeys, findSubject })
+    const { refreshToken } = await auth.issue('ada', { claims: { role: 'admin', of: ['a'] }, amr: ['pwd'] })
+    signed = 0
+    await auth.refresh(refreshToken)
+    assert.equal(signed, 1)
+  }
 })
