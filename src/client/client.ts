@@ -5,7 +5,7 @@
 import { backOff } from './back-off.ts'
 import { type ClientErrorDetails, DaypassClientError } from './errors.ts'
 import { type CallOptions, createFetch, type Pass } from './fetch-with-token.ts'
-import { hint } from './hints.ts'
+import { hint, warnOnce } from './hints.ts'
 import { createLock } from './lock.ts'
 import { hrefOf, originOf } from './origin.ts'
 import { createWebStorage, type Memory, parseMemory } from './storage.ts'
@@ -25,9 +25,15 @@ import { abortAfter, createClock, later, maybe, orAbort } from './wait.ts'
 /** Belongs to one session. Work that was begun in that session fails when the fence aborts. */
 interface Fence extends AbortController {
   /** The refresh in flight, which all calls of this session share. */
-  flight?: Promise<void> | undefined
-  /** Whether that refresh is sent even if nobody is known to be signed in. */
+  flight?: Flight | undefined
+}
+
+interface Flight {
+  done: Promise<void>
+  /** Whether a request is sent in any case: if nobody is known to be signed in, and if a token comes by another way. */
   isForced?: boolean | undefined
+  /** Whether a request was sent. The server may have answered it already. */
+  isSent?: boolean
 }
 
 function check(isRight: unknown, reason: string): asserts isRight {
@@ -40,8 +46,8 @@ function check(isRight: unknown, reason: string): asserts isRight {
  * `createClient<typeof auth>()` takes the type of `createDaypass`'s or an adapter's result on the server. It then knows the
  * types of the claims, the credentials and the user.
  *
- * @throws DaypassClientError ERR_OPTION_INVALID: an option is missing or wrong. A `baseUrl` that is relative outside a page fails the
- *   first request, with the same code.
+ * @throws DaypassClientError ERR_OPTION_INVALID: an option is missing or wrong. A `baseUrl` that is no URL, or is a path outside a page,
+ *   fails the first request, with the same code.
  * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 for how the token is sent
  * @example
  * ```ts
@@ -78,7 +84,19 @@ export function createClient(options: ClientOptions): DaypassClient {
   const { storage = isShared ? createWebStorage() : new Map<string, string>(), tabs = isShared } = options
   check(Object(storage).get && storage.set, 'storage needs get and set: a Map, or createFileStorage(path)')
   const send: typeof fetch = (...call) => (options.fetch ?? fetch)(...call)
-  const urlOf = (path: string) => hrefOf(path, hrefOf(baseUrl.replace(/\/*$/, '/')))
+  // A page takes `api.example.com/auth` and `https:/api` for paths of its own, where no credentials may go. So a baseUrl
+  // begins with `https://`, `/` or `.`. As a base, the empty string makes every path invalid.
+  const folder = baseUrl.replace(/\/*$/, '/')
+  const base = (/^(\w[^/]*:\/)?[/.]/.test(folder) && hrefOf(folder)) || ''
+  const urlOf = (path: string) => hrefOf(path, base)
+  /** Not called at the start: a module that is also loaded on a server may make a client for the page. */
+  function getUrl(path: string) {
+    const url = urlOf(path)
+    const reason = `${path} of baseUrl ${baseUrl} is no whole URL: write https://…, or in a page /…`
+    if (!url) warnOnce(reason)
+    check(url, reason)
+    return url
+  }
 
   // Each spelling of the same server gives the same name.
   const name = `daypass:${urlOf(refreshPath)}`
@@ -90,8 +108,8 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   let latest = 0
   const stamp = () => (latest = Math.max(Date.now(), latest + 1))
-  const noteInstants = ({ at = 0, out = 0 }: TabMessage | Memory) => {
-    latest = Math.max(latest, at, out)
+  const noteInstants = ({ at = 0, out = 0, asked = 0 }: TabMessage & Memory) => {
+    latest = Math.max(latest, at, out, asked)
   }
 
   // The memory.
@@ -122,6 +140,10 @@ export function createClient(options: ClientOptions): DaypassClient {
   let refused: string | undefined
   /** The session, also while the snapshot does not show it. */
   let current: Access['session'] | true
+  /** The user of its sign-in. */
+  let kept: unknown
+  /** When its sign-in or the refresh for its token was sent. */
+  let newest = 0
   /** When it began, and the latest end of a session that this tab knows of. */
   let began = 0
   let ended = -1
@@ -152,12 +174,14 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   /** Handles a message of this tab or another one. */
   function receive(message: TabMessage) {
-    const { access, at = 0, out = 0, reason } = message
+    const { access, at = 0, asked = at, out = 0, reason } = message
     noteInstants(message)
     if (access) {
-      if (at <= ended || at < began) return
+      // Of two tokens of one session, the one that was requested later says what is true.
+      if (at <= ended || at < began || (at === began && asked < newest)) return
       began = at
-      begin(access)
+      newest = asked
+      begin(access, !message.asked)
     } else if (reason) {
       ended = Math.max(ended, out)
       if (out >= began) end(reason)
@@ -168,10 +192,12 @@ export function createClient(options: ClientOptions): DaypassClient {
   }
 
   /** Uses a new access token. Another session than before may belong to another person, so calls of the old one fail. */
-  function begin({ accessToken, expiresIn, session, user }: Access) {
+  function begin({ accessToken, expiresIn, session, user }: Access, isSignIn: boolean) {
     if (session?.id !== (current as typeof session)?.id) drop('sign-in')
-    // A refresh may bring no user: then the one of the sign-in stays, if it is the same session.
-    if (user === undefined) user = session && snapshot.user
+    // Where no refresh of this session brings a user, the one of the sign-in stays.
+    if (isSignIn) kept = user
+    else if (user !== undefined) kept = undefined
+    else user = session && kept
     current = session ?? true
     token = accessToken
     failures = 0
@@ -190,7 +216,7 @@ export function createClient(options: ClientOptions): DaypassClient {
 
   function drop(reason: string) {
     if (reason !== 'sign-out' && !current) return
-    token = refused = current = undefined
+    token = refused = current = kept = undefined
     snapshot = { status: 'unknown' }
     refreshing.abort()
     fence.abort(new DaypassClientError('ERR_SIGNED_OUT', { reason }))
@@ -210,9 +236,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     headers?: Record<string, string>,
     request = abortAfter(timeout),
   ): Promise<TokenResponse> {
-    const url = urlOf(path)
-    // Not at the start: a module that is also loaded on a server may make a client for the page.
-    check(url, `baseUrl ${baseUrl} is relative: outside a page give a whole URL`)
+    const url = getUrl(path)
     const respond = async () =>
       readTokenResponse(
         await send(url, {
@@ -233,30 +257,42 @@ export function createClient(options: ClientOptions): DaypassClient {
     return response
   }
 
-  /** Joins the session's refresh in flight, or begins one. Rejects with ERR_OFFLINE, or with the fence's ERR_SIGNED_OUT. */
+  /**
+   * Joins the session's refresh in flight, or begins one. A forced call needs a request that is sent after it, because the
+   * server may have changed the session just before. Rejects with ERR_OFFLINE, or with the fence's ERR_SIGNED_OUT.
+   */
   async function refresh(own: Fence, isForced?: boolean): Promise<void> {
     const before = token
-    if (own.flight && (isForced ? !own.isForced : refused && token === refused)) {
+    const { flight } = own
+    if (isForced && flight?.isSent) {
+      // Its failure does not count: it may have given up because its token was still valid.
+      await orAbort(flight.done.catch(Boolean), own)
+      return refresh(own, isForced)
+    }
+    if (flight && (isForced || (refused && token === refused))) {
+      flight.isForced ||= isForced
       // That refresh may send no request: it may be a visitor's, which ends with the token of a sign-in.
-      await orAbort(own.flight, own)
-      if (token && token !== before) return
+      await orAbort(flight.done, own)
+      return (isForced ? flight.isSent : token && token !== before) ? undefined : refresh(own, isForced)
     }
     if (!own.flight) {
-      own.isForced = isForced
-      own.flight = renew(own, isForced).finally(() => {
+      const flight = { isForced } as Flight
+      own.flight = flight
+      flight.done = renew(own, flight).finally(() => {
         own.flight = undefined
       })
     }
-    return orAbort(own.flight, own)
+    return orAbort(own.flight.done, own)
   }
 
-  async function renew(own: Fence, isForced?: boolean): Promise<void> {
+  async function renew(own: Fence, flight: Flight): Promise<void> {
+    getUrl(refreshPath)
     const deadline = clock() + longestRefresh
     const before = token
     /** The beginning of a session that is found although the memory has none. */
     const since = stamp()
     /** Whether the session is over, or a newer token came by another way. */
-    const isSettled = () => own.signal.aborted || (token && token !== before)
+    const isSettled = () => own.signal.aborted || (!flight.isForced && token && token !== before)
     /** The key of the refresh that was the last one when this one began. */
     const { last: seen } = await readMemory().catch(() => known)
 
@@ -268,7 +304,7 @@ export function createClient(options: ClientOptions): DaypassClient {
       if (sent.last !== seen && !isSettled()) await sleep(100)
       if (isSettled()) return
       const isOut = sent.out !== undefined
-      if (isBody ? !sent.token : !isForced && isOut) return end('no-session')
+      if (isBody ? !sent.token : !flight.isForced && isOut) return end('no-session')
 
       // A visitor's first request renews nothing, so it is not shown as `refreshing`.
       if (snapshot.expiresAt) show('refreshing')
@@ -276,6 +312,8 @@ export function createClient(options: ClientOptions): DaypassClient {
       await writeMemory({ ...sent, key })
       const keys = `"${key}"${!isBody && last ? `; previous="${last}"` : ''}`
       refreshing = abortAfter(timeout)
+      const asked = stamp()
+      flight.isSent = true
       const response = await post(refreshPath, { refreshToken }, { 'idempotency-key': keys }, refreshing)
       const { access, refreshToken: child, isOver } = response
       if (!access && !isOver) return response
@@ -299,13 +337,13 @@ export function createClient(options: ClientOptions): DaypassClient {
           access ? { token: child, last: key, key: next, at: from, session, pending } : { out: at, pending },
         )
       } else if (isBody || !access) return response
-      if (!isSettled()) broadcast(access ? { access, at: from } : { out: at, reason: response.info.reason })
+      if (!isSettled()) broadcast(access ? { access, at: from, asked } : { out: at, reason: response.info.reason })
     }
 
     for (let tries = 0; !isSettled(); tries++) {
       const wait = until(notBefore)
       // A call whose token is still valid does not wait for a second attempt; a later call makes it.
-      const isEnough = tries && (failures >= mostTries || (!isForced && isGood()))
+      const isEnough = tries && (failures >= mostTries || (!flight.isForced && isGood()))
       if (isEnough || clock() + wait > deadline) {
         show(isGood() ? 'signed-in' : 'offline', failure.reason)
         throw new DaypassClientError('ERR_OFFLINE', failure)
@@ -488,6 +526,7 @@ export function createClient(options: ClientOptions): DaypassClient {
     },
 
     async signOut() {
+      getUrl(logoutPath)
       let out = stamp()
       broadcast({ out, reason: 'sign-out' })
       // Send it before waiting for anything: the page may close now.

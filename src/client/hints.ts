@@ -8,7 +8,7 @@ import type { TokenResponse } from './token-response.ts'
 const seen = new Set<string>()
 
 /** Logs a hint for the developer, once. */
-function warnOnce(text: string) {
+export function warnOnce(text: string) {
   if (!seen.has(text)) console.warn(`daypass: ${text} (docs/errors.md)`)
   seen.add(text)
 }

@@ -11,6 +11,8 @@ export interface TabMessage {
   access?: Access
   /** When the session began. A tab that has signed out since then ignores it. */
   at?: number
+  /** When the refresh for the access token was sent. A sign-in has none. */
+  asked?: number
   /** When the session ended. Sessions that began later do not end. */
   out?: number
   reason?: string | undefined

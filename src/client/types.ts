@@ -70,8 +70,8 @@ export interface SessionSnapshot<C = Record<string, unknown>, User = unknown> {
   /** The session, while there is one. */
   session?: ClientSession<C> | undefined
   /**
-   * The `user` that the server's `findSubject` returned at the last refresh. Without one: the `user` of the sign-in, until
-   * the page is loaded again. It is in memory only.
+   * The `user` that the server's `findSubject` returned at the last refresh. If no refresh brought one: the `user` of the
+   * sign-in, until the page is loaded again. It is in memory only.
    */
   user?: User | undefined
   /** When the access token expires, by the client's `clock` (`performance.now()` on a machine that never slept). */
@@ -129,7 +129,8 @@ export interface DaypassClient<C = Record<string, unknown>, Credentials = object
   signOut(): Promise<void>
   /**
    * Returns the access token for WebSockets and other clients than fetch. If it has expired or is about to, it is refreshed
-   * first. `forceFresh` refreshes in any case, also when signed out: so it finds a sign-in made by other means.
+   * first. `forceFresh` refreshes in any case, also when signed out: so it finds a sign-in made by other means. Its request is
+   * sent after the call, so the token says what is true since, such as a step-up. Several such calls at once share one.
    *
    * @throws DaypassClientError ERR_SIGNED_OUT, ERR_OFFLINE; the signal's reason at once.
    */

@@ -49,6 +49,57 @@ async function signIn(
 }
 
 describe('hints in a real Chromium', { timeout: 120_000 }, () => {
+  test('a baseUrl that is no URL, or a host without a scheme: an error and a hint, and nothing is sent', async (t) => {
+    const { server, context } = await openContext(t, browser, script)
+    const page = await context.newPage()
+    const lines: string[] = []
+    page.on('console', (message) => lines.push(message.text()))
+    await page.goto(server.url)
+    const { host } = new URL(server.url)
+    const wrong = [
+      'https://api:99999/auth',
+      'http:///',
+      'api.example.test/auth',
+      host,
+      `${host}/auth`,
+      'localhost/auth',
+    ]
+    wrong.push('http:/auth', 'http:auth', 'auth', ' /auth')
+    for (const baseUrl of wrong) {
+      server.seen.length = lines.length = 0
+      const codes = await page.evaluate(async (baseUrl) => {
+        const client = globalThis.page.createClient({ baseUrl })
+        const calls = [
+          client.signIn({ password: 'right' }),
+          client.getAccessToken(),
+          client.getAccessToken({ forceFresh: true }),
+          client.signOut(),
+        ]
+        client.subscribe(() => {})
+        return Promise.all(
+          calls.map((call) =>
+            call.then(
+              () => 'sent',
+              ({ code }) => code as string,
+            ),
+          ),
+        )
+      }, baseUrl)
+      assert.deepEqual(codes, Array(4).fill('ERR_OPTION_INVALID'), baseUrl)
+      assert.deepEqual(server.seen, [], baseUrl)
+      assert.match(lines.join('\n'), /^daypass: \w+ of baseUrl .* is no whole URL: write https:\/\/…/, baseUrl)
+      assert.equal(new Set(lines).size, lines.length, 'each is given once')
+    }
+    for (const baseUrl of ['/auth', './auth', '../auth', `${server.url}/auth`, `//${host}/auth//`]) {
+      const status = await page.evaluate(async (baseUrl) => {
+        const client = globalThis.page.createClient({ baseUrl })
+        await client.signIn({ password: 'right' })
+        return client.getSession().status
+      }, baseUrl)
+      assert.equal(status, 'signed-in', baseUrl)
+    }
+  })
+
   test('http on an address of the network: the cookie does not come back', async (t) => {
     const lan = (url: string) => url.replace('localhost', 'lan.test')
     const { lines } = await signIn(t, lan, () => '/auth')

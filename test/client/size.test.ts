@@ -37,17 +37,17 @@ async function measure(...files: string[]): Promise<number> {
   return gzipSync(chunks[0]!.code, { level: 9 }).length
 }
 
-test('daypass/client is 5.4 kB at most, the wake-up timer and all errors and guards among them', async (t) => {
+test('daypass/client is 5.5 kB at most, the wake-up timer and all errors and guards among them', async (t) => {
   const size = await measure('index.js')
   t.diagnostic(`daypass/client: ${size} bytes`)
-  assert.ok(size <= 5350, `${size} bytes`)
+  assert.ok(size <= 5510, `${size} bytes`)
   assert.ok(size > 2000, 'that cannot be all of it')
 })
 
 for (const [file, most] of [
-  ['axios.js', 770],
-  ['react.js', 700],
-  ['streams.js', 1900],
+  ['axios.js', 775],
+  ['react.js', 110],
+  ['streams.js', 1585],
 ] as const) {
   test(`daypass/${file.slice(0, -3)} is ${most} bytes at most on top of it`, async (t) => {
     const size = (await measure('index.js', file)) - (await measure('index.js'))

@@ -7,12 +7,20 @@ import axios from 'axios'
 import express from 'express'
 import { createExpressAuth } from '../../src/adapters/express.ts'
 import { attachDaypass } from '../../src/client/axios.ts'
-import { createClient, type DaypassClientError, isAccessInsufficient } from '../../src/client/index.ts'
+import {
+  type ClientOptions,
+  createClient,
+  type DaypassClient,
+  type DaypassClientError,
+  isAccessInsufficient,
+} from '../../src/client/index.ts'
 import { streamEvents } from '../../src/client/streams.ts'
 import { authenticate, listen, makeDaypass, password } from '../http/server.ts'
+import { createGate, createStorage } from './scripted-server.ts'
+import { withWebLocks } from './web-locks.ts'
 
 /** An API of which some addresses require a recent sign-in or a scope, and a client that is signed in. */
-async function start(t: TestContext) {
+async function start(t: TestContext, options: Partial<ClientOptions> = {}) {
   const made = makeDaypass({ accessTokenLifetime: 600 })
   const { auth } = made
   const web = createExpressAuth(auth, { authenticate })
@@ -38,7 +46,7 @@ async function start(t: TestContext) {
   })
   const server = await listen(app)
   t.after(() => server.close())
-  const client = createClient({ baseUrl: `${server.origin}/auth`, transport: 'body' })
+  const client = createClient({ baseUrl: `${server.origin}/auth`, transport: 'body', ...options })
   await client.signIn({ name: 'ada', password })
   calls.length = 0
   const api = axios.create({ baseURL: `${server.origin}/api`, proxy: false })
@@ -93,6 +101,80 @@ test('the person proves again who they are, and the next token is let in: one se
   time.offset += minutes(6)
   await failure(post('transfer'))
 })
+
+/** fetch whose next response to a refresh is late: `answered` when the server has sent it, and used after `arrive`. */
+function createLateFetch() {
+  const answered = createGate()
+  const arrived = createGate()
+  let isNext = true
+  const send: typeof fetch = async (input, init) => {
+    const isLate = isNext && String(input).endsWith('/auth/refresh')
+    if (isLate) isNext = false
+    const response = await fetch(input, init)
+    if (isLate) {
+      answered.open()
+      await arrived.opened
+    }
+    return response
+  }
+  return { send, answered: answered.opened, arrive: arrived.open }
+}
+
+const forced = (client: DaypassClient) => client.getAccessToken({ forceFresh: true })
+
+for (const kind of ['forced', 'of a call', 'of a call whose token was rejected']) {
+  test(`a refresh ${kind} that the server answered before the step-up does not count as fresh; two forced calls share one`, async (t) => {
+    const { send, answered, arrive } = createLateFetch()
+    let now = 0
+    const { client, server, auth, calls, time } = await start(t, { fetch: send, clock: () => now })
+    const { id } = client.getSession().session!
+    if (kind === 'of a call') now += 599_000
+    if (kind === 'of a call whose token was rejected') time.offset += minutes(11)
+    const earlier = kind === 'forced' ? forced(client) : client.fetch(`${server.origin}/api/transfer`).catch(() => {})
+    await answered
+    await auth.update(id, { amr: ['pwd', 'otp'] })
+    const both = [forced(client), forced(client)]
+    arrive()
+    for (const token of await Promise.all(both)) assert.deepEqual((await auth.verify(token)).amr, ['pwd', 'otp'])
+    assert.equal(await client.getAccessToken(), await both[0])
+    await earlier
+    assert.equal(calls.filter((call) => call === 'POST /auth/refresh').length, 2)
+  })
+}
+
+for (const locks of [true, false]) {
+  test(
+    `another tab's refresh that the server answered before the step-up does not count as fresh, ${locks ? 'with' : 'without'} Web Locks`,
+    locks ? withWebLocks : {},
+    async (t) => {
+      if (!locks && globalThis.navigator) {
+        Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true })
+        t.after(() => Reflect.deleteProperty(navigator, 'locks'))
+      }
+      const { send, answered, arrive } = createLateFetch()
+      const storage = createStorage()
+      const { client, server, auth, calls } = await start(t, { storage, tabs: true })
+      const other = createClient({
+        ...{ baseUrl: `${server.origin}/auth`, transport: 'body', storage, tabs: true, fetch: send },
+      })
+      const earlier = forced(other)
+      await answered
+      await auth.update(client.getSession().session!.id, { amr: ['pwd', 'otp'] })
+      const fresh = forced(client)
+      if (!locks) await fresh
+      arrive()
+      assert.deepEqual((await auth.verify(await fresh)).amr, ['pwd', 'otp'])
+      await earlier
+      // What the other tab got late replaces nothing, here and there.
+      for (const end = performance.now() + 10_000; (await other.getAccessToken()) !== (await fresh); ) {
+        assert.ok(performance.now() < end, 'the other tab uses the newer token')
+        await new Promise(setImmediate)
+      }
+      assert.equal(await client.getAccessToken(), await fresh)
+      assert.equal(calls.filter((call) => call === 'POST /auth/refresh').length, 2)
+    },
+  )
+}
 
 test('a scope that the session lacks: a typed error, and no refresh', async (t) => {
   const { post, api, calls } = await start(t)

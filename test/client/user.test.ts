@@ -63,6 +63,44 @@ for (const transport of ['body', 'cookie'] as const) {
   })
 }
 
+for (const hasFindSubject of [true, false]) {
+  test(`a page from the back/forward cache has the user again, ${hasFindSubject ? 'of findSubject' : 'of the sign-in'}`, async (t) => {
+    const user = { name: 'Ada' }
+    const server = await startDaypass(t, hasFindSubject ? { findSubject: () => ({ user }) } : { user })
+    const events = new EventTarget()
+    const page = { addEventListener: events.addEventListener.bind(events) }
+    Object.assign(globalThis, page)
+    t.after(() => Reflect.deleteProperty(globalThis, 'addEventListener'))
+    const client = createClient({ baseUrl: `${server.url}/auth` })
+    await client.signIn({ password: 'right' })
+    const leave = client.subscribe(() => {})
+    events.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }))
+    assert.deepEqual(client.getSession(), { status: 'unknown', reason: undefined }, 'nobody is shown meanwhile')
+    await client.getAccessToken()
+    assert.deepEqual(client.getSession().user, user)
+    assert.equal(server.refreshes(), 1)
+    leave()
+  })
+}
+
+test('a user that findSubject no longer returns is gone at the next refresh; of a sign-in, null takes it away', async (t) => {
+  let found: { user?: unknown } = {}
+  const server = await startDaypass(t, { findSubject: () => found, user: { name: 'Ada' } })
+  const client = createClient({ baseUrl: `${server.url}/auth` })
+  const userAfter = async (given: typeof found) => {
+    found = given
+    await client.getAccessToken({ forceFresh: true })
+    return client.getSession().user
+  }
+  await client.signIn({ password: 'right' })
+  assert.deepEqual(await userAfter({}), { name: 'Ada' })
+  assert.deepEqual(await userAfter({ user: { name: 'Ada King' } }), { name: 'Ada King' })
+  assert.equal(await userAfter({}), undefined)
+  await client.signIn({ password: 'right' })
+  assert.equal(await userAfter({ user: null }), null)
+  assert.equal(await userAfter({}), undefined)
+})
+
 test('another session never has the user of the one before', async (t) => {
   const server = await startServer(t)
   const client = createClient({ baseUrl: `${server.url}/auth` })

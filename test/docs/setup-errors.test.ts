@@ -150,8 +150,8 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   [
     'a relative baseUrl in Node',
     () => client({ baseUrl: '/auth' }).signIn({ password: planted }),
-    /baseUrl \/auth is relative/,
-    /whole URL/,
+    /baseUrl \/auth is no whole URL/,
+    /write https:\/\//,
   ],
   ['attachDaypass(axios)', () => js(attachDaypass)(axios), /attachDaypass\(axios\.create\(\), createClient/],
   ['useSession()', () => js(useSession)(), /useSession\(createClient/],
