@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -123,6 +124,9 @@ test('a callback that another browser began signs nobody in', async (t) => {
     address = new URL(response.headers().location!, address).href
     options = { method: 'GET' }
   }
+  // A HEAD with the right `state`, as from a scanner of links, begins no session and uses up nothing.
+  assert.equal((await context.request.fetch(address, { method: 'HEAD', maxRedirects: 0 })).status(), 405)
+  assert.deepEqual(await auth.sessions('mallory'), [])
   await context.clearCookies()
   const victim = await context.newPage()
   t.mock.method(console, 'error', () => {})
@@ -144,4 +148,23 @@ test('`next` leads to a page of this server, and never elsewhere', async (t) => 
     await page.waitForURL(`${origin}${leadsTo}`)
     await says(page, 'Hello ada of the provider')
   }
+})
+
+test('over https the cookie of the attempt is __Host-: no other host of the site can plant one', async (t) => {
+  const { configuration: provider } = await startProvider(t, 'https://app.test')
+  const secret = randomBytes(32).toString('base64url')
+  const { app, auth } = createApp({ origin: 'https://app.test', secret, database: ':memory:', provider })
+  const server = createServer(app).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(async () => {
+    server.close()
+    await auth.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const answer = await fetch(`http://127.0.0.1:${port}/login`, { redirect: 'manual' })
+  const [cookie = ''] = answer.headers.getSetCookie()
+  assert.match(cookie, /^__Host-attempt=[^;]+;/)
+  for (const attribute of ['Path=/', 'HttpOnly', 'Secure', 'SameSite=Lax'])
+    assert.ok(cookie.split('; ').includes(attribute))
+  assert.doesNotMatch(cookie, /Domain/i)
 })

@@ -29,13 +29,11 @@ interface Attempt {
 export function createApp({ origin, secret, database, provider, sameSite = 'lax' }: AppOptions) {
   const auth = createDaypass<{ name: string }>({ secret, issuer: origin, store: createSqliteStore(database) })
   const web = createExpressAuth(auth, { cookie: { sameSite } })
-  // SameSite=Lax: browsers send it with the callback, which is a GET from another site.
-  const attemptCookie = {
-    httpOnly: true,
-    sameSite: 'lax',
-    secure: origin.startsWith('https:'),
-    path: '/callback',
-  } as const
+  // SameSite=Lax: browsers send it with the callback, which is a GET from another site. `__Host-`, which needs https: no
+  // other host of the site can plant one.
+  const secure = origin.startsWith('https:')
+  const attemptName = secure ? '__Host-attempt' : 'attempt'
+  const attemptCookie = { httpOnly: true, sameSite: 'lax', secure, path: '/' } as const
 
   const app = express()
   app.use(web.routes)
@@ -47,7 +45,7 @@ export function createApp({ origin, secret, database, provider, sameSite = 'lax'
       verifier: oidc.randomPKCECodeVerifier(),
       next: String(req.query.next ?? '/'),
     }
-    res.cookie('attempt', JSON.stringify(attempt), { ...attemptCookie, maxAge: 600_000 })
+    res.cookie(attemptName, JSON.stringify(attempt), { ...attemptCookie, maxAge: 600_000 })
     const address = oidc.buildAuthorizationUrl(provider, {
       redirect_uri: `${origin}/callback`,
       scope: 'openid profile',
@@ -59,18 +57,20 @@ export function createApp({ origin, secret, database, provider, sameSite = 'lax'
     res.redirect(303, address.href)
   })
 
+  // Express runs the handler of a GET for a HEAD, too. It would use up the code, and begin no session.
+  app.head('/callback', (_req, res) => void res.set('allow', 'GET').sendStatus(405))
   app.get('/callback', async (req, res) => {
-    res.clearCookie('attempt', attemptCookie)
+    res.clearCookie(attemptName, attemptCookie)
     const claims = await finishLogin(req).catch((error) => void console.error('sign-in failed:', error.message))
     if (!claims) return res.redirect(303, '/?failed')
-    const { next } = readAttempt(req)
+    const { next } = readAttempt(req, attemptName)
     const person = { subject: claims.sub, claims: { name: String(claims.name ?? claims.sub) } }
     await web.signIn(req, res, person, { redirect: [next, '/'] })
   })
 
   /** Trades the code for the ID token, and returns its claims. Throws unless this browser began the sign-in. */
   async function finishLogin(req: Request) {
-    const { state, nonce, verifier } = readAttempt(req)
+    const { state, nonce, verifier } = readAttempt(req, attemptName)
     const tokens = await oidc.authorizationCodeGrant(provider, new URL(req.originalUrl, origin), {
       expectedState: state,
       expectedNonce: nonce,
@@ -93,8 +93,11 @@ export function createApp({ origin, secret, database, provider, sameSite = 'lax'
   return { app, auth }
 }
 
-function readAttempt(req: Request): Attempt {
-  const text = /(?:^|; )attempt=([^;]*)/.exec(req.headers.cookie ?? '')?.[1]
+function readAttempt(req: Request, name: string): Attempt {
+  const text = req.headers.cookie
+    ?.split('; ')
+    .find((pair) => pair.startsWith(`${name}=`))
+    ?.slice(name.length + 1)
   if (text === undefined) throw new Error('no sign-in was begun in this browser')
   return JSON.parse(decodeURIComponent(text))
 }

@@ -45,11 +45,11 @@ export interface Cookie {
   read(request: HttpRequest): string | undefined
   /** The value of the older app's cookie. Undefined where there are two: a sibling host may have set the second. */
   readOld(request: HttpRequest): string | undefined
-  /** All tokens that the browser holds. A sign-in replaces their sessions. */
+  /** All tokens that the browser holds. A sign-in replaces their sessions, and a sign-out ends them. */
   readAll(request: HttpRequest): string[]
   /** The `Set-Cookie` headers that store a token for `maxAge` seconds, or without it until the browser is closed. */
   set(request: HttpRequest, token: string, maxAge?: number): string[]
-  /** The `Set-Cookie` headers that clear it. */
+  /** The `Set-Cookie` headers that clear it, by every name that it came by. */
   clear(request: HttpRequest): string[]
 }
 
@@ -87,8 +87,9 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
     if (!isLocal(request)) return { read: [secureName], set: secureName }
     const port = /:(\d+)$/.exec(request.host)?.[1] ?? '80'
     const plain = givenName ? name : `${name}-${port}`
-    // A callback from another site does not show whether the browser called this machine over plain http. Its cookie is
-    // a `__Host-` cookie, has the port in its name, and is traded for the usual one by the next refresh.
+    // A callback from another site, or a form that hides its page, does not show whether the browser called this machine
+    // over plain http. Its cookie is a `__Host-` cookie, has the port in its name, and is traded for the usual one by the
+    // next refresh.
     const arrival = `__Host-${name}.${port}`
     const scheme = findScheme(request)
     if (scheme === 'http') return { read: [arrival, plain], set: plain }
@@ -96,17 +97,22 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
     return { read: [arrival, secureName, plain], set: arrival }
   }
 
-  function write(request: HttpRequest, value: string, maxAge?: number): string[] {
-    const { read, set } = namesFor(request)
+  function line(name: string, value: string, maxAge: number | undefined): string {
+    const kept = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
+    const attributes = `; Path=/${kept}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
+    return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
+  }
+
+  /** The `Set-Cookie` of the name to set, and those that clear the cookies that came by the names in `stale`. */
+  function write(
+    request: HttpRequest,
+    { set, stale }: { set: string; stale: string[] },
+    value: string,
+    maxAge?: number,
+  ): string[] {
     if (set === secureName && domain !== undefined) checkHost(request, domain, warn)
-    const line = (name: string, value: string, maxAge: number | undefined) => {
-      const kept = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
-      const attributes = `; Path=/${kept}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
-      return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
-    }
-    const [first = set] = read
-    const isStale = first !== set && readCookies(request, first).length > 0
-    return [line(set, value, maxAge), ...(isStale ? [line(first, '', 0)] : [])]
+    const came = stale.filter((name) => name !== set && readCookies(request, name).length > 0)
+    return [line(set, value, maxAge), ...came.map((name) => line(name, '', 0))]
   }
 
   /** The value of a cookie that came once. */
@@ -129,8 +135,15 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
       [...namesFor(request).read.map((name) => readSingle(request, name)), readOld(request)].filter(
         (token) => token !== undefined,
       ),
-    set: write,
-    clear: (request) => write(request, '', 0),
+    set(request, token, maxAge) {
+      const { read, set } = namesFor(request)
+      // The first name is read first, so it would hide the new cookie.
+      return write(request, { set, stale: read.slice(0, 1) }, token, maxAge)
+    },
+    clear(request) {
+      const { read, set } = namesFor(request)
+      return write(request, { set, stale: read }, '', 0)
+    },
   }
 }
 
@@ -190,11 +203,14 @@ function findScheme(request: HttpRequest): 'http' | 'https' | undefined {
   const [site, mode, origin, referer] = ['sec-fetch-site', 'sec-fetch-mode', 'origin', 'referer'].map((name) =>
     request.headers(name).join(),
   )
-  // Browsers send an Origin with every POST, and a Referer with most links and forms.
+  // Browsers send an Origin with every POST, and a Referer with most links and forms. A form of a page with
+  // `Referrer-Policy: no-referrer` sends no Referer, and the Origin `null`.
   const page = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(?=\/|$)/.exec(origin || referer || '')?.[0]
   const isHere = site === 'same-origin' || site === 'same-site'
   if (site === '' ? page === `http://${request.host.toLowerCase()}` : isHere && page !== undefined) return 'http'
-  // A link, a typed address and a form of another site say nothing of the page or the scheme.
-  if (request.method === 'GET' ? origin === '' : site !== 'same-origin' && mode === 'navigate') return undefined
-  return origin === '' && referer === '' && (site === 'same-origin' || site === 'none') ? 'http' : 'https'
+  // A link, a typed address, such a form and one of another site say nothing of the page or the scheme.
+  if (origin === 'null' || (origin === '' && request.method === 'GET')) return undefined
+  const isHidden = origin === '' && referer === ''
+  if (mode === 'navigate' && (isHidden || site !== 'same-origin')) return undefined
+  return isHidden && (site === 'same-origin' || site === 'none') ? 'http' : 'https'
 }

@@ -1,6 +1,7 @@
 // Finds the routes of a path.
 
 import { DaypassError } from '../errors.ts'
+import { checkOptions, type OptionNames } from '../known-options.ts'
 import { isObject, show } from '../option.ts'
 import { checkNeeds } from './guard.ts'
 import type { DaypassRoute, Route } from './route.ts'
@@ -34,11 +35,13 @@ export function createRouteTable<C>(routes: readonly DaypassRoute<C>[]): (path: 
  * The address of a route where a framework has mounted the routes, such as `/api` of `app.use('/api', web.routes)`. A path
  * that begins with the mount is whole. Others are below the mount; a mount that ends with the base path has it already.
  *
- * Each route has one address. A second one would pass by a rate limiter that the app has put before the first.
+ * Each route has one address. A second one would pass by a rate limiter that the app has put before the first. Express
+ * matches a mount in any case, so the mount is compared in any case.
  */
 export function addressOf(path: string, mount: string, basePath: string): string {
-  if (path.startsWith(`${mount}/`)) return path
-  const hasBase = basePath !== '' && mount.endsWith(basePath) && path.startsWith(`${basePath}/`)
+  const folded = mount.toLowerCase()
+  if (path.toLowerCase().startsWith(`${folded}/`)) return path
+  const hasBase = basePath !== '' && folded.endsWith(basePath.toLowerCase()) && path.startsWith(`${basePath}/`)
   return mount + (hasBase ? path.slice(basePath.length) : path)
 }
 
@@ -61,9 +64,24 @@ export function readParams(route: string, path: string): Record<string, string> 
   return Object.fromEntries(named.filter(([name]) => name[0] === ':').map(([name, part]) => [name.slice(1), part]))
 }
 
+type MembersOf<Access> = OptionNames<Extract<Route, { access: Access }>>
+
+const every: MembersOf<'page'> = { method: true, path: true, access: true, run: true }
+
+/** The members of a route, by its access. */
+const membersOf: { [Access in Route['access']]: MembersOf<Access> } = {
+  page: every,
+  credentials: every,
+  bearer: { ...every, scope: true, maxAge: true, allow: true },
+  custom: { ...every, check: true },
+}
+
+const needsToken = "It needs an access token: `access: 'bearer'`."
+const demandAdvice = { scope: needsToken, maxAge: needsToken, allow: needsToken }
+
 /** Checks the routes that an app declares. A route that is misspelled must not be open, nor never be found. */
 export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
-  for (const route of routes) {
+  for (const [index, route] of routes.entries()) {
     // Without types, a route may be anything.
     const { method, path, access, run }: Route<C> = Object(route)
     const check: unknown = Reflect.get(Object(route), 'check')
@@ -74,6 +92,8 @@ export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
       typeof run === 'function' &&
       (access !== 'custom' || typeof check === 'function')
     if (isRoute) {
+      // A demand that is misspelled, or that this access does not make, would leave the route open.
+      checkOptions(route, membersOf[access], `routes[${index}].`, access === 'bearer' ? {} : demandAdvice)
       if (route.access === 'bearer') checkNeeds(route)
       continue
     }

@@ -18,8 +18,8 @@ export interface TokenVerifier<C> {
 /** Demands on an access token beside being valid. */
 export interface GuardOptions<C = Claims> extends AccessNeeds {
   /**
-   * Lets in only the tokens for which it returns true: `({ claims }) => claims.role === 'admin'`. The others get 403
-   * `ERR_CLAIMS_INSUFFICIENT`. If it throws, nobody is let in: a DaypassError becomes the response, and any other error is a
+   * Lets in only the tokens for which it returns `true`: `({ claims }) => claims.role === 'admin'`. The others get 403
+   * `ERR_CLAIMS_INSUFFICIENT`; a list or a text is not `true`. If it throws, nobody is let in: a DaypassError becomes the response, and any other error is a
    * 500 that `onError` receives.
    */
   allow?(token: AccessToken<C>): boolean | Promise<boolean>
@@ -45,7 +45,7 @@ export async function checkAccess<C>(
     throw new DaypassError('ERR_SCOPE_INSUFFICIENT')
   }
   // Before the age: a person who may not do this at all should not be asked to sign in again.
-  if (allow !== undefined && !(await allow(token))) throw new DaypassError('ERR_CLAIMS_INSUFFICIENT')
+  if (allow !== undefined && (await allow(token)) !== true) throw new DaypassError('ERR_CLAIMS_INSUFFICIENT')
   if (maxAge !== undefined && !(clock() - (token.authTime ?? 0) <= maxAge * 1000)) {
     throw new DaypassError('ERR_AUTHENTICATION_TOO_OLD')
   }
@@ -86,10 +86,13 @@ function checkGuardOptions(given: GuardOptions<never>): void {
   checkNeeds(given)
 }
 
+const scopes = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/
+
 /** Checks the demands of a guard or a route. Throws `ERR_OPTION_INVALID`. */
 export function checkNeeds(given: GuardOptions<never>): void {
   const { scope, maxAge } = given
-  if (scope !== undefined && (typeof scope !== 'string' || scope === '')) {
+  // The challenge of a rejection names them, in the characters of RFC 6750 §3.
+  if (scope !== undefined && !(typeof scope === 'string' && scopes.test(scope))) {
     throw wrongOption('scope', scope, "Give scopes separated by spaces, such as 'reports:read reports:write'.")
   }
   if (maxAge !== undefined && !(typeof maxAge === 'number' && maxAge >= 0)) {

@@ -3,6 +3,7 @@
 import type { Daypass, FoundSession } from '../core/api.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
 import { checkOptions } from '../known-options.ts'
+import { wrongOption } from '../option.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { createWarner } from '../warn.ts'
 import { type Cookie, createCookie } from './cookies.ts'
@@ -85,6 +86,10 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
         checkOptions(given, signInOptions)
         const { transport, redirect, crossSitePost = false } = given
         checkTransport(transport)
+        if (typeof crossSitePost !== 'boolean') throw wrongOption('crossSitePost', crossSitePost, 'Give true or false.')
+        if (crossSitePost && redirect === undefined) {
+          throw wrongOption('crossSitePost', crossSitePost, 'It goes with `redirect`: give both.')
+        }
         if (redirect !== undefined) {
           if (transport === 'body') throw wrongTransport()
           const location = findLocation(origins, request, redirect)

@@ -14,6 +14,8 @@ export interface Origins {
    * an identity provider or a link in a mail, and with a POST if the app allows that.
    */
   checkArrival(request: HttpRequest, allowsPost: boolean): void
+  /** Whether an origin is this server's own. */
+  isOwn(origin: string, request: HttpRequest): boolean
   /** Whether an origin is this server's own or a listed one. */
   has(origin: string, request: HttpRequest): boolean
   /** The CORS headers of a response; none for origins that are not listed. `allow` are the methods of its path. */
@@ -48,7 +50,7 @@ export function createOrigins(allowed: readonly string[] = [], warn: Warn = () =
     if (origin === undefined)
       throw new DaypassError('ERR_ORIGIN_REFUSED', site === undefined ? notFromBrowser : undefined)
     warn('DAYPASS_ORIGIN_UNLISTED', describe(origin, request), origin)
-    throw new DaypassError('ERR_ORIGIN_REFUSED')
+    throw new DaypassError('ERR_ORIGIN_REFUSED', site === undefined && origin === 'null' ? hidesPage : undefined)
   }
 
   return {
@@ -57,6 +59,7 @@ export function createOrigins(allowed: readonly string[] = [], warn: Warn = () =
       const isAllowedMethod = request.method === 'GET' || (request.method === 'POST' && allowsPost)
       if (!(isAllowedMethod && isPageLoad(request))) check(request, false)
     },
+    isOwn,
     has: (origin, request) => isOwn(origin, request) || isAllowed(origin),
     headers(request, allow) {
       if (allowedOrigins.size === 0) return {}
@@ -95,6 +98,9 @@ function isPageLoad(request: HttpRequest): boolean {
 const notFromBrowser =
   'The request has neither an Origin nor Sec-Fetch-Site, so no browser sent it, and it may not use the cookie. Sign in with `"transport": "body"`, and send `refreshToken` in the body.'
 
+const hidesPage =
+  'The browser sent the Origin `null`, which may be any page. A form of a page with `Referrer-Policy: no-referrer` sends it: serve the page with `Referrer-Policy: same-origin`.'
+
 /** Anybody can send any Origin, so only an operator who knows a page should list it. */
 function describe(origin: string, { host, secure }: HttpRequest): string {
   const refused = `A page of the origin ${show(origin)} was refused.`
@@ -102,7 +108,11 @@ function describe(origin: string, { host, secure }: HttpRequest): string {
     return `${refused} That is this server's own host, but this request came over ${secure ? 'https' : 'http'}: load the page over it, too, or name the proxy that ends TLS in \`trustedProxies\`.`
   }
   if (isOrigin(origin)) return `${refused} If it is yours, and only then, list it: \`origins: [${show(origin)}]\`.`
-  return `${refused} It cannot be listed: sandboxed frames, files and many others share it.`
+  const advice =
+    origin === 'null'
+      ? ' If it is a form of yours, serve its page with `Referrer-Policy: same-origin`, not `no-referrer`.'
+      : ''
+  return `${refused} It cannot be listed: sandboxed frames, files and many others share it.${advice}`
 }
 
 /** Two headers are no listed origin, whether they come apart or joined. */

@@ -31,7 +31,9 @@ function readTarget(origins: Origins, request: HttpRequest, target: string): str
   }
   // Without two slashes, browsers resolve some of these against the page's own address.
   if (!/^[a-z][a-z\d+.-]*:\/\//i.test(target) || !URL.canParse(target)) return undefined
-  const { protocol, host, username, password, href } = new URL(target)
-  const isPlain = username === '' && password === ''
-  return isPlain && origins.has(`${protocol}//${host}`, request) ? href : undefined
+  const { protocol, host, username, password, pathname, search, hash, href } = new URL(target)
+  const origin = `${protocol}//${host}`
+  if (username !== '' || password !== '' || !origins.has(origin, request)) return undefined
+  // Behind a proxy that ends TLS and is not named, this server seems to be on plain http. A path stays on https.
+  return origins.isOwn(origin, request) && !pathname.startsWith('//') ? pathname + search + hash : href
 }

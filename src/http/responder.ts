@@ -1,5 +1,7 @@
 // Makes responses: `no-store`, CORS headers and errors are the same for all of them.
 
+import { DaypassError } from '../errors.ts'
+import { show, wrongOption } from '../option.ts'
 import type { Origins } from './origins.ts'
 import type { HttpRequest } from './request.ts'
 import {
@@ -31,8 +33,10 @@ export interface Responder {
 export function createResponder(origins: Origins, onError: OnError): Responder {
   const respond: Responder['respond'] = (request, response, { cacheControl = 'no-store', allow } = {}) => {
     const headers = Object.assign(lowerCase(response.headers), origins.headers(request, allow))
+    checkSendable(response.status, headers)
     headers['cache-control'] = cacheControl
-    const body = JSON.stringify(response.body) as string | undefined
+    const isBodiless = [204, 205, 304].includes(response.status ?? 200)
+    const body = isBodiless ? undefined : (JSON.stringify(response.body) as string | undefined)
     if (body !== undefined) headers['content-type'] = 'application/json'
     return { status: response.status ?? (body === undefined ? 204 : 200), headers, body }
   }
@@ -52,3 +56,22 @@ function lowerCase(headers: RouteResponse['headers'] = {}): HttpResponse['header
   for (const [name, value] of Object.entries(headers)) lower[name.toLowerCase()] = value
   return lower
 }
+
+/** Throws what would fail while the response is sent: nobody would hear of it there, and the caller would wait. */
+function checkSendable(status: number | undefined, headers: HttpResponse['headers']): void {
+  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 599)) {
+    throw wrongOption('status', status, 'A route returns a status from 200 to 599.')
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    const isSendable = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && [value].flat().every((text) => isHeaderValue.test(text))
+    if (!isSendable) {
+      throw new DaypassError(
+        'ERR_OPTION_INVALID',
+        `A route's response has a header that HTTP cannot hold: ${show(name)}. Encode its value, such as with encodeURIComponent().`,
+      )
+    }
+  }
+}
+
+/** RFC 9110 §5.5: no line breaks, no other control characters, and nothing beyond Latin-1. */
+const isHeaderValue = /^[\t\x20-\x7e\x80-\xff]*$/

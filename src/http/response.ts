@@ -47,7 +47,7 @@ export function reportError(onError: OnError, thrown: unknown): void {
 export function errorResponse(thrown: unknown, needs?: AccessNeeds): RouteResponse {
   const { status, code, error, message, retryAfter } = publicError(thrown)
   const headers: Record<string, string> = {}
-  if (retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)))
+  if (retryAfter !== undefined) headers['retry-after'] = toSeconds(retryAfter)
   if (isAboutAccess(code)) headers['www-authenticate'] = challengeFor(code, error, message, needs)
   // An invalid option concerns the operator. The caller learns only that something failed.
   const text = status === 500 ? 'Something went wrong here; it was logged.' : message
@@ -70,9 +70,19 @@ function isAboutAccess(code: string): boolean {
 function challengeFor(code: string, error: string, message: string, { scope, maxAge }: AccessNeeds = {}): string {
   const details = [
     error && `error="${error}"`,
-    error && `error_description="${message.replaceAll(/["\\]/g, "'")}"`,
+    error && `error_description="${toDescription(message)}"`,
     code === 'ERR_SCOPE_INSUFFICIENT' && scope && `scope="${scope}"`,
     error === 'insufficient_user_authentication' && maxAge !== undefined && `max_age="${maxAge}"`,
   ].filter(Boolean)
   return details.length === 0 ? 'Bearer' : `Bearer ${details.join(', ')}`
 }
+
+/** A text as `error_description` can hold it (RFC 6750 §3). An app's own message may be in any language. */
+const toDescription = (text: string) =>
+  text
+    .replaceAll(/["\\]/g, "'")
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/[^\x20-\x7e]/gu, '?')
+
+/** Whole seconds. An app's own error may say NaN or Infinity, which the header cannot hold. */
+const toSeconds = (given: number) => String(Math.min(Math.max(1, Math.ceil(Number(given) || 0)), 2 ** 31))

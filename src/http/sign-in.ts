@@ -19,6 +19,8 @@ export function createSignIn<C>(
 ): BeginSession<C> {
   return async (request, person, transport) => {
     if (!isObject(person)) throw wrongOption('signIn', person, 'Give the person: web.signIn(…, { subject: user.id }).')
+    // A HEAD must change nothing (RFC 9110 §9.2.1). Frameworks run the handler of a GET for it, and scanners of links send it.
+    if (request.method === 'HEAD') throw new DaypassError('ERR_REQUEST_INVALID', 'A HEAD request begins no session.')
     if (person.subject === undefined) {
       throw wrongOption(
         'subject',

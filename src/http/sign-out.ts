@@ -12,15 +12,16 @@ export function createSignOut<C>(
   auth: Daypass<C, true>,
   tokens: TokenTransport,
 ): (call: RefreshTokenCall) => Promise<RouteResponse> {
-  return async ({ request, token, old, transport, session }) => {
+  return async ({ request, token, transport, session }) => {
     // A `session` that is not understood must not count as none: that would end whichever session is there.
     if (session !== undefined && typeof session !== 'string') {
       throw new DaypassError('ERR_REQUEST_INVALID', '`session` must be a string.')
     }
     const { ip, userAgent } = request
     const revoke: RevokeOptions = { request: { ip, userAgent }, ...(session !== undefined && { sessionId: session }) }
-    // Both tokens: the older app's cookie may hold one that was never traded, and would sign in again.
-    const held = [token, old].filter((text) => text !== undefined)
+    // All tokens of the browser: the response clears their cookies, and nobody could end their sessions any more. The older
+    // app's cookie may hold one that was never traded, and would sign in again.
+    const held = transport === 'cookie' ? tokens.readAll(request) : [token].filter((text) => text !== undefined)
     let isEnded = false
     for (const text of held) isEnded = (await auth.revokeToken(text, revoke)) || isEnded
     if (held.length === 0 && request.headers('authorization').length > 0) {

@@ -51,6 +51,17 @@ const allowed: [redirect: NonNullable<SignInOptions['redirect']>, location: stri
   [[null, 5, ['/nested'], { toString: '/' }, 'https://evil.test', '/home'], '/home'],
 ]
 
+/** An address at the own origin becomes a path: behind a proxy that ends TLS and is not named, its scheme would be http. */
+const atOwnOrigin = (origin: string): typeof allowed => [
+  [origin, '/'],
+  [`${origin}/home?a=b#c`, '/home?a=b#c'],
+  [`${origin}/a/../b`, '/b'],
+  // As a path, these would lead to another host.
+  [`${origin}//evil.test/x`, `${origin}//evil.test/x`],
+  [`${origin}/.//evil.test`, `${origin}//evil.test`],
+  [`${origin}/\\evil.test`, `${origin}//evil.test`],
+]
+
 /** Targets that lead elsewhere, or that some reader takes for an address elsewhere. */
 const refused: unknown[] = [
   ...['//evil.test', '///evil.test', '/\\evil.test', '\\/evil.test', '\\\\evil.test', '//evil.test/..', '//app.test'],
@@ -145,7 +156,7 @@ for (const [name, start] of Object.entries(adapters)) {
     })
 
     test('a redirect leads to a path of this server or to a listed origin', async () => {
-      for (const [redirect, location] of [...allowed, [`${origin}/home`, `${origin}/home`] as const]) {
+      for (const [redirect, location] of [...allowed, ...atOwnOrigin(origin)]) {
         const answer = await signIn(redirect)
         assert.deepEqual([answer.status, answer.headers.location], [303, location], JSON.stringify(redirect))
         assert.equal(answer.headers['set-cookie']?.length, 1)
@@ -203,7 +214,6 @@ for (const [name, start] of Object.entries(adapters)) {
         [{ origin: 'null' }, 'POST'],
         [{ ...fromAway }, 'PUT'],
         [fromAway, 'GET', {}],
-        [fromAway, 'GET', { crossSitePost: true }],
       ]
       for (const [headers, method, given] of rejects) {
         assertRefused(await send(headers, method, given), 403, 'ERR_ORIGIN_REFUSED', 'access_denied')
@@ -278,5 +288,55 @@ test('`redirect` goes with the cookie: the default transport does not count, and
   events.length = 0
   assert.equal((await web.signIn(request(), person, { redirect: '/', transport: 'body' })).status, 500)
   assert.match(String(errors), /A sign-in with `redirect` sets the cookie/)
+  assert.deepEqual(events, [])
+})
+
+describe('`crossSitePost`', () => {
+  const { auth, events } = makeDaypass()
+  const person = { subject: 'mallory', claims: { role: 'member' } }
+  for (const [given, says] of [
+    ...['false', 'true', '', 0, 1, null, [], {}].map(
+      (value) => [{ redirect: '/', crossSitePost: value }, /`crossSitePost` is .*true or false/] as const,
+    ),
+    [{ crossSitePost: true }, /`crossSitePost` is true\. It goes with `redirect`/] as const,
+  ]) {
+    test(`${JSON.stringify(given)}: an error, and no form of another site signs in`, async () => {
+      const errors: unknown[] = []
+      const web = createFetchAuth(auth, { onError: (error) => errors.push(error) })
+      const headers = { ...fromAway, origin: 'https://evil.test' }
+      const answer = await web.signIn(
+        new Request('https://app.test/acs', { method: 'POST', headers }),
+        person,
+        given as never,
+      )
+      assert.deepEqual([answer.status, answer.headers.get('set-cookie')], [500, null])
+      assert.match(String(errors), says)
+      assert.deepEqual(events, [])
+    })
+  }
+
+  test('false, with `redirect` or without, is the default', async () => {
+    const web = createFetchAuth(auth)
+    for (const given of [{ crossSitePost: false }, { redirect: '/', crossSitePost: false }]) {
+      const request = new Request('https://app.test/login', { method: 'POST', headers: ownPage })
+      assert.ok((await web.signIn(request, person, given)).headers.get('set-cookie'))
+    }
+  })
+})
+
+test('a HEAD begins no session, whatever page it comes from', async () => {
+  const { auth, events } = makeDaypass()
+  const web = createFetchAuth(auth)
+  for (const headers of [{}, fromAway, ownPage, { ...fromAway, 'sec-fetch-site': 'none' }]) {
+    for (const options of [{ redirect: '/' }, {}]) {
+      const request = new Request('https://app.test/link?token=x', {
+        method: 'HEAD',
+        headers: headers as Record<string, string>,
+      })
+      const answer = await web.signIn(request, { subject: 'ada', claims: { role: 'member' } }, options)
+      assert.ok([400, 403].includes(answer.status), `${answer.status}`)
+      assert.equal(answer.headers.get('set-cookie'), null)
+    }
+  }
   assert.deepEqual(events, [])
 })

@@ -62,6 +62,33 @@ describe('the guard', () => {
     }
   })
 
+  test('`allow` lets in for `true` alone, whatever else an app returns, at once or later', async (t) => {
+    const others = [
+      [],
+      ['admin'],
+      {},
+      'false',
+      'true',
+      1,
+      -1,
+      () => true,
+      new Boolean(true),
+      false,
+      undefined,
+      null,
+      0,
+      '',
+    ]
+    for (const given of [...others, true]) {
+      for (const allow of [() => given, async () => given] as GuardOptions['allow'][]) {
+        const { ask } = await guarded(t, auth, { allow: allow! })
+        const answer = await ask(await tokenWith({}))
+        if (given === true) assert.equal(answer.text, 'ada')
+        else assertRefused(answer, 403, 'ERR_CLAIMS_INSUFFICIENT', 'insufficient_scope')
+      }
+    }
+  })
+
   test('the scheme is Bearer, in any case and with any blanks behind it, and no other that ends like it', async (t) => {
     const { ask } = await guarded(t, auth)
     const [, token] = (await tokenWith({})).split(' ')
@@ -82,6 +109,10 @@ describe('the arguments of the guard', () => {
     ['a misspelt option behind a handler', [handler, { maxage: 60 }], /`maxage` is not an option.*`maxAge`/],
     ['a list of scopes', [{ scope: ['a', 'b'] }], /`scope` is a list\. .*separated by spaces/],
     ['no scope', [{ scope: '' }], /`scope` is ''/],
+    ['scopes that no challenge can hold', [{ scope: 'reports:read "all"' }], /`scope` is 'reports:read "all"'/],
+    ['a scope in another script', [{ scope: 'отчёты' }], /`scope` is 'отчёты'/],
+    ['scopes on two lines', [{ scope: 'a\nb' }], /`scope` is 'a\\nb'/],
+    ['scopes with two blanks between them', [{ scope: 'a  b' }], /`scope` is 'a {2}b'/],
     ['an age as a text', [{ maxAge: '60' }], /`maxAge` is '60'\. .*seconds/],
     ['an age that is no number', [{ maxAge: Number.NaN }], /`maxAge` is NaN/],
     ['a predicate that is none', [{ allow: ['admin'] }], /`allow` is a list\. .*function/],
@@ -154,6 +185,26 @@ describe('the challenge', () => {
         (await challenge(t, new DaypassError(code, 'No.')))!,
         /^Bearer error="\w+", error_description="No\."$/,
       )
+    }
+  })
+
+  test('has the characters of RFC 6750 alone, whatever an app’s error says, and the body has the message as it is', async (t) => {
+    for (const [message, description] of [
+      ['Bitte spÄter erneut.\r\nX-Evil: 1', 'Bitte sp?ter erneut. X-Evil: 1'],
+      ['Нет', '???'],
+      ['No \u{1f512} \ud800 \0 \x7f \x85 here’s', 'No ? ? ? ? ? here?s'],
+      ['\u2028\t tab', ' tab'],
+    ] as const) {
+      for (const code of ['ERR_ACCESS_TOKEN_INVALID', 'ERR_SCOPE_INSUFFICIENT', 'ERR_CLAIMS_INSUFFICIENT'] as const) {
+        const { ask } = await refusing(t, new DaypassError(code, message))
+        const answer = await ask('Bearer x')
+        assert.match(answer.headers['www-authenticate']!, /^[\x20-\x7e]+$/)
+        assert.ok(
+          answer.headers['www-authenticate']!.endsWith(`error_description="${description}"`),
+          answer.headers['www-authenticate'],
+        )
+        assert.equal(answer.json.message, message)
+      }
     }
   })
 

@@ -142,6 +142,41 @@ for (const [name, start] of Object.entries(starts)) {
   })
 }
 
+test('each route has one address in whatever case a caller writes the mount: a rate limiter before it sees every call', async (t) => {
+  const inEveryCase = (text: string) => [
+    text,
+    text.toUpperCase(),
+    text.replace(/[a-z]/, (letter) => letter.toUpperCase()),
+  ]
+  for (const create of [express, express4 as typeof express]) {
+    for (const { prefix, basePath, base } of cases) {
+      const { auth } = makeDaypass()
+      const web = createExpressAuth(auth, { authenticate, ...(basePath !== undefined && { basePath }) })
+      let limited = 0
+      const app = create()
+      app.use(`${base}/login`, (_req, _res, next) => {
+        limited++
+        next()
+      })
+      const server = await listen(app.use(prefix, web.routes).use(notFound))
+      t.after(() => server.close())
+      const json = { name: 'ada', password, transport: 'body' }
+      assert.equal((await call(server.origin, `POST ${base}/login`, { json })).status, 200)
+      // Every way to write the mount, the base path, and the base path a second time.
+      const bases = [base, `${prefix}${basePath ?? '/auth'}`, `${prefix}${base}`, `${prefix}${prefix}`, prefix]
+      for (const written of new Set(
+        bases.flatMap((each) =>
+          inEveryCase(prefix).flatMap((mount) => inEveryCase(each.slice(prefix.length)).map((rest) => mount + rest)),
+        ),
+      )) {
+        limited = 0
+        const { status } = await call(server.origin, `POST ${written}/login`, { json })
+        if (status !== 404) assert.equal(limited, 1, `${written}/login under ${prefix} is ${status}, past the limiter`)
+      }
+    }
+  }
+})
+
 test('a Fastify plugin with a prefix keeps paths of its own beside the routes', async (t) => {
   const { auth } = makeDaypass()
   const web = createFastifyAuth(auth)

@@ -60,7 +60,7 @@ async function listen(t: TestContext, listener: RequestListener): Promise<number
 }
 
 /** The app on localhost, and a page of another site (127.0.0.1) that a test writes. */
-async function start(t: TestContext, sameSite: 'strict' | 'lax') {
+async function start(t: TestContext, sameSite: 'strict' | 'lax', policy?: string) {
   const made = makeDaypass()
   const web = createExpressAuth(made.auth, { cookie: { sameSite } })
   const passport = new Passport()
@@ -70,6 +70,12 @@ async function start(t: TestContext, sameSite: 'strict' | 'lax') {
     ),
   )
   const app = express()
+  if (policy !== undefined) {
+    app.use((_req, res, next) => {
+      res.set('referrer-policy', policy)
+      next()
+    })
+  }
   app.use(web.routes, express.urlencoded())
   const check = passport.authenticate('local', { session: false, failureRedirect: '/?failed' }) as RequestHandler
   const claims = { role: 'member' }
@@ -87,6 +93,7 @@ async function start(t: TestContext, sameSite: 'strict' | 'lax') {
     if (!subject) return res.redirect(303, '/?failed')
     await web.signIn(req, res, { subject, claims }, { redirect: '/' })
   })
+  app.post('/logout', (req, res) => web.signOut(req, res, { redirect: '/' }))
   app.post('/saml', (req, res) =>
     web.signIn(req, res, { subject: req.body.username, claims }, { redirect: '/', crossSitePost: true }),
   )
@@ -142,6 +149,35 @@ for (const sameSite of ['strict', 'lax'] as const) {
       await fillIn(page, 'ada')
       await says(page, 'signed-in ada')
     })
+
+    for (const policy of ['no-referrer', 'same-origin', 'origin', 'unsafe-url']) {
+      test(`Referrer-Policy: ${policy}: forms of the own page sign in, and out, and the client finds both`, async (t) => {
+        const { origin, page, context, auth } = await start(t, sameSite, policy)
+        const sentOrigins: unknown[] = []
+        page.on('request', async (request) => {
+          if (request.method() === 'POST' && /log(in|out)$/.test(request.url()))
+            sentOrigins.push(await request.headerValue('origin'))
+        })
+        await page.goto(origin)
+        for (const name of ['ada', 'bob']) {
+          await fillIn(page, name)
+          await says(page, `signed-in ${name}`)
+        }
+        assert.equal(await first(page), 'bob')
+        assert.deepEqual(await auth.sessions('ada'), [])
+        await page.evaluate(
+          `document.body.insertAdjacentHTML('beforeend', '<form id="leave" method="post" action="/logout"></form>'); leave.submit()`,
+        )
+        await says(page, 'signed-out')
+        assert.equal(await first(page), 'nobody')
+        assert.deepEqual(await auth.sessions('bob'), [])
+        assert.deepEqual(
+          (await context.cookies(origin)).filter(({ name }) => name.includes('daypass')),
+          [],
+        )
+        assert.deepEqual(new Set(sentOrigins), new Set([policy === 'no-referrer' ? 'null' : origin]))
+      })
+    }
 
     test('a client finds the sign-in by itself, and after a sign-out by forceFresh', async (t) => {
       const { origin, page } = await start(t, sameSite)

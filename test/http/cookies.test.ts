@@ -146,7 +146,6 @@ describe('the cookie', () => {
     'a page over TLS': { headers: { origin: 'https://localhost:3000' } },
     'a page of the internet': { headers: { origin: 'https://app.test' } },
     'a page of this network over plain http': { headers: { origin: 'http://192.168.0.10:3000' } },
-    'a page that says no origin': { headers: { origin: 'null' } },
     'a page whose host only begins so': { headers: { origin: 'http://localhost.evil.test' } },
     'X-Forwarded-For': { headers: { 'x-forwarded-for': '127.0.0.1' } },
     'X-Forwarded-Proto': { headers: { 'x-forwarded-proto': 'http' } },
@@ -291,6 +290,13 @@ describe('the cookie of a sign-in from another site', () => {
     [{ ...page, 'sec-fetch-site': 'cross-site', origin: 'null' }, 'POST'],
   ]
 
+  /** Forms of the own page with `Referrer-Policy: no-referrer`, as Chromium and Safari send them, and without an Origin. */
+  const hiddenForms: Record<string, string>[] = [
+    { ...page, 'sec-fetch-site': 'same-origin', origin: 'null' },
+    { ...page, 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'empty', origin: 'null' },
+  ]
+
   test('over plain http on this machine is a Secure one of its own, until the next refresh trades it', async (t) => {
     const { auth } = makeDaypass()
     const app = await startNode(auth, {})
@@ -347,6 +353,59 @@ describe('the cookie of a sign-in from another site', () => {
       })
       assert.equal(refreshed.status, 200)
       assert.match(refreshed.setCookie!, /^__Host-daypass=dpr_.*; Secure$/)
+    }
+  })
+
+  test('and of a form whose page hides itself is the same one, and the next call of the page’s client finds it', async (t) => {
+    const { auth } = makeDaypass()
+    for (const start of [startNode, startFetch]) {
+      const app = await start(auth, {})
+      t.after(() => app.close())
+      for (const hidden of hiddenForms) {
+        const arrival = await arrive(app.origin, { ...local, ...hidden }, 'POST')
+        assert.match(arrival.setCookie!, /^__Host-daypass\.3000=dpr_.*; Secure$/, JSON.stringify(hidden))
+        const refreshed = await call(app.origin, 'POST /auth/refresh', {
+          headers: { ...local, ...ownPage, origin: 'http://localhost:3000', cookie: arrival.cookie! },
+        })
+        assert.equal(refreshed.status, 200)
+        assert.match(refreshed.setCookie!, /^daypass-3000=dpr_/)
+        // On another host it is the usual one, and on this machine never one without Secure.
+        const away = await arrive(app.origin, { host: 'app.test', ...hidden }, 'POST')
+        assert.equal(readSetCookie(away).name, '__Host-daypass')
+      }
+    }
+  })
+
+  test('a sign-out by any form or link of the own page ends every session that the browser holds, and clears its cookies', async (t) => {
+    const home = { ...local, ...ownPage, origin: 'http://localhost:3000' }
+    const byLink = { ...local, ...page, 'sec-fetch-site': 'same-origin' }
+    const roads: [line: string, headers: Record<string, string>][] = [
+      ...hiddenForms.map((hidden): (typeof roads)[number] => [
+        'POST /departure?options={"redirect":"/"}',
+        { ...local, ...hidden },
+      ]),
+      ['POST /departure?options={"redirect":"/"}', home],
+      ['GET /departure?options={"redirect":"/"}', byLink],
+      ['POST /own-logout', home],
+      ['POST /auth/logout', home],
+    ]
+    for (const [line, headers] of roads) {
+      const { auth } = makeDaypass()
+      const app = await startNode(auth, { authenticate })
+      t.after(() => app.close())
+      const usual = await call(app.origin, 'POST /auth/login', { json: { name: 'ada', password }, headers: home })
+      // A strict cookie does not come with a callback, so its session is not replaced.
+      const arrival = await arrive(app.origin, { ...local, ...page, 'sec-fetch-site': 'cross-site' })
+      for (const cookies of [[usual], [arrival], [usual, arrival]]) {
+        const cookie = cookies.map(({ cookie }) => cookie).join('; ')
+        const answer = await call(app.origin, line, { headers: { ...headers, cookie } })
+        assert.ok(answer.status < 400, answer.text)
+        const cleared = answer.headers['set-cookie']!.filter((text) => /=; .*Max-Age=0/.test(text)).map(
+          (text) => text.split('=')[0],
+        )
+        for (const { cookie } of cookies) assert.ok(cleared.includes(cookie!.split('=')[0]!), `${line} ${cleared}`)
+      }
+      assert.deepEqual(await auth.sessions('ada'), [], line)
     }
   })
 

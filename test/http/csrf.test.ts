@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import type { Warning } from '../../src/index.ts'
 import {
   type Answer,
   assertRefused,
@@ -239,6 +240,21 @@ describe('the matrix site × route × origin', () => {
       const answer = await call(served.origin, 'POST /auth/refresh', { headers: { cookie, origin } })
       assertRefused(answer, 403, 'ERR_ORIGIN_REFUSED')
     }
+  })
+
+  test('a form of a page that hides itself from an old browser’s check: the rejection and the warning say what to change', async (t) => {
+    const warnings: Warning[] = []
+    const { origin } = await serve(t, {}, { onWarning: (warning) => void warnings.push(warning) })
+    const answer = await call(origin, 'POST /auth/logout', { headers: { origin: 'null' } })
+    assertRefused(answer, 403, 'ERR_ORIGIN_REFUSED', 'access_denied')
+    for (const { message } of [answer.json, ...warnings]) assert.match(message, /`Referrer-Policy: same-origin`/)
+    assert.equal(warnings.length, 1)
+    // A browser that says more: a sandboxed frame, which no policy helps.
+    const framed = await call(origin, 'POST /auth/logout', {
+      headers: { origin: 'null', 'sec-fetch-site': 'cross-site' },
+    })
+    assertRefused(framed, 403, 'ERR_ORIGIN_REFUSED', 'access_denied')
+    assert.doesNotMatch(framed.json.message, /Referrer-Policy/)
   })
 
   test('an allowed origin is exact: none of its neighbours is let in', async () => {

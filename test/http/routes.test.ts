@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createNodeAuth, type NodeOptions, type Route } from '../../src/adapters/node.ts'
+import { createNodeAuth, type NodeOptions, type Route, type RouteResponse } from '../../src/adapters/node.ts'
 import { createCookie } from '../../src/http/cookies.ts'
 import { createDaypassRoutes } from '../../src/http/daypass-routes.ts'
 import { createTokenTransport } from '../../src/http/token-transport.ts'
@@ -232,11 +232,86 @@ for (const [name, start] of Object.entries(adapters)) {
   })
 }
 
+for (const [name, start] of Object.entries(adapters)) {
+  test(`${name}: what cannot be sent is a 500 that onError hears, and the server lives`, async (t) => {
+    const bad: RouteResponse[] = [
+      { headers: { 'x-name': 'Łukasz' } },
+      { headers: { 'x-name': 'a\r\nset-cookie: b=c' } },
+      { headers: { 'x-name': ['fine', 'a\0'] } },
+      { headers: { 'x name': 'a' } },
+      { headers: { '': 'a' } },
+      { headers: { location: '/\u2028' }, status: 303 },
+      { status: 99 },
+      { status: 101 },
+      { status: 1000 },
+      { status: 200.5 },
+      { status: '200' as never },
+    ]
+    const routes = bad.map(
+      (response, index): Route<Role> => ({ method: 'GET', path: `/bad/${index}`, access: 'page', run: () => response }),
+    )
+    routes.push({ method: 'GET', path: '/bare', access: 'page', run: () => ({ status: 204, body: { lost: true } }) })
+    for (const retryAfter of [Number.NaN, Number.POSITIVE_INFINITY, -5, 1e30, 'soon' as never]) {
+      const run = () => {
+        throw new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter })
+      }
+      routes.push({ method: 'GET', path: `/later/${routes.length}`, access: 'page', run })
+    }
+    const errors: unknown[] = []
+    const { auth } = makeDaypass()
+    const app = await start(auth, { routes, onError: (error) => errors.push(error) })
+    t.after(() => app.close())
+    for (const { path } of routes) {
+      const answer = await call(app.origin, `GET ${path}`)
+      if (path.startsWith('/bad')) assertRefused(answer, 500, 'ERR_OPTION_INVALID', 'server_error')
+      else if (path.startsWith('/later')) assert.match(answer.headers['retry-after']!, /^[1-9]\d{0,9}$/)
+      else assert.deepEqual([answer.status, answer.text], [204, ''])
+    }
+    assert.equal(errors.length, bad.length)
+  })
+}
+
 test('what JSON cannot hold is a 500, and the server lives', async (t) => {
   const run = () => ({ body: { id: 1n } })
   const { origin, errors } = await serve(t, {}, { routes: [{ method: 'GET', path: '/big', access: 'page', run }] })
   assertRefused(await call(origin, 'GET /big'), 500, 'ERR_INTERNAL', 'server_error')
   assert.equal(errors.length, 1)
+})
+
+test('a member that a route’s access does not have is refused at the start: a demand that is not made leaves it open', () => {
+  const { auth } = makeDaypass()
+  const good = { method: 'GET', path: '/a', run: () => ({}) }
+  const allow = () => false
+  const wrong: [route: object, says: RegExp][] = [
+    [
+      { access: 'bearer', scopes: 'admin' },
+      /`routes\[1\]\.scopes` is not an option\. It is spelled `routes\[1\]\.scope`/,
+    ],
+    [{ access: 'bearer', allows: allow }, /`routes\[1\]\.allow`/],
+    [{ access: 'bearer', max_age: 60 }, /`routes\[1\]\.maxAge`/],
+    [{ access: 'bearer', check: allow }, /`routes\[1\]\.check`/],
+    ...['page', 'credentials', 'custom'].flatMap((access) =>
+      [{ scope: 'admin' }, { allow }, { maxAge: 60 }].map((demand): [object, RegExp] => [
+        { access, ...(access === 'custom' && { check: allow }), ...demand },
+        /is not an option\. It needs an access token: `access: 'bearer'`/,
+      ]),
+    ),
+    [{ access: 'page', check: allow }, /`routes\[1\]\.check` is not an option/],
+    [{ access: 'credentials', transport: 'cookie' }, /`routes\[1\]\.transport` is not an option/],
+  ]
+  for (const [members, message] of wrong) {
+    const routes = [
+      { ...good, path: '/good', access: 'page' },
+      { ...good, ...members },
+    ] as Route<Role>[]
+    assert.throws(
+      () => createNodeAuth(auth, { routes }),
+      { code: 'ERR_OPTION_INVALID', message },
+      JSON.stringify(members),
+    )
+  }
+  const undemanding = { ...good, access: 'page', scope: undefined } as never
+  createNodeAuth(auth, { routes: [undemanding] })
 })
 
 test('a route that is misspelled, or declared twice, is refused at the start', () => {
