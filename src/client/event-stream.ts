@@ -44,7 +44,7 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
  *   `response`: a 4xx (except 408, 425 and 429), or a response that is not `text/event-stream`. ERR_STREAM_REFUSED with
  *   neither: a line, or the data of one event, of more than 16 million characters. ERR_ACCESS_INSUFFICIENT, as
- *   `client.fetch`. The signal's reason.
+ *   `client.fetch`. ERR_OPTION_INVALID without a client or an address. The signal's reason.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @example
  * ```ts
@@ -62,6 +62,9 @@ export async function* streamEvents(
   url: string,
   { signal, lastEventId = '', onRenewal = 'reconnect', random = Math.random, ...init }: EventStreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {
+  if (!client?.fetch || !url) {
+    throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'streamEvents(createClient(…), url)' })
+  }
   const reconnect = createReconnect(random)
   let shortest: number | undefined
   for (;;) {

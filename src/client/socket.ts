@@ -1,6 +1,6 @@
 // `openSocket()`: a WebSocket that stays signed in.
 
-import { type DaypassClientError, isSignedOut } from './errors.ts'
+import { DaypassClientError, isSignedOut } from './errors.ts'
 import { createReconnect } from './reconnect.ts'
 import type { DaypassClient } from './types.ts'
 
@@ -46,6 +46,7 @@ export interface LiveSocket<Socket> {
  * opened again after it broke. The waits are one second to half a minute with a random part; a connection that lasts longer
  * than half a minute resets them. The socket is closed when the session ends, and opened again for the next session.
  *
+ * @throws DaypassClientError ERR_OPTION_INVALID without a client or `open`.
  * @example
  * ```ts
  * import { createClient } from 'daypass/client'
@@ -68,6 +69,9 @@ export function openSocket<Socket extends SocketLike>(
   client: Pick<DaypassClient<unknown>, 'getAccessToken' | 'getSession' | 'subscribe'>,
   options: SocketOptions<Socket>,
 ): LiveSocket<Socket> {
+  if (!client?.getAccessToken || !options?.open) {
+    throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'openSocket(createClient(…), { open })' })
+  }
   const { open, authenticate, onRenewal = 'reconnect', signal, random = Math.random } = options
   const { isRefused = ({ code }) => [1008, 3000, 4401].includes(code) } = options
   /** The sockets that are not closed yet; the newest one counts. */

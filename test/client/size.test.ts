@@ -47,7 +47,7 @@ test('daypass/client is 5.5 kB at most, the wake-up timer and all errors and gua
 for (const [file, most] of [
   ['axios.js', 775],
   ['react.js', 110],
-  ['streams.js', 1585],
+  ['streams.js', 1640],
 ] as const) {
   test(`daypass/${file.slice(0, -3)} is ${most} bytes at most on top of it`, async (t) => {
     const size = (await measure('index.js', file)) - (await measure('index.js'))

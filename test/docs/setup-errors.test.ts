@@ -21,6 +21,7 @@ import { attachDaypass } from '../../src/client/axios.ts'
 import { createFileStorage } from '../../src/client/file-storage.ts'
 import { createClient, DaypassClientError } from '../../src/client/index.ts'
 import { useSession } from '../../src/client/react.ts'
+import { openSocket, streamEvents } from '../../src/client/streams.ts'
 import { createDaypass, DaypassError, type Warning } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
@@ -155,6 +156,10 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ],
   ['attachDaypass(axios)', () => js(attachDaypass)(axios), /attachDaypass\(axios\.create\(\), createClient/],
   ['useSession()', () => js(useSession)(), /useSession\(createClient/],
+  ['openSocket()', () => js(openSocket)(), /openSocket\(createClient\(…\), \{ open \}\)/],
+  ['openSocket(client)', () => js(openSocket)(createClient({ baseUrl: '/auth' })), /\{ open \}/],
+  ['streamEvents()', () => js(streamEvents)().next(), /streamEvents\(createClient\(…\), url\)/],
+  ['streamEvents(client)', () => js(streamEvents)(createClient({ baseUrl: '/auth' })).next(), /streamEvents\(.*url/],
   ['createFileStorage()', () => js(createFileStorage)(), /createFileStorage\(path\)/],
 ]
 
