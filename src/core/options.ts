@@ -124,6 +124,17 @@ export interface DaypassOptions<C = Claims, User = unknown> {
   random?: (size: number) => Uint8Array
 }
 
+const ofAdapters = '`createExpressAuth` and the other adapters take it.'
+
+/** Options of the adapters, and the names that other libraries have. */
+const advice = {
+  ...{ authenticate: ofAdapters, basePath: ofAdapters, cookie: ofAdapters, origins: ofAdapters, paths: ofAdapters },
+  ...{ routes: ofAdapters, transport: ofAdapters, trustedProxies: ofAdapters },
+  findUser: 'It is called `findSubject`.',
+  expiresIn: 'Set `accessTokenLifetime`, in seconds.',
+  refreshTokenLifetime: 'Set `idleTimeout` and `absoluteTimeout`, in seconds.',
+}
+
 const daypassOptions: OptionNames<DaypassOptions> = {
   secret: true,
   issuer: true,
@@ -154,7 +165,7 @@ export type Settings<C> = ReturnType<typeof readOptions<C>>
 /** Checks the options and adds the defaults. Durations become milliseconds, except `accessTokenLifetime`. */
 export function readOptions<C>(options: DaypassOptions<C>) {
   requireOptions(options, 'createDaypass({ secret, issuer, store })')
-  checkOptions(options, daypassOptions)
+  checkOptions(options, daypassOptions, '', advice)
   const { issuer, store, audience = issuer, clientId = 'first-party', algorithm = 'EdDSA' } = options
   if (typeof issuer !== 'string' || issuer === '') {
     throw wrongOption('issuer', issuer, "Give your server's address, such as 'https://example.com'.")

@@ -78,11 +78,14 @@ export function readGuardArguments<Handler extends CallableFunction, C>(
   return { handler: undefined, needs: first }
 }
 
+const ofClaims = "Give a predicate: `allow: ({ claims }) => claims.role === 'admin'`."
+const advice = { role: ofClaims, roles: ofClaims, claims: ofClaims, permissions: ofClaims }
+
 const guardOptions: OptionNames<GuardOptions> = { scope: true, maxAge: true, allow: true, clock: true }
 
 function checkGuardOptions(given: GuardOptions<never>): void {
   requireOptions(given, "requireAuth({ scope: 'reports:read' })")
-  checkOptions(given, guardOptions)
+  checkOptions(given, guardOptions, '', advice)
   checkNeeds(given)
 }
 

@@ -71,9 +71,15 @@ const pathOptions: OptionNames<NonNullable<HttpOptions['paths']>> = {
   sessions: true,
 }
 
+const ofDaypass = '`createDaypass` takes it.'
+
+/** Options of `createDaypass`, and the names that other libraries have. */
 const advice = {
   trustedProxies: 'Pass the caller’s address with each request: `web.routes(request, { ip })`.',
-  onEvent: '`createDaypass` takes it.',
+  ...{ onEvent: ofDaypass, findSubject: ofDaypass, secret: ofDaypass, store: ofDaypass, issuer: ofDaypass },
+  trustProxy: 'It is called `trustedProxies`, and takes addresses.',
+  baseUrl: 'It is called `basePath`.',
+  prefix: 'It is called `basePath`.',
 }
 
 /** Throws `ERR_OPTION_INVALID` for an option that does not exist or is of another type. `more` are the options of one adapter. */

@@ -98,6 +98,15 @@ test('an option that belongs elsewhere: the message says where', () => {
   for (const [options, message] of advised) {
     assert.throws(() => createFetchAuth(auth, options as never), { code: 'ERR_OPTION_INVALID', message })
   }
+  const misplaced: [take: () => unknown, expected: RegExp][] = [
+    [() => createDaypass({ ...base, authenticate: () => null } as never), /`createExpressAuth` and the other adapters/],
+    [() => createDaypass({ ...base, expiresIn: '15m' } as never), /`accessTokenLifetime`/],
+    [() => createExpressAuth(auth, { findSubject: () => null } as never), /`createDaypass` takes it/],
+    [() => createExpressAuth(auth, { trustProxy: true } as never), /called `trustedProxies`/],
+    [() => createExpressAuth(auth, { baseUrl: '/auth' } as never), /called `basePath`/],
+    [() => createNodeAuth(auth).requireAuth({ role: 'admin' } as never), /`allow: \(\{ claims \}\)/],
+  ]
+  for (const [take, message] of misplaced) assert.throws(take, { code: 'ERR_OPTION_INVALID', message })
 })
 
 describe('a sign-in', () => {
