@@ -97,6 +97,22 @@ for (const [name, start] of Object.entries(adapters)) {
       assert.deepEqual((await refreshBody(finding.origin, found.json.refreshToken)).json.user, { name })
     })
 
+    test('who loses a role has lost it at the next refresh, in a replay and on a rendered page', async (t) => {
+      let role: Role['role'] = 'admin'
+      const { auth } = makeDaypass({ findSubject: () => ({ claims: { role } }) })
+      const other = await start(auth, { authenticate: () => ({ subject: 'ada' }) as SignIn<Role> })
+      t.after(() => other.close())
+      const signedIn = await signInCookie(other.origin, 'ada')
+      assert.deepEqual(signedIn.json.session.claims, { role: 'admin' })
+      role = 'member'
+      const key = newKey()
+      const first = await refreshCookie(other.origin, signedIn.cookie!, key)
+      const replayed = await refreshCookie(other.origin, signedIn.cookie!, key)
+      for (const answer of [first, replayed]) assert.deepEqual(answer.json.session.claims, { role: 'member' })
+      const page = await call(other.origin, 'GET /page', { headers: { ...ownPage, cookie: first.cookie! } })
+      assert.equal(page.json.role, 'member')
+    })
+
     test('login gives a browser its access token in JSON and its refresh token in a cookie alone', async () => {
       const answer = await signInCookie(origin, 'cookie-login')
       assert.deepEqual(Object.keys(answer.json), ['accessToken', 'tokenType', 'expiresIn', 'session', 'user'])
