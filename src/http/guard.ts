@@ -19,8 +19,8 @@ export interface TokenVerifier<C> {
 export interface GuardOptions<C = Claims> extends AccessNeeds {
   /**
    * Lets in only the tokens for which it returns `true`: `({ claims }) => claims.role === 'admin'`. The others get 403
-   * `ERR_CLAIMS_INSUFFICIENT`; a list or a text is not `true`. If it throws, nobody is let in: a DaypassError becomes the response, and any other error is a
-   * 500 that `onError` receives.
+   * `ERR_CLAIMS_INSUFFICIENT`; a list or a text is not `true`. If it throws, nobody is let in: a DaypassError becomes the
+   * response, and any other error is a 500 that `onError` receives.
    */
   allow?(token: AccessToken<C>): boolean | Promise<boolean>
   /** Milliseconds since the epoch. Default: the clock that tokens are verified by. */

@@ -68,6 +68,7 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
   const cookie = createCookie(options.cookie, basePath, warn)
   const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
   const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
+  const signOut = createSignOut(auth, tokens)
   const { routes: own = [] } = options
   checkRoutes(own)
   const routes = [...createDaypassRoutes(auth, tokens, options), ...own]
@@ -105,18 +106,18 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
       }
     },
     async signOut(request, given = {}) {
-      const run = createSignOut(auth, tokens)
       try {
         checkOptions(given, signOutOptions)
         const { redirect } = given
-        if (redirect === undefined) return router.run(request, { method: 'POST', path: '', access: 'cookie', run })
+        if (redirect === undefined)
+          return router.run(request, { method: 'POST', path: '', access: 'cookie', run: signOut })
         const location = findLocation(origins, request, redirect)
         origins.check(request, true)
         // The body is a form's: it is not read.
         const { token, old } = tokens.readCookies(request)
         const readBody = async () => ({})
         const held = { ...(token && { token }), ...(old && { old }) }
-        const { headers } = await run({ request, params: {}, readBody, ...held, transport: 'cookie' })
+        const { headers } = await signOut({ request, params: {}, readBody, ...held, transport: 'cookie' })
         return responder.respond(request, { status: 303, headers: { ...headers, location } })
       } catch (error) {
         return responder.fail(request, error)
