@@ -14,7 +14,7 @@ import {
   sign as signWith,
 } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
-import type { Jwk } from '../verify/keys.ts'
+import type { Jwk } from '../verify/jwk.ts'
 import type { ProofKey } from './refresh-token.ts'
 
 /** Signature algorithms of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */

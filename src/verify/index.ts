@@ -6,14 +6,16 @@ import { checkFunctions, requireOptions, wrongOption } from '../option.ts'
 import { createWarner, type OnWarning } from '../warn.ts'
 import { type AccessToken, invalid, readAccessToken } from './access-token.ts'
 import { parseStrictObject } from './json.ts'
-import { readHeader, readSigned } from './jws.ts'
-import { type Jwk, type KeySource, localKeys } from './keys.ts'
+import type { Jwk } from './jwk.ts'
+import { parseJws } from './jws.ts'
+import { type KeySource, localKeys } from './keys.ts'
 import { remoteKeys } from './remote-keys.ts'
+import { verifySignature } from './signature.ts'
 import { createTokenCache } from './token-cache.ts'
 
 export { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
 export type { AccessToken } from './access-token.ts'
-export type { Jwk } from './keys.ts'
+export type { Jwk } from './jwk.ts'
 
 /** Options of {@link createVerifier}. */
 export interface VerifierOptions {
@@ -156,12 +158,13 @@ export function createVerifier<C = Record<string, unknown>>(options: VerifierOpt
 
   async function verifyUnseen(text: unknown): Promise<AccessToken<C>> {
     if (typeof text !== 'string') throw invalid('not a string')
-    const { typ, ...header } = readHeader(text)
-    if (!isAccessTokenType(typ)) throw invalid('its type is not at+jwt')
+    const jws = parseJws(text)
+    if (!isAccessTokenType(jws.typ)) throw invalid('its type is not at+jwt')
     const keySet = keys.current()
-    const key = await keys.find(header)
+    const key = await keys.find(jws)
     if (key === undefined) throw invalid('no key for its alg and kid')
-    const claims = parseStrictObject(await readSigned(text, key, header.alg))
+    await verifySignature(jws, key)
+    const claims = parseStrictObject(jws.payload)
     if (claims === undefined) throw invalid('its payload is not one plain JSON object')
     const now = clock()
     const token = readAccessToken(claims, { issuer, audience, now, clockTolerance, onForeign }) as AccessToken<C>

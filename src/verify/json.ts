@@ -15,13 +15,25 @@ export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | 
     return undefined
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  return hasUniqueMembers(text) ? (value as Record<string, unknown>) : undefined
+  if (!isPlain(value, maxDepth)) return undefined
+  // JSON.stringify writes each member once. So a text that it would write needs no scan, and most tokens are such texts.
+  return JSON.stringify(value) === text || hasUniqueMembers(text) ? (value as Record<string, unknown>) : undefined
 }
 
 // `ignoreBOM` keeps the mark in the text, and JSON.parse then refuses it.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const maxDepth = 32
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
+
+/** Whether a parsed value has no member `__proto__`, and is nested no deeper than this. */
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depth === 0) return false
+  for (const [name, member] of Object.entries(value)) {
+    if (name === '__proto__' || !isPlain(member, depth - 1)) return false
+  }
+  return true
+}
 
 /** Scans a text that JSON.parse has accepted. Strings, brackets and commas are enough to find the members' names. */
 function hasUniqueMembers(text: string): boolean {
@@ -30,7 +42,6 @@ function hasUniqueMembers(text: string): boolean {
   let expectName = false
   for (const [part] of text.matchAll(token)) {
     if (part === '{' || part === '[') {
-      if (open.length === maxDepth) return false
       open.push(part === '{' ? new Set() : null)
       expectName = part === '{'
     } else if (part === '}' || part === ']') {
@@ -40,7 +51,7 @@ function hasUniqueMembers(text: string): boolean {
     } else if (expectName) {
       const names = open.at(-1)
       const name = JSON.parse(part) as string
-      if (name === '__proto__' || names?.has(name)) return false
+      if (names?.has(name)) return false
       names?.add(name)
       expectName = false
     }

@@ -1,44 +1,41 @@
-// Parses compact JWSs and checks their signatures (RFC 7515, RFC 8725).
+// Parses compact JWSs (RFC 7515, RFC 8725).
 
-import { compactVerify } from 'jose'
-import { DaypassError } from '../errors.ts'
 import { invalid } from './access-token.ts'
 import { parseStrictObject } from './json.ts'
-import { algorithms, type VerificationKey } from './keys.ts'
+import { algorithms } from './jwk.ts'
+import { node } from './node.ts'
 
-/** The members of a JWS header that are used. */
-export interface JwsHeader {
+/** A JWS. Nothing of it is verified yet. */
+export interface Jws {
+  /** All of it, as it came. */
+  text: string
+  /** The part of the text that the signature covers: header and payload (RFC 7515 §5.2). */
+  signed: string
   alg: string
   kid: string | undefined
   /** Unchecked: the caller must check it. */
   typ: unknown
+  payload: Uint8Array
+  signature: Uint8Array
 }
 
 const maxLength = 16_384
-const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
+const compact = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/
 
-/** Reads the header. Makes all checks that need no cryptography and no I/O. */
-export function readHeader(text: string): JwsHeader {
-  if (text.length > maxLength || !compact.test(text)) throw invalid('not a compact JWS')
-  const parts = text.split('.')
+/** Makes all checks that need no cryptography and no I/O. Throws `ERR_ACCESS_TOKEN_INVALID`. */
+export function parseJws(text: string): Jws {
+  const parts = text.length > maxLength ? null : compact.exec(text)?.slice(1)
+  if (parts == null) throw invalid('not a compact JWS')
   if (!parts.every(isCanonical)) throw invalid('base64url with stray bits')
-  const [encoded = ''] = parts
-  const header = parseStrictObject(decode(encoded))
+  const [protectedHeader = '', payload = '', signature = ''] = parts
+  const header = parseStrictObject(decode(protectedHeader))
   if (header === undefined) throw invalid('its header is not one plain JSON object')
   const { alg, typ, crit, kid, b64 } = header
   if (typeof alg !== 'string' || !algorithms.has(alg)) throw invalid('its algorithm is not allowed')
   if (crit !== undefined || b64 !== undefined) throw invalid('it has unknown extensions')
   if (kid !== undefined && typeof kid !== 'string') throw invalid('its kid is not a string')
-  return { alg, kid, typ }
-}
-
-/** Checks the signature with exactly this algorithm and returns the payload. Throws `ERR_ACCESS_TOKEN_INVALID`. */
-export async function readSigned(text: string, key: VerificationKey, alg: string): Promise<Uint8Array> {
-  try {
-    return (await compactVerify(text, key, { algorithms: [alg] })).payload
-  } catch (cause) {
-    throw new DaypassError('ERR_ACCESS_TOKEN_INVALID', undefined, { cause })
-  }
+  const signed = text.slice(0, protectedHeader.length + 1 + payload.length)
+  return { text, signed, alg, kid, typ, payload: decode(payload), signature: decode(signature) }
 }
 
 /** Whether the unused bits of the last character are zero. Otherwise one token would have several encodings. */
@@ -53,5 +50,6 @@ function isCanonical(part: string): boolean {
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 function decode(part: string): Uint8Array {
+  if (node !== undefined) return node.Buffer.from(part, 'base64url')
   return Uint8Array.from(atob(part.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
 }

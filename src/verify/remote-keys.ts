@@ -1,8 +1,9 @@
 // Fetches keys from a `jwks_uri` and caches them.
 
-import { importJWK } from 'jose'
 import { DaypassError, isDaypassError } from '../errors.ts'
-import { algorithmOf, checkStrength, type Jwk, type Key, type KeySource, pickKey } from './keys.ts'
+import { algorithmOf, checkStrength, type Jwk } from './jwk.ts'
+import { type Key, type KeySource, pickKey } from './keys.ts'
+import { importKey } from './signature.ts'
 
 /** Durations are seconds. */
 export interface RemoteKeysOptions {
@@ -161,7 +162,7 @@ async function importUsable(jwk: Jwk): Promise<Key | undefined> {
     // Many issuers omit `alg` from RSA keys. RS256 is the only allowed RSA algorithm.
     const alg = jwk.alg ?? (jwk.kty === 'RSA' ? 'RS256' : algorithmOf(jwk))
     checkStrength(jwk, alg)
-    const key = await importJWK(jwk as Parameters<typeof importJWK>[0], alg)
+    const key = await importKey(jwk, alg)
     return { kid: jwk.kid, alg, load: () => key }
   } catch {
     return undefined

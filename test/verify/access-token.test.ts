@@ -929,7 +929,7 @@ test('an error reveals nothing about the token; the reason is in its cause', asy
   ]
   const signatureOfAnother = makeToken(payloadOf({ jti: 'another' })).split('.')[2]!
   const forged = makeToken().split('.').with(2, signatureOfAnother).join('.')
-  assert.ok((await refused(forged)) instanceof Error, 'the error of the cryptography')
+  assert.equal(await refused(forged), 'its signature is wrong')
   assert.equal(await refused(makeToken(payloadOf(), { kid: 'other' })), 'no key for its alg and kid')
   const messages = new Set<string>()
   for (const token of wrong) {
