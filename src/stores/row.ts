@@ -120,6 +120,8 @@ export function assembleSession(values: readonly unknown[]): Session {
 export interface RowMapping<Value> {
   toRow(session: Session): Row<Value | null>
   toSession(row: Row): Session
+  /** A session from a row's values alone, in the order of {@link columns}: engines make an array faster than an object. */
+  fromValues(values: readonly unknown[]): Session
   /** The columns that {@link Store.update} sets. */
   toChanges(changes: Changes): Row<Value | null>
   /** The part of a row that {@link Store.revokedSince} returns. */
@@ -147,6 +149,7 @@ export function createRowMapping<Value>(codec: RowCodec<Value>, idName = 'id'): 
       return Object.fromEntries(stored.map(({ name, codec }, index) => [name, encode(codec, values[index])]))
     },
     toSession: (row) => assembleSession(stored.map(({ name, codec }) => decode(codec, row[name]))),
+    fromValues: (values) => assembleSession(stored.map(({ codec }, index) => decode(codec, values[index]))),
     toChanges(changes) {
       const given: Row = { ...changes }
       const changed = stored.filter(({ field }) => given[field] !== undefined)

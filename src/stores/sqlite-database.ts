@@ -93,6 +93,8 @@ export interface Sqlite {
   table(name: string): string
   /** Prepares a statement. Its rows and parameters are the same, whatever the app's database is set to. */
   prepare(sql: string): StatementSync
+  /** Prepares a statement whose rows are arrays of values. */
+  prepareArrays(sql: string): StatementSync
   /** Runs a body that reads. */
   read<T>(body: () => T): Promise<T>
   /** Runs a body in a transaction that it shares with others that came at the same time. */
@@ -111,13 +113,14 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
   const name = readPrefix(prefix)
   const record = `main.${name}_schema`
 
-  function prepare(sql: string): StatementSync {
+  function prepareAs(areArrays: boolean, sql: string): StatementSync {
     const statement = db.prepare(sql)
     statement.setReadBigInts(false)
-    statement.setReturnArrays(false)
+    statement.setReturnArrays(areArrays)
     statement.setAllowBareNamedParameters(true)
     return statement
   }
+  const prepare = (sql: string) => prepareAs(false, sql)
 
   /**
    * Whether the tables are there, and may be used by this program and for this issuer. They are made in one transaction
@@ -215,6 +218,7 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
       }),
     table: (suffix) => `main.${name}_${suffix}`,
     prepare,
+    prepareArrays: (sql) => prepareAs(true, sql),
     read: (body) =>
       whenFree(db, () => {
         const result = body()

@@ -3,7 +3,7 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Advanced, Store } from '../core/store.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { columns, createRowMapping, jsonText, type Kind, type Row } from './row.ts'
+import { columns, createRowMapping, jsonText, type Kind } from './row.ts'
 import { readPrefix } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
 import { checkDatabase, createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
@@ -26,7 +26,7 @@ const types: Record<Kind, string> = {
   bytes: 'BLOB',
 }
 
-const { toRow, toSession, toChanges, toRevoked } = createRowMapping<SQLInputValue>({
+const { toRow, fromValues, toChanges, toRevoked } = createRowMapping<SQLInputValue>({
   id: { encode: idBytes, decode: idText },
   json: jsonText,
   flag: { encode: Number, decode: Boolean },
@@ -41,12 +41,9 @@ const schema = (prefix: string) => `
   CREATE INDEX main.${prefix}_session_idle ON ${prefix}_session (idle_expires_at);
   CREATE INDEX main.${prefix}_session_revoked ON ${prefix}_session (revoked_at) WHERE revoked_at IS NOT NULL;`
 
-/**
- * The columns are named, because a newer version may have added one. Each is read under its own name, whatever the
- * app's database is set to.
- */
-const selected = columns.map(({ name }) => `${name} AS ${name}`).join(', ')
 const names = columns.map(({ name }) => name)
+/** The columns are named, because a newer version may have added one. Their values come in this order. */
+const selected = names.join(', ')
 
 /**
  * A store in a SQLite file (`daypass/sqlite`). An answered refresh survives a power cut, and refreshes in flight together
@@ -111,9 +108,9 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
       write(() =>
         statements()
           .revokeAll.all({ subject, now, reason, exceptId: idBytes(exceptId) })
-          .map(toSession),
+          .map(readRow),
       ),
-    list: (subject, now, limit) => read(() => statements().listLive.all({ subject, now, limit }).map(toSession)),
+    list: (subject, now, limit) => read(() => statements().listLive.all({ subject, now, limit }).map(readRow)),
     revokedSince: (since) => read(() => statements().selectRevoked.all(since).map(toRevoked)),
     prune: (before, limit) =>
       write(() => {
@@ -128,12 +125,12 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
   }
 }
 
-function prepareAll({ prepare, table }: Sqlite) {
+function prepareAll({ prepare, prepareArrays, table }: Sqlite) {
   const sessions = table('session')
   const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :now'
   // Every expression reads the row before the update, so the order of these lines does not matter.
   const advanceWhere = (condition: string) =>
-    prepare(
+    prepareArrays(
       `UPDATE ${sessions} SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
          idle_expires_at = min(:now + coalesce(idle_timeout, :idleTimeout), expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
          burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
@@ -145,7 +142,7 @@ function prepareAll({ prepare, table }: Sqlite) {
        WHERE id = :id AND ${condition} AND ${live} RETURNING ${selected}`,
     )
   const revokeWhere = (condition: string) =>
-    prepare(
+    prepareArrays(
       `UPDATE ${sessions} SET revoked_at = :now, revoked_reason = :reason
        WHERE ${condition} AND revoked_at IS NULL RETURNING ${selected}`,
     )
@@ -155,17 +152,17 @@ function prepareAll({ prepare, table }: Sqlite) {
     insert: prepare(
       `INSERT INTO ${sessions} (${names.join(', ')}) VALUES (${names.map((name) => `:${name}`).join(', ')})`,
     ),
-    select: prepare(`SELECT ${selected} FROM ${sessions} WHERE id = ?`),
+    select: prepareArrays(`SELECT ${selected} FROM ${sessions} WHERE id = ?`),
     advanceEqual: advanceWhere('generation = :generation'),
     advanceBehind: advanceWhere('generation < :generation'),
     updateLive: (changed: string[]) =>
-      prepare(
+      prepareArrays(
         `UPDATE ${sessions} SET ${changed.map((name) => `${name} = :${name}`).join(', ')}
          WHERE id = :id AND ${live} RETURNING ${selected}`,
       ),
     revokeOne: revokeWhere('id = :id'),
     revokeAll: revokeWhere('subject = :subject AND id IS NOT :exceptId'),
-    listLive: prepare(
+    listLive: prepareArrays(
       `SELECT ${selected} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
     ),
     selectRevoked: prepare(`SELECT id AS id, revoked_at AS revoked_at FROM ${sessions} WHERE revoked_at >= ?`),
@@ -175,5 +172,7 @@ function prepareAll({ prepare, table }: Sqlite) {
   }
 }
 
+/** The types of node:sqlite know rows as objects alone. */
+const readRow = (row: unknown) => fromValues(row as unknown[])
 /** Null if there is no row. */
-const readOne = (row: Row | undefined) => (row === undefined ? null : toSession(row))
+const readOne = (row: unknown) => (row === undefined ? null : readRow(row))
