@@ -1,6 +1,6 @@
 // Real refresh tokens and real key hashes, each created once; the model knows them by number.
 
-import { createSecretKey } from 'node:crypto'
+import { createHmacSha256 } from '../../src/core/hmac.ts'
 import {
   hashIdempotencyKey,
   isTagged,
@@ -11,7 +11,7 @@ import {
 import type { Session } from '../../src/core/session.ts'
 import { at } from '../at.ts'
 
-const proofKey = { id: 7, key: createSecretKey(Buffer.alloc(32, 1)) }
+const proofKey = { id: 7, hmac: createHmacSha256(Buffer.alloc(32, 1)) }
 
 /** Token n is at n − 1, because 0 stands for no token. */
 const tokens: RefreshToken[] = []

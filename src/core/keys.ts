@@ -4,7 +4,6 @@
 import { Buffer } from 'node:buffer'
 import {
   createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
   createSecretKey,
@@ -15,6 +14,8 @@ import {
 } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
 import type { Jwk } from '../verify/jwk.ts'
+import { base64url } from './bytes.ts'
+import { createHmacSha256 } from './hmac.ts'
 import type { ProofKey } from './refresh-token.ts'
 
 /** Signature algorithms of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). */
@@ -79,7 +80,7 @@ export function createKeys(
   const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
   const [newest, ...others] = masters.map((master) => ({
     id: derive(master, issuer, 'refresh token key id', 1).readUInt8(0),
-    key: createSecretKey(derive(master, issuer, 'refresh token proof', 32)),
+    hmac: createHmacSha256(derive(master, issuer, 'refresh token proof', 32)),
   }))
   const derived = masters.map((master) => derivePair(master, issuer, algorithm))
   // By default the app's own keys come first, so that the derived keys sign only if there are no others.
@@ -140,10 +141,10 @@ function readSigningKey(key: SigningKey): Pair {
 
 function secretPair(key: KeyObject, kid?: string): Pair {
   // The id must reveal nothing about the key, so it is an HMAC made with the key and not a thumbprint of it.
-  const id = kid ?? createHmac('sha256', key).update('daypass kid').digest('base64url').slice(0, 16)
+  const hmac = createHmacSha256(key.export())
+  const id = kid ?? base64url(hmac('daypass kid')).slice(0, 16)
   const jwk: Jwk = { kty: 'oct', k: key.export().toString('base64url'), alg: 'HS256', kid: id }
-  const sign = (data: string) => createHmac('sha256', key).update(data).digest()
-  return { jwk, signer: { algorithm: 'HS256', kid: id, external: false, sign } }
+  return { jwk, signer: { algorithm: 'HS256', kid: id, external: false, sign: hmac } }
 }
 
 function privatePair(algorithm: 'EdDSA' | 'ES256' | 'RS256', key: KeyObject, kid?: string): Pair {

@@ -6,9 +6,9 @@
 // `proof` = HMAC-SHA256(server key,     version…tag):  a stolen database is not enough, and garbage costs no I/O.
 
 import { Buffer } from 'node:buffer'
-import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { Warn } from '../warn.ts'
-import { hmacSha256 } from './hmac.ts'
+import { type Hmac, hmacSha256 } from './hmac.ts'
 import type { Session } from './session.ts'
 
 const prefix = 'dpr_'
@@ -26,7 +26,7 @@ export const maxGeneration = 0xffff_fffe
 /** A key that makes and checks proofs, with the byte that identifies it in tokens. */
 export interface ProofKey {
   id: number
-  key: KeyObject
+  hmac: Hmac
 }
 
 /** A parsed token with a valid proof. {@link isTagged} checks its tag against the session's row. */
@@ -46,7 +46,7 @@ export function mintRefreshToken(session: Session, generation: number, salt: Uin
   bytes.writeUInt32BE(generation, 18)
   bytes.set(salt, saltAt)
   hmacSha256(session.secret, bytes.subarray(0, tagAt)).copy(bytes, tagAt, 0, 16)
-  mac(proofKey.key, bytes.subarray(0, proofAt)).copy(bytes, proofAt, 0, 16)
+  proofKey.hmac(bytes.subarray(0, proofAt)).copy(bytes, proofAt, 0, 16)
   return prefix + bytes.toString('base64url')
 }
 
@@ -56,8 +56,8 @@ export function parseRefreshToken(text: unknown, proofKeys: readonly ProofKey[])
   if (bytes === null) return null
   // The key id is only a hint: two secrets may have the same one by chance.
   const proven = proofKeys.some(
-    ({ id, key }) =>
-      id === bytes[1] && timingSafeEqual(mac(key, bytes.subarray(0, proofAt)).subarray(0, 16), bytes.subarray(proofAt)),
+    ({ id, hmac }) =>
+      id === bytes[1] && timingSafeEqual(hmac(bytes.subarray(0, proofAt)).subarray(0, 16), bytes.subarray(proofAt)),
   )
   if (!proven) return null
   return {
@@ -121,8 +121,4 @@ function decode(text: unknown): Buffer | null {
   // Accept one encoding per token only: decoders ignore stray bits and characters.
   const isCanonical = bytes.length === size && bytes.toString('base64url') === encoded
   return isCanonical && bytes[0] === version ? bytes : null
-}
-
-function mac(key: KeyObject, data: Uint8Array): Buffer {
-  return createHmac('sha256', key).update(data).digest()
 }

@@ -1,9 +1,10 @@
 // Rules of the store contract for secrets: the rows of a running Daypass hold nothing that a thief could use.
 
 import assert from 'node:assert/strict'
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Daypass } from '../core/api.ts'
 import { createDaypass } from '../core/daypass.ts'
+import { createHmacSha256 } from '../core/hmac.ts'
 import { createKeys } from '../core/keys.ts'
 import { childSalt, mintRefreshToken } from '../core/refresh-token.ts'
 import type { Session } from '../core/session.ts'
@@ -53,7 +54,7 @@ export const secretRules: readonly StoreRule[] = [
       for (const generation of [row.generation - 1, row.generation, row.generation + 1]) {
         for (const salt of salts) {
           for (const key of keys) {
-            const forged = mintRefreshToken(row, generation, salt, { id: keyId, key: createSecretKey(key) })
+            const forged = mintRefreshToken(row, generation, salt, { id: keyId, hmac: createHmacSha256(key) })
             await refused(auth, forged)
             await refused(auth, forged, Buffer.from(row.parentKey!).toString('base64url'))
           }
