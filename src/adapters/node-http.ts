@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { Daypass, FoundSession } from '../core/api.ts'
+import { bufferOf } from '../core/bytes.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import { type Client, type Connection, createClientFinder, type FindClient } from '../http/client-address.ts'
@@ -259,17 +260,18 @@ function readText(req: IncomingMessage, limit: number): Promise<string> {
         reject(new DaypassError('ERR_BODY_TOO_LARGE'))
       } else chunks.push(bytes)
     })
-    req.once('end', () => resolve(decode(Buffer.concat(chunks))))
+    req.once('end', () => resolve(decode(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))))
     req.once('close', () => {
       if (!req.readableEnded) reject(new DaypassError('ERR_REQUEST_ABORTED'))
     })
   })
 }
 
-const utf8 = new TextDecoder()
-
-/** The decoder removes a byte order mark, as other parsers do. */
-const decode = (bytes: Uint8Array) => utf8.decode(bytes)
+/** Removes a byte order mark, as other parsers do. */
+const decode = (bytes: Uint8Array) =>
+  bufferOf(bytes)
+    .toString()
+    .replace(/^\uFEFF/, '')
 
 const toBytes = (chunk: string | Uint8Array) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
 

@@ -69,10 +69,15 @@ export async function readJsonObject(request: HttpRequest, limit: number): Promi
 
 /** Whether the body is JSON in UTF-8 (RFC 8259 §8.1), not compressed. Parsers differ in anything else. */
 function isPlainJson(request: HttpRequest): boolean {
-  const [type = '', ...parameters] = (header(request, 'content-type') ?? '').toLowerCase().split(';')
-  const charset = parameters.map((parameter) => /^\s*charset="?([^"]*?)"?\s*$/.exec(parameter)?.[1]).find(Boolean)
+  const type = header(request, 'content-type')?.toLowerCase() ?? ''
   const encoding = header(request, 'content-encoding')?.toLowerCase() ?? 'identity'
-  return type.trim() === 'application/json' && /^utf-?8$/.test(charset ?? 'utf-8') && encoding === 'identity'
+  return encoding === 'identity' && (type === 'application/json' || isJsonInUtf8(type))
+}
+
+function isJsonInUtf8(mediaType: string): boolean {
+  const [type = '', ...parameters] = mediaType.split(';')
+  const charset = parameters.map((parameter) => /^\s*charset="?([^"]*?)"?\s*$/.exec(parameter)?.[1]).find(Boolean)
+  return type.trim() === 'application/json' && /^utf-?8$/.test(charset ?? 'utf-8')
 }
 
 function parseJson(text: string): unknown {
