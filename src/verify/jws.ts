@@ -27,15 +27,28 @@ export function parseJws(text: string): Jws {
   const parts = text.length > maxLength ? null : compact.exec(text)?.slice(1)
   if (parts == null) throw invalid('not a compact JWS')
   if (!parts.every(isCanonical)) throw invalid('base64url with stray bits')
-  const [protectedHeader = '', payload = '', signature = ''] = parts
-  const header = parseStrictObject(decode(protectedHeader))
+  const [header = '', payload = '', signature = ''] = parts
+  const signed = text.slice(0, header.length + 1 + payload.length)
+  return { ...readHeader(header), text, signed, payload: decode(payload), signature: decode(signature) }
+}
+
+const readHeader = rememberLast((encoded): Pick<Jws, 'alg' | 'kid' | 'typ'> => {
+  const header = parseStrictObject(decode(encoded))
   if (header === undefined) throw invalid('its header is not one plain JSON object')
   const { alg, typ, crit, kid, b64 } = header
   if (typeof alg !== 'string' || !algorithms.has(alg)) throw invalid('its algorithm is not allowed')
   if (crit !== undefined || b64 !== undefined) throw invalid('it has unknown extensions')
   if (kid !== undefined && typeof kid !== 'string') throw invalid('its kid is not a string')
-  const signed = text.slice(0, protectedHeader.length + 1 + payload.length)
-  return { text, signed, alg, kid, typ, payload: decode(payload), signature: decode(signature) }
+  return { alg, kid, typ }
+})
+
+/** Remembers the last result: all tokens of one key have the same header, to the letter. */
+function rememberLast<T>(read: (text: string) => T): (text: string) => T {
+  let last: { text: string; value: T } | undefined
+  return (text) => {
+    if (last?.text !== text) last = { text, value: read(text) }
+    return last.value
+  }
 }
 
 /** Whether the unused bits of the last character are zero. Otherwise one token would have several encodings. */
