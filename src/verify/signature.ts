@@ -50,8 +50,28 @@ function importWithNode({ crypto, Buffer }: NodeModules, jwk: Jwk, alg: string):
   const key = crypto.createPublicKey({ key: { ...jwk }, format: 'jwk' })
   // RFC 7518 §3.3. `checkStrength` has counted the bytes of `n`, and the first of them may be zero.
   if (alg === 'RS256' && !((key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048)) throw new TypeError('too short')
-  const digest = alg === 'ES256' || alg === 'RS256' ? 'sha256' : null
-  // ES256 signatures are r‖s (RFC 7518 §3.4).
-  const input = alg === 'ES256' ? ({ key, dsaEncoding: 'ieee-p1363' } as const) : key
-  return ({ signed, signature }) => crypto.verify(digest, Buffer.from(signed, 'latin1'), input, signature)
+  if (alg === 'ES256') {
+    return ({ signed, signature }) =>
+      signature.length === 64 &&
+      crypto.verify('sha256', Buffer.from(signed, 'latin1'), key, Buffer.from(concatToDer(signature)))
+  }
+  const digest = alg === 'RS256' ? 'sha256' : null
+  return ({ signed, signature }) => crypto.verify(digest, Buffer.from(signed, 'latin1'), key, signature)
+}
+
+/**
+ * Converts r‖s of 32 bytes each (RFC 7518 §3.4) to SEQUENCE { INTEGER r, INTEGER s }. The option `dsaEncoding` of
+ * node:crypto makes the check half as slow again.
+ */
+function concatToDer(signature: Uint8Array): number[] {
+  const integers = [...toInteger(signature.subarray(0, 32)), ...toInteger(signature.subarray(32))]
+  return [0x30, integers.length, ...integers]
+}
+
+/** A positive INTEGER: without zeros in front, but for one where the next bit would be read as a minus (X.690 §8.3). */
+function toInteger(bytes: Uint8Array): number[] {
+  const start = bytes.findIndex((byte) => byte !== 0)
+  const digits = start === -1 ? [0] : [...bytes.subarray(start)]
+  if ((digits[0] ?? 0) > 0x7f) digits.unshift(0)
+  return [0x02, digits.length, ...digits]
 }

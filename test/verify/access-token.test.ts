@@ -950,3 +950,23 @@ test('an error reveals nothing about the token; the reason is in its cause', asy
 test('the test’s own keys are of the kinds that they claim', () => {
   assert.equal(createPublicKey({ key: jwks.keys[1] as never, format: 'jwk' }).asymmetricKeyType, 'ec')
 })
+
+test('an ES256 signature is accepted whatever its two numbers begin with', async () => {
+  const verifier = makeVerifier()
+  const wanted = new Map<string, (signature: Buffer) => boolean>([
+    ['r begins with a zero', (signature) => signature[0] === 0],
+    ['s begins with a zero', (signature) => signature[32] === 0],
+    ['both begin with a high bit', (signature) => signature[0]! > 0x7f && signature[32]! > 0x7f],
+    ['both begin with a low bit', (signature) => signature[0]! < 0x80 && signature[32]! < 0x80],
+  ])
+  for (let index = 0; wanted.size > 0; index++) {
+    assert.ok(index < 20_000, `not made by chance: ${[...wanted.keys()]}`)
+    const token = makeToken(payloadOf({ jti: `token-${index}` }), {}, 'ES256')
+    const signature = Buffer.from(token.split('.')[2]!, 'base64url')
+    for (const [name, fits] of wanted) {
+      if (!fits(signature)) continue
+      assert.equal((await verifier.verify(token)).tokenId, `token-${index}`)
+      wanted.delete(name)
+    }
+  }
+})
