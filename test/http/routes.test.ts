@@ -62,7 +62,12 @@ const options: NodeOptions<Role> = { authenticate, origins: [page], routes: appR
 /** Every route that is declared: Daypass's own and the app's. */
 function allRoutes() {
   const { auth } = makeDaypass()
-  const tokens = createTokenTransport(createCookie(), 'cookie', async () => ({}))
+  const tokens = createTokenTransport(
+    createCookie(),
+    'cookie',
+    async () => true,
+    async () => ({}),
+  )
   return [...createDaypassRoutes(auth, tokens, options), ...appRoutes]
 }
 const routes = allRoutes()
