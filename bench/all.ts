@@ -1,17 +1,23 @@
 // The benchmark: prints figures, ratios and which targets are met. A missed target does not fail it.
 //
-// `npm run bench`, or `npm run bench -- --only refresh|store|find-session|verify --seconds 5`.
+// `npm run bench`, or `npm run bench -- --only NAME --seconds 5` with the name of one part.
 
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { fixed, printTable, type Target } from './measure.ts'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '7' }, only: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '7' },
+    only: { type: 'string' },
+    huge: { type: 'boolean', default: false },
+  },
+})
 const seconds = Number(values.seconds)
-const parts = ['refresh', 'store', 'find-session', 'verify']
+const parts = ['refresh', 'http-stores', 'store', 'find-session', 'verify']
 if (!(seconds > 0) || (values.only !== undefined && !parts.includes(values.only))) {
-  console.error('npm run bench -- [--seconds N] [--only refresh|store|find-session|verify]')
+  console.error(`npm run bench -- [--seconds N] [--only ${parts.join('|')}]`)
   process.exit(2)
 }
 
@@ -24,7 +30,11 @@ if (isWanted('refresh')) {
   const { targets: found, costs } = await benchRefresh(seconds)
   targets.push(...found)
   const { benchBreakdown } = await import('./breakdown.ts')
-  await benchBreakdown(costs)
+  await benchBreakdown(costs, seconds)
+}
+if (isWanted('http-stores')) {
+  const { benchHttpStores } = await import('./http-stores.ts')
+  targets.push(...(await benchHttpStores(seconds)))
 }
 if (isWanted('store')) {
   const { benchStore } = await import('./store.ts')

@@ -1,19 +1,20 @@
 // The load, in a process of its own, with one keep-alive connection for each chain.
 //
-// A chain sends a refresh, reads the next refresh token from the response, and sends that. It uses bare sockets and indexOf,
-// so that the server under test is the busy one.
+// A chain sends a refresh, reads the next refresh token from the response, and sends that. Or it sends one GET with an access
+// token again and again. It uses bare sockets and indexOf, so that the server under test is the busy one.
 
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 
-/** One measurement: `tokens` are the chains' first refresh tokens. */
+/** One measurement. */
 export interface LoadJob {
   port: number
   path: string
+  request: 'refresh' | 'refresh with Idempotency-Key' | 'get'
   /** The server's process id: its CPU time is read where the system reports it. */
   pid: number
+  /** The first refresh token of each chain, or its access token. */
   tokens: string[]
-  idempotencyKeys: boolean
   /** Milliseconds. */
   warmUp: number
   /** Milliseconds. */
@@ -30,7 +31,11 @@ export interface LoadResult {
   /** Milliseconds from sending the request to the end of the response. */
   p50: number
   p99: number
+  /** With which the chains go on in the next measurement. */
+  tokens: string[]
 }
+
+export type LoadFigure = Exclude<keyof LoadResult, 'tokens'>
 
 let requests = 0
 let latencies: number[] = []
@@ -50,7 +55,7 @@ process.on('message', async (job: LoadJob) => {
   const cpu = cpuSeconds(job.pid) - cpuBefore
   const done = requests
   const sorted = Float64Array.from(latencies).sort()
-  await Promise.all(chains.map((close) => close()))
+  const tokens = await Promise.all(chains.map((close) => close()))
   if (failed !== undefined) {
     process.send!({ failed })
     return
@@ -62,27 +67,41 @@ process.on('message', async (job: LoadJob) => {
     busy: cpu / seconds,
     p50: at(0.5),
     p99: at(0.99),
+    tokens,
   } satisfies LoadResult)
 })
 
-/** Starts a chain. The function that it returns ends the chain after its current response. */
-function openChain(job: LoadJob, first: string): Promise<() => Promise<void>> {
+/** Starts a chain. The function that it returns ends the chain after its current response, and returns its next token. */
+function openChain(job: LoadJob, first: string): Promise<() => Promise<string>> {
   const socket = connect(job.port, '127.0.0.1').setNoDelay(true).setEncoding('latin1')
   let text = ''
   let sentAt = 0
   let closing = false
-  let closed = () => {}
+  let closed = (_token: string) => {}
+  const isGet = job.request === 'get'
 
   function send(token: string): void {
-    const body = `{"refreshToken":"${token}"}`
-    const key = job.idempotencyKeys
-      ? `idempotency-key: "bench-${process.pid}-${String(++serial).padStart(16, '0')}"\r\n`
-      : ''
     sentAt = performance.now()
-    socket.write(
-      `POST ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\ncontent-type: application/json\r\n${key}content-length: ${body.length}\r\n\r\n${body}`,
-      'latin1',
-    )
+    socket.write(isGet ? createGet(token) : createRefresh(token), 'latin1')
+  }
+
+  function createGet(token: string): string {
+    return `GET ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\nauthorization: Bearer ${token}\r\n\r\n`
+  }
+
+  function createRefresh(token: string): string {
+    const body = `{"refreshToken":"${token}"}`
+    const key =
+      job.request === 'refresh with Idempotency-Key'
+        ? `idempotency-key: "bench-${process.pid}-${String(++serial).padStart(16, '0')}"\r\n`
+        : ''
+    return `POST ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\ncontent-type: application/json\r\n${key}content-length: ${body.length}\r\n\r\n${body}`
+  }
+
+  function readToken(headEnd: number): string {
+    const tokenAt = text.indexOf('"refreshToken":"', headEnd) + '"refreshToken":"'.length
+    // A route that does no refresh answers without a token.
+    return tokenAt < headEnd ? first : text.slice(tokenAt, text.indexOf('"', tokenAt))
   }
 
   socket.on('data', (chunk) => {
@@ -92,19 +111,18 @@ function openChain(job: LoadJob, first: string): Promise<() => Promise<void>> {
     const lengthAt = text.indexOf('ontent-length: ') + 'ontent-length: '.length
     const length = Number(text.slice(lengthAt, text.indexOf('\r', lengthAt)))
     if (text.length < headEnd + 4 + length) return
-    const tokenAt = text.indexOf('"refreshToken":"', headEnd) + '"refreshToken":"'.length
-    if (!text.startsWith('HTTP/1.1 200') || tokenAt < headEnd) failed ??= text
+    if (!text.startsWith('HTTP/1.1 200')) failed ??= text
     requests++
     latencies.push(performance.now() - sentAt)
-    const token = text.slice(tokenAt, text.indexOf('"', tokenAt))
+    const token = isGet ? first : readToken(headEnd)
     text = ''
     if (!closing && failed === undefined) return send(token)
     socket.destroy()
-    closed()
+    closed(token)
   })
   socket.on('error', (error) => {
     failed ??= String(error)
-    closed()
+    closed(first)
   })
   return new Promise((resolve) => {
     socket.on('connect', () => {
@@ -114,7 +132,7 @@ function openChain(job: LoadJob, first: string): Promise<() => Promise<void>> {
           new Promise((done) => {
             closed = done
             closing = true
-            if (socket.destroyed) done()
+            if (socket.destroyed) done(first)
           }),
       )
     })

@@ -1,45 +1,54 @@
 // The raw twin: a bare node:http server that does the same cryptography as Daypass, and nothing else.
 //
-// It has no routes, no checks of origin, type or size, no events and no typed errors. Its store is a Map of numbers. Its
-// cryptography is Daypass's own, so the ratio shows what everything else costs.
+// It has no routes, no checks of origin, type or size, no events and no typed errors. Its store is a Map of numbers, or an
+// engine with the library's statement (raw-stores.ts). It runs on node:http alone, or behind Express. Its cryptography is
+// Daypass's own, so the ratio shows what everything else costs.
 
 import { createHmac, createPrivateKey, createSecretKey, hash, type KeyObject, sign } from 'node:crypto'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
 import { hmacSha256 } from '../src/core/hmac.ts'
 import { randomBytes } from '../src/core/random.ts'
+import { fixedResponse } from './fixed-route.ts'
+import { openRawStore, type RawRow } from './raw-stores.ts'
+import { readSettings, sayListening } from './settings.ts'
 
-const algorithm = process.argv[2]
+const settings = readSettings()
+const { algorithm } = settings
 const proofKey = createSecretKey(randomBytes(32))
 const accessKey = algorithm === 'EdDSA' ? ed25519Key() : createSecretKey(randomBytes(32))
 const header = `${encode({ alg: algorithm, typ: 'at+jwt', kid: text(randomBytes(32)) })}.`
-const rows = new Map<string, Row>()
+const store = await openRawStore(settings)
+const fixed = JSON.stringify(fixedResponse)
 
-interface Row {
-  subject: string
-  generation: number
-  secret: Uint8Array
+const handlers: Record<string, (text: string, req: IncomingMessage, res: ServerResponse) => void> = {
+  // Constant bytes without any work: the cost of HTTP alone.
+  '/auth/fixed': (_text, _req, res) => answer(res, 200, fixed),
+  '/admin/sessions': async (text, _req, res) => answer(res, 200, JSON.stringify(await issue(JSON.parse(text).subject))),
+  '/auth/refresh'(text, req, res) {
+    const send = (issued: object | null) => answer(res, issued === null ? 401 : 200, JSON.stringify(issued))
+    const issued = refresh(JSON.parse(text).refreshToken, req.headers['idempotency-key'] as string | undefined)
+    if (issued instanceof Promise) issued.then(send)
+    else send(issued)
+  },
 }
 
-const server = createServer((req, res) => {
+/** Reads the body, and calls the handler of the path. */
+function handle(req: IncomingMessage, res: ServerResponse): void {
+  const handler = handlers[req.url!]!
   let body = ''
   req.setEncoding('utf8')
   req.on('data', (chunk: string) => {
     body += chunk
   })
-  req.on('end', () => {
-    // Constant bytes without any work: the cost of HTTP alone.
-    if (req.url === '/fixed') return answer(res, 200, fixed)
-    if (req.url === '/admin/sessions') return answer(res, 200, JSON.stringify(issue(JSON.parse(body).subject)))
-    const tokens = refresh(JSON.parse(body).refreshToken, req.headers['idempotency-key'] as string | undefined)
-    if (tokens === null) return answer(res, 401, '{}')
-    answer(res, 200, JSON.stringify(tokens))
-  })
-})
-const fixed = JSON.stringify({ ...issue('fixed'), session: 'x'.repeat(200) })
-server.listen(0, '127.0.0.1', () => {
-  const { port } = server.address() as { port: number }
-  console.log(JSON.stringify({ message: 'listening', url: `http://localhost:${port}` }))
-})
+  req.on('end', () => handler(body, req, res))
+}
+
+const app = express()
+for (const path of Object.keys(handlers)) app.post(path, handle)
+const server = createServer(settings.framework === 'express' ? app : handle)
+server.listen(0, '127.0.0.1', () => sayListening((server.address() as AddressInfo).port))
 
 function answer(res: ServerResponse, status: number, text: string): void {
   const headers = {
@@ -50,28 +59,31 @@ function answer(res: ServerResponse, status: number, text: string): void {
   res.writeHead(status, headers).end(text)
 }
 
-function issue(subject: string) {
+async function issue(subject: string) {
   const id = randomBytes(16)
   const row = { subject, generation: 0, secret: randomBytes(16) }
-  rows.set(text(id), row)
+  await store.create(id, row)
   return tokens(id, row, randomBytes(8))
 }
 
+/** Not a promise where the store has none: a microtask less. */
 function refresh(refreshToken: string, idempotencyKey: string | undefined) {
   const token = Buffer.from(refreshToken.slice(4), 'base64url')
   if (!prove(token.subarray(0, 46)).equals(token.subarray(46))) return null
-  const row = rows.get(token.toString('base64url', 2, 18))
-  if (row === undefined || !tag(row, token.subarray(0, 30)).equals(token.subarray(30, 46))) return null
-  // The compare-and-set.
-  if (row.generation !== token.readUInt32BE(18)) return null
-  row.generation++
-  if (idempotencyKey === undefined) return tokens(token.subarray(2, 18), row, randomBytes(8))
-  const key = Buffer.from(hash('sha256', idempotencyKey, 'binary'), 'binary').subarray(0, 16)
-  const salt = hmacSha256(row.secret, token.subarray(18, 30), key)
-  return tokens(token.subarray(2, 18), row, salt.subarray(0, 8))
+  const key = idempotencyKey === undefined ? null : keyOf(idempotencyKey)
+  const id = token.subarray(2, 18)
+  const issue = (row: RawRow | undefined) => {
+    if (row === undefined || !tag(row, token.subarray(0, 30)).equals(token.subarray(30, 46))) return null
+    const salt = key === null ? randomBytes(8) : hmacSha256(row.secret, token.subarray(18, 30), key).subarray(0, 8)
+    return tokens(id, row, salt)
+  }
+  const row = store.advance({ id, generation: token.readUInt32BE(18), salt: token.subarray(22, 30), key })
+  return row instanceof Promise ? row.then(issue) : issue(row)
 }
 
-function tokens(id: Uint8Array, row: Row, salt: Uint8Array) {
+const keyOf = (text: string) => Buffer.from(hash('sha256', text, 'binary'), 'binary').subarray(0, 16)
+
+function tokens(id: Uint8Array, row: RawRow, salt: Uint8Array) {
   const token = Buffer.allocUnsafe(62)
   token[0] = 1
   token[1] = 1
@@ -110,7 +122,7 @@ function accessToken(sessionId: string, subject: string): string {
   return `${input}.${signature.toString('base64url')}`
 }
 
-function tag(row: Row, data: Uint8Array): Buffer {
+function tag(row: RawRow, data: Uint8Array): Buffer {
   return hmacSha256(row.secret, data).subarray(0, 16)
 }
 

@@ -11,6 +11,7 @@ import { createMemoryStore } from '../src/stores/memory.ts'
 import { createSqliteStore } from '../src/stores/sqlite.ts'
 import { makeSession } from '../src/testing/store-harness.ts'
 import { figureOf, fixed, percent, printTable, rounds, whole } from './measure.ts'
+import { advanceSqlite, prepareAdvance } from './raw-stores.ts'
 
 const chains = 32
 const roundCount = 7
@@ -90,17 +91,9 @@ function through(store: Store): AdvanceOne {
 }
 
 function bare(db: DatabaseSync): AdvanceOne {
-  db.exec('PRAGMA synchronous = FULL')
-  const update = db.prepare(
-    `UPDATE daypass_session SET generation = :generation + 1, parent_salt = :salt, rotated_at = :now,
-       idle_expires_at = min(:idleExpiresAt, expires_at)
-     WHERE id = :id AND generation = :generation AND revoked_at IS NULL AND expires_at > :now RETURNING *`,
-  )
-  return async (id, generation) => {
-    const now = Date.now()
-    const idleExpiresAt = now + lifetime
-    return update.get({ id: Buffer.from(id, 'base64url'), generation, salt: randomBytes(8), now, idleExpiresAt })
-  }
+  const update = prepareAdvance(db)
+  return async (id, generation) =>
+    advanceSqlite(update, { id: Buffer.from(id, 'base64url'), generation, salt: randomBytes(8), key: null })
 }
 
 const randomId = () => Buffer.from(randomBytes(16)).toString('base64url')

@@ -7,18 +7,14 @@ import { Buffer } from 'node:buffer'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { createVerifier as createFastJwt } from 'fast-jwt'
 import { importJWK, jwtVerify } from 'jose'
-import { createAccessTokenSigner } from '../src/core/access-token.ts'
-import { createKeys } from '../src/core/keys.ts'
-import { randomBytes } from '../src/core/random.ts'
-import type { Session } from '../src/core/session.ts'
 import { createVerifier } from '../src/verify/index.ts'
 import { figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, whole } from './measure.ts'
+import { createTokenMaker, issuer } from './tokens.ts'
 
 /** The verifier's default cache size. */
 const tokenCount = 10_000
 const inFlight = 32
 const roundCount = 9
-const issuer = 'http://localhost:12345'
 
 /** Checks one token, synchronously or not. */
 type Check = (token: string) => unknown
@@ -28,7 +24,8 @@ export async function benchVerify(seconds: number): Promise<Target[]> {
   const time = (seconds / roundCount) * 1000
   const targets: Target[] = []
   for (const algorithm of ['EdDSA', 'HS256'] as const) {
-    const { tokens, jwk } = await makeTokens(algorithm)
+    const { make, jwk } = createTokenMaker(algorithm)
+    const tokens = await Promise.all(Array.from({ length: tokenCount }, () => make()))
     const all = freshCopies(tokens, tokenCount)
     const few = freshCopies(tokens, 50)
     const joseKey = await importJWK(jwk as Parameters<typeof importJWK>[0], algorithm)
@@ -127,21 +124,6 @@ async function together(check: Check, fresh: () => string[], time: number): Prom
 function freshCopies(tokens: string[], count: number): () => string[] {
   const buffers = tokens.slice(0, count).map((token) => Buffer.from(token, 'latin1'))
   return () => buffers.map((bytes) => bytes.toString('latin1'))
-}
-
-async function makeTokens(algorithm: 'EdDSA' | 'HS256') {
-  const keys = createKeys(randomBytes(32), issuer, algorithm)
-  const sign = createAccessTokenSigner(keys.signer, issuer, issuer, () => 900)
-  const now = Date.now()
-  const id = () => Buffer.from(randomBytes(16)).toString('base64url')
-  const session = { subject: 'subject', clientId: 'first-party', scope: '', claims: {}, amr: [], authTime: now }
-  const expiresAt = now + 900_000
-  const tokens = await Promise.all(
-    Array.from({ length: tokenCount }, () =>
-      sign({ ...session, id: id(), expiresAt } as unknown as Session, now, id()),
-    ),
-  )
-  return { tokens, jwk: keys.verificationKeys[0]! }
 }
 
 function fastJwtKey(jwk: { kty?: string; k?: string }): string | Buffer {
