@@ -1,6 +1,7 @@
 // The benchmark: prints figures, ratios and which targets are met. A missed target does not fail it.
 //
 // `npm run bench`, or `npm run bench -- --only NAME --seconds 5` with the name of one part.
+// `--huge` adds ten million sessions to the part `sessions`: minutes, and some GB of the disk.
 
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus } from 'node:os'
@@ -15,9 +16,20 @@ const { values } = parseArgs({
   },
 })
 const seconds = Number(values.seconds)
-const parts = ['refresh', 'http-stores', 'store', 'find-session', 'verify']
+const parts = [
+  'refresh',
+  'http-stores',
+  'guard',
+  'client',
+  'store',
+  'sessions',
+  'find-session',
+  'verify',
+  'memory',
+  'cold-start',
+]
 if (!(seconds > 0) || (values.only !== undefined && !parts.includes(values.only))) {
-  console.error(`npm run bench -- [--seconds N] [--only ${parts.join('|')}]`)
+  console.error(`npm run bench -- [--seconds N] [--only ${parts.join('|')}] [--huge]`)
   process.exit(2)
 }
 
@@ -36,9 +48,21 @@ if (isWanted('http-stores')) {
   const { benchHttpStores } = await import('./http-stores.ts')
   targets.push(...(await benchHttpStores(seconds)))
 }
+if (isWanted('guard')) {
+  const { benchGuard } = await import('./guard.ts')
+  await benchGuard(seconds)
+}
+if (isWanted('client')) {
+  const { benchClient } = await import('./client.ts')
+  await benchClient(seconds)
+}
 if (isWanted('store')) {
   const { benchStore } = await import('./store.ts')
   await benchStore(seconds)
+}
+if (isWanted('sessions')) {
+  const { benchSessions } = await import('./sessions.ts')
+  await benchSessions(seconds, values.huge)
 }
 if (isWanted('find-session')) {
   const { benchFindSession } = await import('./find-session.ts')
@@ -47,6 +71,14 @@ if (isWanted('find-session')) {
 if (isWanted('verify')) {
   const { benchVerify } = await import('./verify.ts')
   targets.push(...(await benchVerify(seconds)))
+}
+if (isWanted('memory')) {
+  const { benchMemory } = await import('./memory.ts')
+  await benchMemory()
+}
+if (isWanted('cold-start')) {
+  const { benchColdStart } = await import('./cold-start.ts')
+  await benchColdStart(seconds)
 }
 if (targets.length > 0) {
   const rows = targets.map(({ name, least, figure }) => [
