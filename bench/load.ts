@@ -1,19 +1,20 @@
 // The load, in a process of its own, with one keep-alive connection for each chain.
 //
-// A chain sends a refresh, reads the next refresh token from the response, and sends that. Or it sends one GET with an access
-// token again and again. It uses bare sockets and indexOf, so that the server under test is the busy one.
+// A chain sends a request, reads from the response what to send next, and sends that. It uses bare sockets and indexOf, so
+// that the server under test is the busy one.
 
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { createRequest, isComplete, type RequestKind, readNext } from './requests.ts'
 
 /** One measurement. */
 export interface LoadJob {
   port: number
   path: string
-  request: 'refresh' | 'refresh with Idempotency-Key' | 'get'
+  request: RequestKind
   /** The server's process id: its CPU time is read where the system reports it. */
   pid: number
-  /** The first refresh token of each chain, or its access token. */
+  /** What each chain sends first: its refresh token, its access token, or its cookies. */
   tokens: string[]
   /** Milliseconds. */
   warmUp: number
@@ -40,7 +41,6 @@ export type LoadFigure = Exclude<keyof LoadResult, 'tokens'>
 let requests = 0
 let latencies: number[] = []
 let failed: string | undefined
-let serial = 0
 
 process.on('message', async (job: LoadJob) => {
   failed = undefined
@@ -75,50 +75,29 @@ process.on('message', async (job: LoadJob) => {
 function openChain(job: LoadJob, first: string): Promise<() => Promise<string>> {
   const socket = connect(job.port, '127.0.0.1').setNoDelay(true).setEncoding('latin1')
   let text = ''
+  let token = first
   let sentAt = 0
   let closing = false
   let closed = (_token: string) => {}
-  const isGet = job.request === 'get'
 
-  function send(token: string): void {
+  function send(next: string): void {
+    token = next
     sentAt = performance.now()
-    socket.write(isGet ? createGet(token) : createRefresh(token), 'latin1')
-  }
-
-  function createGet(token: string): string {
-    return `GET ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\nauthorization: Bearer ${token}\r\n\r\n`
-  }
-
-  function createRefresh(token: string): string {
-    const body = `{"refreshToken":"${token}"}`
-    const key =
-      job.request === 'refresh with Idempotency-Key'
-        ? `idempotency-key: "bench-${process.pid}-${String(++serial).padStart(16, '0')}"\r\n`
-        : ''
-    return `POST ${job.path} HTTP/1.1\r\nhost: localhost:${job.port}\r\nuser-agent: bench\r\ncontent-type: application/json\r\n${key}content-length: ${body.length}\r\n\r\n${body}`
-  }
-
-  function readToken(headEnd: number): string {
-    const tokenAt = text.indexOf('"refreshToken":"', headEnd) + '"refreshToken":"'.length
-    // A route that does no refresh answers without a token.
-    return tokenAt < headEnd ? first : text.slice(tokenAt, text.indexOf('"', tokenAt))
+    socket.write(createRequest(job, token), 'latin1')
   }
 
   socket.on('data', (chunk) => {
     text += chunk
     const headEnd = text.indexOf('\r\n\r\n')
-    if (headEnd === -1) return
-    const lengthAt = text.indexOf('ontent-length: ') + 'ontent-length: '.length
-    const length = Number(text.slice(lengthAt, text.indexOf('\r', lengthAt)))
-    if (text.length < headEnd + 4 + length) return
-    if (!text.startsWith('HTTP/1.1 200')) failed ??= text
+    if (headEnd === -1 || !isComplete(text, headEnd)) return
+    const next = text.startsWith('HTTP/1.1 200') ? readNext(job, text, headEnd, token) : undefined
+    if (next === undefined) failed ??= text
     requests++
     latencies.push(performance.now() - sentAt)
-    const token = isGet ? first : readToken(headEnd)
     text = ''
-    if (!closing && failed === undefined) return send(token)
+    if (next !== undefined && !closing && failed === undefined) return send(next)
     socket.destroy()
-    closed(token)
+    closed(next ?? token)
   })
   socket.on('error', (error) => {
     failed ??= String(error)

@@ -43,15 +43,18 @@ export interface Target {
   figure: number
 }
 
-/** Prints an aligned table: the first column to the left, the others to the right. */
-export function printTable(title: string, rows: readonly (readonly string[])[]): void {
+/** Prints an aligned table: these columns to the left, as texts are, and the others to the right. */
+export function printTable(title: string, rows: readonly (readonly string[])[], texts: readonly number[] = [0]): void {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   const line = (row: readonly string[]) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')
+    row
+      .map((cell, column) => (texts.includes(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd()
   console.log(`\n${title}\n`)
   console.log(line(rows[0]!))
   console.log(widths.map((width) => '-'.repeat(width)).join('  '))
-  for (const row of rows.slice(1)) console.log(line(row).trimEnd())
+  for (const row of rows.slice(1)) console.log(line(row))
 }
 
 export const whole = (value: number) => Math.round(value).toLocaleString('en')

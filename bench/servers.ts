@@ -1,9 +1,9 @@
 // Starts servers in processes of their own, and measures them under the load of bench/load.ts.
 
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LoadJob, LoadResult } from './load.ts'
 import type { ServerSettings } from './settings.ts'
@@ -35,12 +35,16 @@ export interface Servers {
   app(settings: ServerSettings): Promise<Server>
   /** The server application, with its store in memory. */
   application(algorithm: string): Promise<Server>
+  /** A script that says where it listens, with these arguments. */
+  script(file: string, args: string[], env?: Record<string, string>): Promise<Server>
   /** Loads a server for `time` milliseconds. */
   measure(server: Server, path: string, request: LoadJob['request'], time: number): Promise<LoadResult>
 }
 
-/** Runs `body`, and ends all servers that it started. */
-export async function withServers<T>(body: (servers: Servers) => Promise<T>): Promise<T> {
+/** Runs `body`, and ends all servers that it started. `pinned` gives them one core, and the load the others. */
+export async function withServers<T>(body: (servers: Servers) => Promise<T>, pinned = false): Promise<T> {
+  const last = availableParallelism() - 1
+  if (pinned) pin(process.pid, `0-${last - 1}`)
   const folder = mkdtempSync(join(tmpdir(), 'daypass-bench-'))
   const load = fork(join(import.meta.dirname, 'load.ts'))
   const processes: ChildProcess[] = [load]
@@ -49,6 +53,7 @@ export async function withServers<T>(body: (servers: Servers) => Promise<T>): Pr
     const stdio = ['ignore', 'pipe', 'inherit'] as const
     const child = spawn(process.execPath, args, { cwd: folder, env: { PATH, HOME, ...env }, stdio: [...stdio] })
     processes.push(child)
+    if (pinned) pin(child.pid!, String(last))
     return listening(child)
   }
   const own = (file: string) => (settings: ServerSettings) =>
@@ -59,12 +64,14 @@ export async function withServers<T>(body: (servers: Servers) => Promise<T>): Pr
       raw: own('raw-server.ts'),
       app: own('app-server.ts'),
       application: (algorithm) => start([join(root, 'server/src/cli.ts'), 'serve'], settingsOf(algorithm)),
+      script: (file, args, env) => start([file, ...args], env),
       measure: (server, path, request, time) => measure(load, server, path, request, time),
     })
   } finally {
     for (const child of processes) {
       if (child.exitCode === null && child.kill()) await once(child, 'exit')
     }
+    if (pinned) pin(process.pid, `0-${last}`)
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -97,6 +104,22 @@ async function signIn({ port }: Server, subject: string): Promise<Tokens> {
   })
   if (!response.ok) throw new Error(`No session could be made: ${response.status}`)
   return (await response.json()) as Tokens
+}
+
+/** Whether servers can be given a core of their own. */
+export function canPin(): boolean {
+  if (availableParallelism() < 2) return false
+  try {
+    execFileSync('taskset', ['--version'])
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Keeps all threads of a process, and the processes that it starts later, on these cores. */
+function pin(pid: number, cores: string): void {
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', cores, String(pid)])
 }
 
 function settingsOf(algorithm: string): Record<string, string> {

@@ -12,12 +12,12 @@ import { figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, who
 import { createTokenMaker, issuer } from './tokens.ts'
 
 /** The verifier's default cache size. */
-const tokenCount = 10_000
+export const tokenCount = 10_000
 const inFlight = 32
 const roundCount = 9
 
 /** Checks one token, synchronously or not. */
-type Check = (token: string) => unknown
+export type Check = (token: string) => unknown
 
 /** Runs and prints the comparison; `seconds` is for each thing in all. */
 export async function benchVerify(seconds: number): Promise<Target[]> {
@@ -77,7 +77,7 @@ export async function benchVerify(seconds: number): Promise<Target[]> {
 }
 
 /** One after the other. Only the checks are timed, not the making of fresh strings. */
-async function oneByOne(check: Check, fresh: () => string[], time: number): Promise<number> {
+export async function oneByOne(check: Check, fresh: () => string[], time: number): Promise<number> {
   const pass = check(fresh()[0]!) instanceof Promise ? passAwaiting : passPlain
   let count = 0
   let spent = 0
@@ -121,12 +121,12 @@ async function together(check: Check, fresh: () => string[], time: number): Prom
 }
 
 /** Copies tokens into new strings that have no hash yet. */
-function freshCopies(tokens: string[], count: number): () => string[] {
+export function freshCopies(tokens: string[], count: number): () => string[] {
   const buffers = tokens.slice(0, count).map((token) => Buffer.from(token, 'latin1'))
   return () => buffers.map((bytes) => bytes.toString('latin1'))
 }
 
-function fastJwtKey(jwk: { kty?: string; k?: string }): string | Buffer {
+export function fastJwtKey(jwk: { kty?: string; k?: string }): string | Buffer {
   if (jwk.kty === 'oct') return Buffer.from(jwk.k!, 'base64url')
   const key: KeyObject = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' } as Parameters<
     typeof createPublicKey

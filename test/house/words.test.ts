@@ -45,7 +45,9 @@ const checked = [
   'server/src',
 ]
 
-const files = checked.flatMap((path) => (path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root })))
+const files = checked.flatMap((path) =>
+  path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root, exclude: ['**/node_modules'] }),
+)
 const textOf = (file: string) => readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '')
 
 /** The pages that the rule holds for. */
