@@ -2,9 +2,11 @@
 
 import { maybe } from './wait.ts'
 
-/** The absolute URL, by default as the page resolves it. Undefined if it is invalid, or relative without a page. */
-export const hrefOf = (url: string | URL, base: string | undefined = maybe(() => document.baseURI)) =>
-  maybe(() => new URL(url, base).href)
+/** The address that fetch resolves relative URLs by: the page's, or the worker's own. */
+const here = () => maybe(() => document.baseURI) ?? maybe(() => location.href)
+
+/** The absolute URL, by default as fetch resolves it. Undefined if it is invalid, or relative outside pages and workers. */
+export const hrefOf = (url: string | URL, base: string | undefined = here()) => maybe(() => new URL(url, base).href)
 
 /**
  * The origin (scheme, host and port) that a request to `url` would go to: everything before the third slash. `URL.origin`
