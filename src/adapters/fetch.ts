@@ -2,12 +2,9 @@
 
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import { DaypassError } from '../errors.ts'
 import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
 import { createHttpAuth, createVerifierGuard, type Guard } from '../http/http-auth.ts'
-import { hasForwardingHeader, isLoopback, readIp } from '../http/ip-address.ts'
 import type { HttpOptions, ServerTypes, UserOfBoth } from '../http/options.ts'
-import type { HttpRequest } from '../http/request.ts'
 import type { HttpResponse } from '../http/response.ts'
 import type {
   SignInOptions as HttpSignInOptions,
@@ -15,6 +12,7 @@ import type {
   SignIn,
 } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
+import { readRequest } from './fetch-request.ts'
 
 export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -160,49 +158,6 @@ function guardWith<C>(guard: Guard<C>): RequireAuth<C> {
     }
   }
   return requireAuth as RequireAuth<C>
-}
-
-function readRequest(request: Request, address?: string): HttpRequest {
-  const url = new URL(request.url)
-  const ip = readIp(address)
-  return {
-    method: request.method,
-    path: url.pathname,
-    host: url.host,
-    secure: url.protocol === 'https:',
-    ip,
-    local: isLoopback(ip) && !hasForwardingHeader((name) => request.headers.get(name) ?? undefined),
-    userAgent: request.headers.get('user-agent') ?? undefined,
-    headers: (name) => {
-      const value = request.headers.get(name)
-      return value === null ? [] : [value]
-    },
-    text: (limit) => readText(request, limit),
-    get aborted() {
-      return request.signal.aborted
-    },
-  }
-}
-
-async function readText(request: Request, limit: number): Promise<string> {
-  // Other code has read the body, or has copied the request without it.
-  const isLost =
-    request.bodyUsed || request.body?.locked || (!request.body && Number(request.headers.get('content-length')))
-  if (isLost) throw new DaypassError('ERR_BODY_CONSUMED')
-  const decoder = new TextDecoder()
-  let text = ''
-  let size = 0
-  try {
-    // `for await` cancels the stream when it is left early.
-    for await (const chunk of request.body ?? []) {
-      size += chunk.length
-      if (size > limit) throw new DaypassError('ERR_BODY_TOO_LARGE')
-      text += decoder.decode(chunk, { stream: true })
-    }
-  } catch (error) {
-    throw request.signal.aborted ? new DaypassError('ERR_REQUEST_ABORTED') : error
-  }
-  return text + decoder.decode()
 }
 
 function toResponse({ status, headers, body }: HttpResponse): Response {

@@ -27,7 +27,7 @@ export interface NodeOptions<
 > extends HttpOptions<C, Credentials, User, Finds> {
   /**
    * Addresses and networks of the proxies in front, such as `10.0.0.0/8`. X-Forwarded-* counts only if it comes from one
-   * of them. Default: Express's `trust proxy`, Fastify's `trustProxy`, or none.
+   * of them. Default: Express's `trust proxy`, Fastify's `trustProxy`, Koa's `proxy`, or none.
    */
   trustedProxies?: readonly string[]
 }
@@ -55,6 +55,8 @@ export interface NodeExchange {
   client?: () => Connection | undefined
   /** Called before the response is written. */
   takeOver?: () => void
+  /** Hands the response to a framework that writes it by itself. Default: it is written to `res`. */
+  write?: (response: HttpResponse) => void
 }
 
 /** A request that is read only. */
@@ -123,10 +125,9 @@ function overNode<C>(guard: Guard<C>, onError: OnError | undefined): NodeGuard<C
 }
 
 /** The body that other code has read. A body that is still to be read counts as none, whatever `req.body` holds. */
-export function readKeptBody(req: NodeMessage): unknown {
+export function readKeptBody(req: NodeMessage, body = req.body): unknown {
   if (!req.readableEnded && !req.readableDidRead) return undefined
   if (typeof req.rawBody === 'string' || req.rawBody instanceof Uint8Array) return req.rawBody
-  const { body } = req
   if (body === null || body === undefined || isPlaceholder(req, body) || isMisread(body)) return undefined
   return body
 }
@@ -282,9 +283,16 @@ function isSent({ res }: NodeExchange, onError: OnError = logError): boolean {
 }
 
 /** Sends a response. A caller that has disconnected gets none. */
-function send(exchange: NodeExchange, { status, headers, body }: HttpResponse, onError: OnError | undefined): void {
-  const { res, takeOver } = exchange
+function send(exchange: NodeExchange, response: HttpResponse, onError: OnError | undefined): void {
+  const { res, takeOver, write } = exchange
+  const { status, headers, body } = response
   if (isSent(exchange, onError)) return
+  // The rest of the body is not read. HTTP/2 has no such header, and ends the stream alone.
+  if (status === 413 && exchange.req.httpVersionMajor < 2) headers.connection = 'close'
+  if (write !== undefined) {
+    write(response)
+    return
+  }
   takeOver?.()
   if (res.destroyed) return
   const head: Record<string, string | number | string[]> = {}
@@ -293,8 +301,6 @@ function send(exchange: NodeExchange, { status, headers, body }: HttpResponse, o
     if (name === 'set-cookie' || name === 'vary') res.appendHeader(name, value)
     else head[name] = value
   }
-  // The rest of the body is not read. HTTP/2 has no such header, and ends the stream alone.
-  if (status === 413 && res.req.httpVersionMajor < 2) head.connection = 'close'
   if (body === undefined) {
     res.writeHead(status, head).end()
     return

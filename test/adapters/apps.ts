@@ -1,20 +1,29 @@
 // One app on every adapter: Daypass's routes, guarded paths, and a login and a logout of the app's own.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
+import { serve } from '@hono/node-server'
+import { getConnInfo } from '@hono/node-server/conninfo'
 import express from 'express'
 import fastify from 'fastify'
+import { Hono } from 'hono'
+import Koa from 'koa'
 import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import { createHonoAuth } from '../../src/adapters/hono.ts'
+import { createKoaAuth } from '../../src/adapters/koa.ts'
 import { createNodeAuth, type NodeOptions, type SignIn, type SignInOptions } from '../../src/adapters/node.ts'
 import { type AccessToken, type Daypass, DaypassError, type FoundSession } from '../../src/index.ts'
 import { listen, type Role, type Running, running } from '../http/server.ts'
 
 // Express 4 brings no types of its own; what is used of it has the types of Express 5.
-export const express4 = createRequire(import.meta.url)('express4') as typeof express
+const require = createRequire(import.meta.url)
+export const express4 = require('express4') as typeof express
+// Its types would change those of node:http for everybody.
+const { bodyParser } = require('@koa/bodyparser') as { bodyParser(options: object): Koa.Middleware }
 
 /** Starts the app on an adapter. */
 export type Start = (auth: Daypass<Role>, options: NodeOptions<Role>) => Promise<Running>
@@ -186,6 +195,87 @@ export const startFetch: Start = (auth, options) => {
   return listen(overFetch(app))
 }
 
+/** Koa without a router; `parser` puts its body parser before Daypass. */
+export const startKoa =
+  (parser: boolean): Start =>
+  (auth, options) => {
+    const web = createKoaAuth(auth, options)
+    const app = new Koa()
+    const ofJson = bodyParser({ enableTypes: ['json'] })
+    if (parser) app.use(ofJson)
+    app.use(web.routes)
+    const at = (path: string, ...handlers: Koa.Middleware[]) => {
+      for (const handler of handlers) app.use((ctx, next) => (ctx.path === path ? handler(ctx, next) : next()))
+    }
+    const show: Koa.Middleware = (ctx) => {
+      ctx.body = found(ctx.state.auth)
+    }
+    at('/own-login', ofJson, (ctx) =>
+      web.signIn(ctx, ...readOwnLogin((ctx.request as { body?: unknown }).body as OwnLogin)),
+    )
+    at('/arrival', (ctx) => web.signIn(ctx, ...readArrival(ctx.url)))
+    at('/own-logout', web.signOut)
+    at('/departure', (ctx) => web.signOut(ctx, readArrival(ctx.url)[1]))
+    at('/page', async (ctx) => {
+      ctx.type = 'json'
+      ctx.body = JSON.stringify(await render(await web.findSession(ctx)))
+    })
+    at(
+      '/me',
+      web.requireAuth((ctx) => {
+        ctx.body = found(ctx.state.auth)
+      }),
+    )
+    at('/reports', web.requireAuth({ scope }), show)
+    at('/recent', web.requireAuth(show, { maxAge }))
+    at('/admins', web.requireAuth({ allow }), show)
+    at('/bare', web.requireAuth, show)
+    app.use((ctx) => {
+      ctx.status = 404
+      ctx.body = { code: 'APP_NOT_FOUND' }
+    })
+    return listen(app.callback())
+  }
+
+/** A Hono app. */
+function createHonoApp(auth: Daypass<Role>, options: Parameters<typeof createHonoAuth<Role>>[1]) {
+  const web = createHonoAuth(auth, options)
+  const app = new Hono()
+  app.use(web.routes)
+  app.post('/own-login', async (c) => web.signIn(c, ...readOwnLogin(await c.req.json())))
+  app.all('/arrival', (c) => web.signIn(c, ...readArrival(c.req.url)))
+  app.post('/own-logout', web.signOut)
+  app.post('/departure', (c) => web.signOut(c, readArrival(c.req.url)[1]))
+  app.get('/page', async (c) => c.json(await render(await web.findSession(c))))
+  app.get(
+    '/me',
+    web.requireAuth((c) => c.json(found(c.get('auth')))),
+  )
+  app.get('/reports', web.requireAuth({ scope }), (c) => c.json(found(c.get('auth'))))
+  app.get(
+    '/recent',
+    web.requireAuth((c) => c.json(found(c.get('auth'))), { maxAge }),
+  )
+  app.get('/admins', web.requireAuth({ allow }), (c) => c.json(found(c.get('auth'))))
+  app.get('/bare', web.requireAuth, (c) => c.json(found(c.get('auth'))))
+  app.notFound((c) => c.json({ code: 'APP_NOT_FOUND' }, 404))
+  return app
+}
+
+/** Hono on its server for Node. */
+export const startHono: Start = async (auth, options) => {
+  const app = createHonoApp(auth, { ...options, getConnInfo })
+  return new Promise((resolve) => {
+    const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, () => resolve(running(server as Server)))
+  })
+}
+
+/** Hono through its own fetch, on a runtime that tells the address in a binding of its own. */
+export const startHonoFetch: Start = (auth, options) => {
+  const app = createHonoApp(auth, { ...options, getConnInfo: (c) => ({ remote: { address: c.env.ip } }) })
+  return listen(overFetch(async (request, ip) => app.fetch(request, { ip })))
+}
+
 /** Serves a fetch handler on node:http. */
 export function overFetch(app: (request: Request, ip?: string) => Promise<Response>) {
   return async (req: IncomingMessage, res: ServerResponse) => {
@@ -221,6 +311,10 @@ export const adapters: Record<string, Start> = {
   'Express 4 alone': startExpress(express4, false),
   'Fastify 5': startFastify,
   fetch: startFetch,
+  'Koa 3 after its body parser': startKoa(true),
+  'Koa 3 alone': startKoa(false),
+  'Hono on Node': startHono,
+  'Hono through fetch': startHonoFetch,
 }
 
 function sendJson(res: ServerResponse, status: number, body: unknown): void {

@@ -4,8 +4,12 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import express from 'express'
 import fastify from 'fastify'
+import { Hono } from 'hono'
+import Koa from 'koa'
 import { createExpressAuth, createRequireAuth } from '../../src/adapters/express.ts'
 import { createRequireAuth as createFastifyRequireAuth } from '../../src/adapters/fastify.ts'
+import { createRequireAuth as createHonoRequireAuth } from '../../src/adapters/hono.ts'
+import { createRequireAuth as createKoaRequireAuth } from '../../src/adapters/koa.ts'
 import { createNodeAuth, createRequireAuth as createNodeRequireAuth, type SignIn } from '../../src/adapters/node.ts'
 import { createClient } from '../../src/client/index.ts'
 import { createDaypass } from '../../src/index.ts'
@@ -31,7 +35,7 @@ import {
   signInBody,
   signInCookie,
 } from '../http/server.ts'
-import { adapters, express4 } from './apps.ts'
+import { adapters, express4, overFetch } from './apps.ts'
 
 for (const [name, start] of Object.entries(adapters)) {
   describe(name, () => {
@@ -485,7 +489,7 @@ for (const [name, start] of Object.entries(adapters)) {
         })
       const isBody = ({ json, setCookie }: Answer) => json.refreshToken !== undefined && setCookie === undefined
       // Only an app on node:http or fetch reads its body in a way that Daypass cannot see.
-      if (!/node|fetch/.test(name)) assert.ok(isBody(await ask({ transport: 'body' })))
+      if (!['node:http', 'fetch'].includes(name)) assert.ok(isBody(await ask({ transport: 'body' })))
       assert.ok(isBody(await ask({}, 'application/json; transport=body')))
       for (const transport of ['train', ['body'], null])
         assert.ok(!isBody(await ask({ transport })), 'a field of the app’s own')
@@ -575,6 +579,33 @@ for (const [name, start] of Object.entries(adapters)) {
     })
   })
 }
+
+test('the 401 and 403 of a guard are the same bytes in every adapter', async (t) => {
+  const made = makeDaypass()
+  const poor = bearer((await made.auth.issue('ada', { claims: { role: 'member' } })).accessToken)
+  const cases: [line: string, headers: Record<string, string>][] = [
+    ['GET /me', {}],
+    ['GET /me', bearer('a.b.c')],
+    ['GET /reports', poor],
+    ['GET /admins', poor],
+    ['GET /me', { ...bearer('a.b.c'), origin: 'https://app.test' }],
+  ]
+  // What the framework says of itself and of the connection.
+  const ofServer = ['date', 'connection', 'keep-alive', 'x-powered-by', 'content-length', 'transfer-encoding']
+  const told: Record<string, unknown> = {}
+  for (const [name, start] of Object.entries(adapters)) {
+    const server = await start(made.auth, { authenticate, origins: ['https://app.test'] })
+    t.after(() => server.close())
+    told[name] = await Promise.all(
+      cases.map(async ([line, headers]) => {
+        const answer = await call(server.origin, line, { headers })
+        const own = Object.entries(answer.headers).filter(([header]) => !ofServer.includes(header))
+        return { status: answer.status, headers: Object.fromEntries(own), text: answer.text }
+      }),
+    )
+  }
+  for (const [name, answers] of Object.entries(told)) assert.deepEqual(answers, told['node:http'], name)
+})
 
 describe('Express', () => {
   for (const [version, create] of [
@@ -741,6 +772,25 @@ describe('an API that only checks tokens (daypass/verify)', () => {
       )
       await app.listen({ port: 0, host: '127.0.0.1' })
       return running(app.server)
+    },
+    Hono: (jwks, onError = console.error) => {
+      const requireAuth = createHonoRequireAuth(newVerifier(jwks), { onError })
+      const app = new Hono()
+      app.get('/scoped', requireAuth({ scope: 'orders:read' }), (c) => c.json({}))
+      app.get('/orders', requireAuth(), (c) => c.json({ subject: c.var.auth.subject, role: c.var.auth.claims.role }))
+      return listen(overFetch(async (request) => app.fetch(request)))
+    },
+    'Koa 3': (jwks, onError = console.error) => {
+      const requireAuth = createKoaRequireAuth(newVerifier(jwks), { onError })
+      const scoped = requireAuth({ scope: 'orders:read' })
+      const app = new Koa().use((ctx, next) => (ctx.path === '/scoped' ? scoped(ctx, next) : next()))
+      app.use(
+        requireAuth((ctx) => {
+          const { auth } = ctx.state
+          ctx.body = { subject: auth.subject, role: auth.claims.role }
+        }),
+      )
+      return listen(app.callback())
     },
   }
   function startApi(create: typeof express, jwks: string | undefined, onError: (error: unknown) => void) {

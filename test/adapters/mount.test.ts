@@ -4,9 +4,14 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import express from 'express'
 import { type FastifyInstance, fastify } from 'fastify'
+import { Hono } from 'hono'
+import Koa from 'koa'
+import mount from 'koa-mount'
 import { createExpressAuth } from '../../src/adapters/express.ts'
 import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
+import { createHonoAuth, type HonoAuth } from '../../src/adapters/hono.ts'
+import { createKoaAuth } from '../../src/adapters/koa.ts'
 import { createNodeAuth, type NodeOptions, type Route } from '../../src/adapters/node.ts'
 import { createClient } from '../../src/client/index.ts'
 import type { Daypass, Warning } from '../../src/index.ts'
@@ -56,6 +61,17 @@ const onFastify =
     return running(app.server).origin
   }
 
+const onHono =
+  (use: (app: Hono, routes: HonoAuth['routes'], prefix: string) => unknown): Start =>
+  async (t, auth, options, prefix) => {
+    const app = new Hono()
+    use(app, createHonoAuth(auth, options).routes, prefix)
+    app.notFound((c) => c.json({ code: 'APP_NOT_FOUND' }, 404))
+    const server = await listen(overFetch(async (request) => app.fetch(request)))
+    t.after(() => server.close())
+    return server.origin
+  }
+
 const starts: Record<string, Start> = {
   'Express 5': onExpress(express, false),
   'Express 5, a router in a router': onExpress(express, true),
@@ -69,6 +85,27 @@ const starts: Record<string, Start> = {
     const [, outer, inner] = /^(\/\w+)(.*)$/.exec(prefix)!
     app.register(async (scope) => void scope.register(routes, { prefix: inner! }), { prefix: outer! })
   }),
+  'Hono, used with a prefix': onHono((app, routes, prefix) => app.use(`${prefix}/*`, routes)),
+  'Hono, an app with a base path': onHono((app, routes, prefix) =>
+    app.route('/', new Hono().basePath(prefix).use(routes)),
+  ),
+  'Hono, an app in an app, each with a part of the prefix': onHono((app, routes, prefix) => {
+    const [, outer, inner] = /^(\/\w+)(.*)$/.exec(prefix)!
+    app.route(outer!, new Hono().use(`${inner}/*`, routes))
+  }),
+  'Hono, mounted with a method each': onHono((app, routes, prefix) =>
+    app.on(['GET', 'POST', 'PUT', 'DELETE'], `${prefix}/*`, routes),
+  ),
+  async 'Koa, under koa-mount'(t, auth, options, prefix) {
+    const app = new Koa().use(mount(prefix, createKoaAuth(auth, options).routes))
+    app.use((ctx) => {
+      ctx.status = 404
+      ctx.body = { code: 'APP_NOT_FOUND' }
+    })
+    const server = await listen(app.callback())
+    t.after(() => server.close())
+    return server.origin
+  },
   async 'node:http in an Express app'(t, auth, options, prefix) {
     const web = createNodeAuth(auth, options)
     const app = express().use(prefix, async (req, res, next) => {

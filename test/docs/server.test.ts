@@ -12,7 +12,7 @@ const page = read('docs/server.md')
 const tables = tablesOf(page)
 
 /** The entries of the server's half. */
-const entries = ['daypass', 'express', 'fastify', 'node', 'fetch', 'verify']
+const entries = ['daypass', 'express', 'fastify', 'hono', 'koa', 'node', 'fetch', 'verify']
 /** The interfaces that are no options, and that an app meets. */
 const met = ['Daypass', 'Verifier', 'EventDetails', 'EventBase', 'SessionInfo', 'FoundSession', 'Tokens', 'AccessToken']
 
@@ -64,6 +64,8 @@ test('every adapter has the members of the table', () => {
   const express = membersOf('express', 'ExpressAuth')
   assert.ok(express && express.length >= 5)
   assert.deepEqual(membersOf('fastify', 'FastifyAuth'), express)
+  assert.deepEqual(membersOf('hono', 'HonoAuth'), express)
+  assert.deepEqual(membersOf('koa', 'KoaAuth'), express)
   assert.deepEqual(membersOf('node', 'NodeAuth'), express)
   assert.deepEqual(membersOf('fetch', 'FetchAuth'), express)
 })

@@ -6,6 +6,8 @@ import mongoose from 'mongoose'
 import { createExpressAuth, createRequireAuth as createExpressGuard } from '../../src/adapters/express.ts'
 import { createFastifyAuth, createRequireAuth as createFastifyGuard } from '../../src/adapters/fastify.ts'
 import { createFetchAuth, createRequireAuth as createFetchGuard } from '../../src/adapters/fetch.ts'
+import { createHonoAuth, createRequireAuth as createHonoGuard } from '../../src/adapters/hono.ts'
+import { createKoaAuth, createRequireAuth as createKoaGuard } from '../../src/adapters/koa.ts'
 import { createNodeAuth, createRequireAuth as createNodeGuard } from '../../src/adapters/node.ts'
 import { adoptJwt, adoptMongoose } from '../../src/adopt/index.ts'
 import { createDaypass } from '../../src/index.ts'
@@ -35,16 +37,22 @@ const takers: Record<string, (options: Options) => unknown> = {
   'auth.revokeSubject': (options) => auth.revokeSubject('nobody', options),
   createExpressAuth: (options) => createExpressAuth(auth, options),
   createFastifyAuth: (options) => createFastifyAuth(auth, options),
+  createHonoAuth: (options) => createHonoAuth(auth, options),
+  createKoaAuth: (options) => createKoaAuth(auth, options),
   createNodeAuth: (options) => createNodeAuth(auth, options),
   createFetchAuth: (options) => createFetchAuth(auth, options),
   'cookie of an adapter': (options) => createFetchAuth(auth, { cookie: options }),
   'paths of an adapter': (options) => createFetchAuth(auth, { paths: options }),
   'createRequireAuth of daypass/express': (options) => createExpressGuard(verifier, options),
   'createRequireAuth of daypass/fastify': (options) => createFastifyGuard(verifier, options),
+  'createRequireAuth of daypass/hono': (options) => createHonoGuard(verifier, options),
+  'createRequireAuth of daypass/koa': (options) => createKoaGuard(verifier, options),
   'createRequireAuth of daypass/node': (options) => createNodeGuard(verifier, options),
   'createRequireAuth of daypass/fetch': (options) => createFetchGuard(verifier, options),
   'requireAuth of daypass/express': (options) => createExpressAuth(auth).requireAuth(options),
   'requireAuth of daypass/fastify': (options) => createFastifyAuth(auth).requireAuth(options),
+  'requireAuth of daypass/hono': (options) => createHonoAuth(auth).requireAuth(options),
+  'requireAuth of daypass/koa': (options) => createKoaAuth(auth).requireAuth(options),
   'requireAuth of daypass/node': (options) => createNodeAuth(auth).requireAuth(options),
   'requireAuth of daypass/fetch': (options) => createFetchAuth(auth).requireAuth(options),
   'requireAuth around a handler': (options) => createNodeAuth(auth).requireAuth(() => {}, options),
