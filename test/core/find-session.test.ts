@@ -1,7 +1,11 @@
 // `findSession`: reads who is signed in, and changes nothing.
 
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import type { DaypassEvent } from '../../src/core/events.ts'
+import { createKeys } from '../../src/core/keys.ts'
+import { maxGeneration, mintRefreshToken } from '../../src/core/refresh-token.ts'
+import type { Session } from '../../src/core/session.ts'
 import { findRow } from '../../src/testing/store-harness.ts'
 import { day, hour, newKey, onEachStore, refused, spyOn } from './setup.ts'
 
@@ -56,6 +60,15 @@ onEachStore(
   },
 )
 
+onEachStore('a token whose refresh had no key is read while that refresh may be sent again', {}, async (rig) => {
+  const { auth, time } = rig
+  const { refreshToken, session } = await auth.issue('ada')
+  await auth.refresh(refreshToken)
+  assert.equal((await auth.findSession(refreshToken))?.id, session.id)
+  time.advance(hour)
+  assert.equal(await auth.findSession(refreshToken), null)
+})
+
 onEachStore('null for a session that is over, a token that is none, and a forged one', {}, async (rig) => {
   const { auth, time } = rig
   const ended = await auth.issue('ada')
@@ -71,6 +84,30 @@ onEachStore('null for a session that is over, a token that is none, and a forged
   // A read records no expiry; a refresh does.
   await refused(auth.refresh(expired.refreshToken), 'ERR_SESSION_EXPIRED')
 })
+
+onEachStore(
+  'null for a token with a good proof and a wrong tag, an unknown session or the last generation',
+  {},
+  async (rig) => {
+    const { auth, store, secret } = rig
+    const { proofKeys } = createKeys(secret, 'https://id.example', 'EdDSA')
+    const { session } = await auth.issue('ada')
+    const row = await findRow(store, session.id)
+    const mint = (members: Partial<Session>) => {
+      const made = { ...row, ...members }
+      return mintRefreshToken(made, made.generation, randomBytes(8), proofKeys[0])
+    }
+    assert.equal((await auth.findSession(mint({})))?.subject, 'ada', 'the key is the server’s')
+    assert.equal(await auth.findSession(mint({ secret: randomBytes(16) })), null, 'a wrong tag')
+    assert.equal(
+      await auth.findSession(mint({ id: randomBytes(16).toString('base64url') })),
+      null,
+      'an unknown session',
+    )
+    assert.equal((await auth.findSession(mint({ generation: maxGeneration })))?.subject, 'ada')
+    assert.equal(await auth.findSession(mint({ generation: maxGeneration + 1 })), null, 'a generation too many')
+  },
+)
 
 onEachStore(
   'with findSubject: the claims of now; null for an unknown user, whose session a read does not end',

@@ -162,6 +162,10 @@ onEachStore('a member of findSubject’s result that does not exist: 503, and no
   found = { claims: null as never }
   await refused(auth.refresh(refreshToken), 'ERR_CLAIMS_INVALID')
   await refused(auth.issue('bob', { claims: null as never }), 'ERR_CLAIMS_INVALID')
+  for (const name of ['\uFFFE', '\uFFFF']) {
+    await refused(auth.issue('bob', { claims: { name } }), 'ERR_CLAIMS_INVALID')
+    await refused(auth.issue('bob', { claims: { [name]: 1 } }), 'ERR_CLAIMS_INVALID')
+  }
   found = { claims: { role: 'guest' } }
   assert.deepEqual((await auth.refresh(refreshToken)).session.claims, { role: 'guest' })
 })
