@@ -16,70 +16,42 @@ const { values } = parseArgs({
   },
 })
 const seconds = Number(values.seconds)
-const parts = [
-  'refresh',
-  'http-stores',
-  'guard',
-  'client',
-  'store',
-  'sessions',
-  'find-session',
-  'verify',
-  'memory',
-  'cold-start',
-]
-if (!(seconds > 0) || (values.only !== undefined && !parts.includes(values.only))) {
-  console.error(`npm run bench -- [--seconds N] [--only ${parts.join('|')}] [--huge]`)
+const targets: Target[] = []
+
+/** In this order. Each prints its tables. */
+const parts: Record<string, () => Promise<unknown>> = {
+  async refresh() {
+    const { benchRefresh } = await import('./refresh.ts')
+    const { targets: found, costs } = await benchRefresh(seconds)
+    targets.push(...found)
+    const { benchBreakdown } = await import('./breakdown.ts')
+    await benchBreakdown(costs, seconds)
+  },
+  async 'http-stores'() {
+    const { benchHttpStores } = await import('./http-stores.ts')
+    targets.push(...(await benchHttpStores(seconds)))
+  },
+  guard: async () => (await import('./guard.ts')).benchGuard(seconds),
+  client: async () => (await import('./client.ts')).benchClient(seconds),
+  store: async () => (await import('./store.ts')).benchStore(seconds),
+  sessions: async () => (await import('./sessions.ts')).benchSessions(seconds, values.huge),
+  'find-session': async () => (await import('./find-session.ts')).benchFindSession(seconds),
+  async verify() {
+    const { benchVerify } = await import('./verify.ts')
+    targets.push(...(await benchVerify(seconds)))
+  },
+  memory: async () => (await import('./memory.ts')).benchMemory(),
+  'cold-start': async () => (await import('./cold-start.ts')).benchColdStart(seconds),
+}
+
+if (!(seconds > 0) || (values.only !== undefined && parts[values.only] === undefined)) {
+  console.error(`npm run bench -- [--seconds N] [--only ${Object.keys(parts).join('|')}] [--huge]`)
   process.exit(2)
 }
 
-const isWanted = (part: string) => values.only === undefined || values.only === part
-const targets: Target[] = []
 console.log(`Node ${process.versions.node}, ${availableParallelism()} × ${cpus()[0]?.model}, ${commit()}`)
+for (const [name, run] of Object.entries(parts)) if (values.only === undefined || values.only === name) await run()
 
-if (isWanted('refresh')) {
-  const { benchRefresh } = await import('./refresh.ts')
-  const { targets: found, costs } = await benchRefresh(seconds)
-  targets.push(...found)
-  const { benchBreakdown } = await import('./breakdown.ts')
-  await benchBreakdown(costs, seconds)
-}
-if (isWanted('http-stores')) {
-  const { benchHttpStores } = await import('./http-stores.ts')
-  targets.push(...(await benchHttpStores(seconds)))
-}
-if (isWanted('guard')) {
-  const { benchGuard } = await import('./guard.ts')
-  await benchGuard(seconds)
-}
-if (isWanted('client')) {
-  const { benchClient } = await import('./client.ts')
-  await benchClient(seconds)
-}
-if (isWanted('store')) {
-  const { benchStore } = await import('./store.ts')
-  await benchStore(seconds)
-}
-if (isWanted('sessions')) {
-  const { benchSessions } = await import('./sessions.ts')
-  await benchSessions(seconds, values.huge)
-}
-if (isWanted('find-session')) {
-  const { benchFindSession } = await import('./find-session.ts')
-  await benchFindSession(seconds)
-}
-if (isWanted('verify')) {
-  const { benchVerify } = await import('./verify.ts')
-  targets.push(...(await benchVerify(seconds)))
-}
-if (isWanted('memory')) {
-  const { benchMemory } = await import('./memory.ts')
-  await benchMemory()
-}
-if (isWanted('cold-start')) {
-  const { benchColdStart } = await import('./cold-start.ts')
-  await benchColdStart(seconds)
-}
 if (targets.length > 0) {
   const rows = targets.map(({ name, least, figure }) => [
     name,

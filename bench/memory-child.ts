@@ -18,11 +18,13 @@ export interface MemoryResult {
 }
 
 const { what, count } = JSON.parse(process.argv[2]!) as MemoryJob
-const claims = { role: 'admin', team: 'a-team', name: 'Ada Lovelace' }
-const device = {
-  ip: '203.0.113.7',
-  userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
-}
+/** A text that no other entry has, as texts of requests are. */
+const fresh = (text: string) => Buffer.from(text).toString('latin1')
+const claimsOf = (subject: string) => ({ role: 'admin', team: 'a-team', name: fresh(`Ada ${subject}`) })
+const deviceOf = () => ({
+  ip: fresh('203.0.113.7'),
+  userAgent: fresh('Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'),
+})
 const secret = 'a secret of a benchmark that guards nothing 0123456789'
 const auth = createDaypass({ secret, issuer, algorithm: 'HS256', store: createMemoryStore() })
 const tokens = createTokenMaker('HS256')
@@ -40,9 +42,9 @@ const verify = async (token: string) => {
 const kinds: Record<MemoryJob['what'], (subject: string) => unknown> = {
   session: (subject) => auth.issue(subject),
   'refreshed session': async (subject) => auth.refresh((await auth.issue(subject)).refreshToken),
-  'session with claims': (subject) => auth.issue(subject, { claims, device }),
+  'session with claims': (subject) => auth.issue(subject, { claims: claimsOf(subject), device: deviceOf() }),
   token: async () => verify(await tokens.make()),
-  'token with claims': async () => verify(await tokens.make(claims)),
+  'token with claims': async (subject) => verify(await tokens.make(claimsOf(subject))),
   verifier: () => verifiers.push(createVerifier({ issuer, jwks })),
 }
 

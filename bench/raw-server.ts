@@ -20,11 +20,13 @@ const proofKey = createSecretKey(randomBytes(32))
 const accessKey = algorithm === 'EdDSA' ? ed25519Key() : createSecretKey(randomBytes(32))
 const header = `${encode({ alg: algorithm, typ: 'at+jwt', kid: text(randomBytes(32)) })}.`
 const store = await openRawStore(settings)
-const fixed = JSON.stringify(fixedResponse)
 
 const handlers: Record<string, (text: string, req: IncomingMessage, res: ServerResponse) => void> = {
-  // Constant bytes without any work: the cost of HTTP alone.
-  '/auth/fixed': (_text, _req, res) => answer(res, 200, fixed),
+  // The cost of HTTP and JSON alone.
+  '/auth/fixed'(text, _req, res) {
+    JSON.parse(text)
+    answer(res, 200, JSON.stringify(fixedResponse))
+  },
   '/admin/sessions': async (text, _req, res) => answer(res, 200, JSON.stringify(await issue(JSON.parse(text).subject))),
   '/auth/refresh'(text, req, res) {
     const send = (issued: object | null) => answer(res, issued === null ? 401 : 200, JSON.stringify(issued))

@@ -5,18 +5,20 @@ import { join } from 'node:path'
 import type { LoadFigure, LoadResult } from './load.ts'
 import { type Figure, figureOf, fixed, percent, printTable, ratioOf, rounds, type Target, whole } from './measure.ts'
 import { chains, withServers } from './servers.ts'
+import type { Algorithm } from './settings.ts'
 
 const roundCount = 15
 
-/**
- * Microseconds of CPU time, as the servers spent them: of a refresh, of a response of the same size by node:http alone, and
- * by a route of the app's that goes through the adapter and does no refresh.
- */
+/** Microseconds of CPU time a request, as the servers spent them. */
 export interface RefreshCosts {
+  /** node:http and JSON alone: a body read, and as many bytes as a refresh answers. */
   http: number
+  /** A route through the adapter, with the same body and as many bytes, and without work. */
   fixedRoute: number
-  EdDSA: number
-  HS256: number
+  /** A refresh of the raw twin. */
+  raw: Record<Algorithm, number>
+  /** A refresh of the library in memory. */
+  whole: Record<Algorithm, number>
 }
 
 /** Runs and prints the comparison; `seconds` is for each server in all, over its rounds. */
@@ -102,11 +104,15 @@ function report(results: Record<string, LoadResult[]>): { targets: Target[]; cos
     const sum = (what: LoadFigure) => results[key]!.reduce((total, result) => total + result[what], 0)
     return (sum('busy') * 1e6) / sum('perSecond')
   }
+  const refreshCost = (kind: string) => ({
+    EdDSA: cost(name('EdDSA', false, kind)),
+    HS256: cost(name('HS256', false, kind)),
+  })
   const costs = {
     http: cost('http'),
     fixedRoute: cost('fixedRoute'),
-    EdDSA: cost(name('EdDSA', false, 'memory')),
-    HS256: cost(name('HS256', false, 'memory')),
+    raw: refreshCost('raw'),
+    whole: refreshCost('memory'),
   }
   return { targets, costs }
 }

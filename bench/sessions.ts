@@ -61,7 +61,7 @@ export async function benchSessions(seconds: number, isHuge: boolean): Promise<v
         fixed(ratioOf(fewest, values).median, 2),
       ]
     })
-    if (isHuge) console.log('memory: not run with 10,000,000 sessions, which take 10 GB (--only memory)')
+    if (isHuge) console.log('memory: not run with 10,000,000 sessions, which need a heap of many GB')
     const title = `A refresh by the number of sessions, in one process, HS256: ${inFlight} in flight, each of another session; medians of ${roundCount} rounds in turn`
     printTable(title, [['', 'refresh/s', 'spread', 'µs each', 'cost, of 1,000’s'], ...rows])
   } finally {
