@@ -1,7 +1,6 @@
 // Checks signatures: with node:crypto where the runtime has it, and otherwise with jose, which uses Web Crypto. Web Crypto
 // works in other threads, and the way there and back costs 20 times as much as an HMAC.
 
-import { compactVerify, errors, importJWK } from 'jose'
 import { DaypassError } from '../errors.ts'
 import { invalid } from './access-token.ts'
 import type { Jwk } from './jwk.ts'
@@ -28,6 +27,8 @@ export async function importKey(jwk: Jwk, alg: string): Promise<CheckSignature> 
 }
 
 async function importWithJose(jwk: Jwk, alg: string): Promise<CheckSignature> {
+  // Where node:crypto does the work, jose is not loaded: functions that start often start faster.
+  const { compactVerify, errors, importJWK } = await import('jose')
   const key = await importJWK(jwk as Parameters<typeof importJWK>[0], alg)
   return (jws) =>
     compactVerify(jws.text, key, { algorithms: [jws.alg] }).then(
