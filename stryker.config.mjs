@@ -1,5 +1,5 @@
-// Which changes of src/core, src/http and src/verify would no test notice? `npm run mutation` for all of it, or a slice:
-// `npm run mutation -- --mutate 'src/verify/*.ts'`. docs/testing.md says how long it takes.
+// Mutation testing of one layer: which changes of it would no test notice? `npm run mutation` runs all layers in turn
+// (scripts/mutation.ts, docs/testing.md).
 
 import { globSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -10,40 +10,58 @@ process.env.DAYPASS_TEST_SEED ??= '1'
 // A process for each test file and mutant compiles the same code. With Node's compile cache it does so once.
 process.env.NODE_COMPILE_CACHE ??= resolve('.cache/node-compile')
 
+/**
+ * The tests of each layer, the quickest first: they are tried in this order, until one fails. A change that survives costs
+ * all of them, so the tests of other layers are left out, and what kills servers, waits for engines or races for seconds.
+ */
+const layers = {
+  verify: {
+    mutate: ['src/verify/**/*.ts'],
+    tests: [
+      'test/verify/{token-cache,access-token,imports}.test.ts',
+      'test/attacks/{vectors,tokens}.test.ts',
+      'test/fuzz/{json,tokens}.test.ts',
+      'test/{core/keys,package/unknown-options,verify/web-crypto,verify/remote-keys}.test.ts',
+    ],
+  },
+  core: {
+    mutate: ['src/core/**/*.ts'],
+    tests: [
+      'test/core/{options,refresh-token,subject,find-session,refresh,warn,store-clock,hmac}.test.ts',
+      'test/core/{sign-in-lifetimes,sign-in-values,update,endings,keys,adopt}.test.ts',
+      'test/attacks/{vectors,sessions}.test.ts',
+      'test/package/unknown-options.test.ts',
+      'test/core/*.test.ts',
+    ],
+  },
+  http: {
+    // The translation of requests and responses belongs to it.
+    mutate: ['src/http/**/*.ts', 'src/adapters/{node-http,fetch-request,fetch}.ts'],
+    tests: [
+      'test/http/{cookies,routes,csrf,caller,sign-in-over,late-response}.test.ts',
+      'test/adapters/{guard,handler,connections,misuse,middleware,odd-requests}.test.ts',
+      'test/fuzz/{headers,redirect}.test.ts',
+      'test/adapters/{arrival,mount,matrix}.test.ts',
+      'test/http/{malformed,faults}.test.ts',
+      'test/attacks/http.test.ts',
+      'test/package/unknown-options.test.ts',
+    ],
+  },
+}
+
+const name = process.env.MUTATION_LAYER ?? 'core'
+const layer = layers[name]
+if (layer === undefined) throw new Error(`MUTATION_LAYER is ${name}, and not one of ${Object.keys(layers).join(', ')}.`)
+const find = (patterns) => [...new Set(patterns.flatMap((pattern) => globSync(pattern).sort()))]
+
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
-  mutate: [
-    'src/{core,http,verify}/**/*.ts',
-    // The translation of requests and responses.
-    'src/adapters/{node-http,fetch}.ts',
-    // A table of texts that test/docs/errors.test.ts compares with docs/errors.md.
-    '!src/errors.ts',
-  ],
+  mutate: layer.mutate,
   // A test file is a process, so that each mutant is tried in those files alone that reach it.
   testRunner: 'tap',
   coverageAnalysis: 'perTest',
   tap: {
-    // What kills servers, waits for engines or races for seconds is left out. They are tried in this order, until one
-    // fails: the quickest first, or every mutant would wait for the slowest. A change that survives costs all of them.
-    testFiles: [
-      ...new Set(
-        [
-          'test/verify/{token-cache,access-token,imports}.test.ts',
-          'test/core/{options,refresh-token,subject,find-session,refresh,warn,store-clock,keys}.test.ts',
-          'test/http/cookies.test.ts',
-          'test/attacks/{sessions,vectors}.test.ts',
-          'test/http/{csrf,routes}.test.ts',
-          'test/adapters/{handler,guard}.test.ts',
-          'test/core/{endings,lifetimes,adopt,adopt-mongoose,deploys}.test.ts',
-          'test/adapters/{connections,middleware,odd-requests,matrix}.test.ts',
-          'test/attacks/http.test.ts',
-          'test/{core,adapters,fuzz}/*.test.ts',
-          'test/attacks/tokens.test.ts',
-          'test/http/{malformed,faults}.test.ts',
-          'test/verify/remote-keys.test.ts',
-        ].flatMap((pattern) => globSync(pattern)),
-      ),
-    ],
+    testFiles: find(layer.tests),
     nodeArgs: ['-r', '{{hookFile}}', '--test-reporter=tap', '{{testFile}}'],
   },
   plugins: ['@stryker-mutator/tap-runner', './scripts/stryker-texts.mjs'],
@@ -53,14 +71,14 @@ export default {
   disableTypeChecks: false,
   tsconfigFile: 'none',
   ignorePatterns: ['.cache', 'bench', 'data', 'dist', 'docs', 'web'],
-  concurrency: 2,
+  concurrency: 3,
   timeoutMS: 8_000,
   timeoutFactor: 1.5,
   // What was tried before and has not changed is not tried again: `npm run mutation -- --force` tries all.
   incremental: true,
-  incrementalFile: '.cache/mutation-incremental.json',
-  tempDirName: '.cache/stryker',
-  jsonReporter: { fileName: '.cache/mutation.json' },
+  incrementalFile: `.cache/mutation-${name}-incremental.json`,
+  tempDirName: `.cache/stryker-${name}`,
+  jsonReporter: { fileName: `.cache/mutation-${name}.json` },
   reporters: ['clear-text', 'json', 'progress-append-only'],
   clearTextReporter: { reportTests: false },
 }

@@ -1,9 +1,18 @@
-// Which mutations are no question to a test? The words that an error has for people: no test pins them, and none should.
+// Leaves out mutations of the texts that errors and warnings have for people: no test pins them, and none should.
 
 import { declareValuePlugin, PluginKind } from '@stryker-mutator/api/plugin'
 
-/** The place of the text among what makes an error: `new DaypassError(code, text)`, `wrong(text)`. */
-const textAt = { DaypassError: 1, invalid: 0, option: 0, wrong: 0 }
+/** The place of the text among the arguments of what makes an error or a warning: `new DaypassError(code, text)`. */
+const textAt = {
+  DaypassError: 1,
+  invalid: 0,
+  wrong: 0,
+  wrongOption: 2,
+  wrongKind: 2,
+  requireOptions: 1,
+  checkList: 2,
+  warn: 1,
+}
 
 export const strykerPlugins = [
   declareValuePlugin(PluginKind.Ignore, 'texts', {
