@@ -5,20 +5,12 @@ import type { NextFunction, Request, Response } from 'express'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
-import type { Connection } from '../http/client-address.ts'
 import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
-import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
-import {
-  createNodeGuard,
-  createNodeHttp,
-  type NodeExchange,
-  type NodeGuard,
-  type NodeOptions,
-  readKeptBody,
-} from './node-http.ts'
+import { read, readClient } from './express-exchange.ts'
+import { createNodeGuard, createNodeHttp, type NodeGuard, type NodeOptions } from './node-http.ts'
 
 export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -198,23 +190,4 @@ function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
     return createMiddleware(handler, needs)
   }
   return requireAuth as RequireAuth<C>
-}
-
-const read = (req: AnyRequest, res: Response): NodeExchange => ({
-  req,
-  res,
-  body: readKeptBody(req),
-  client: () => readClient(req),
-})
-
-/** The client as Express found it, by its `trust proxy`. Undefined where Express trusts no proxy, or not this one. */
-function readClient(req: AnyRequest): Connection | undefined {
-  const trusts = req.app?.get?.('trust proxy fn')
-  if (typeof trusts !== 'function' || !trusts(req.socket.remoteAddress, 0)) return undefined
-  const [forwardedHost = ''] = (req.headers['x-forwarded-host']?.toString() ?? '').split(',', 1)
-  return {
-    ip: readIp(req.ip),
-    secure: req.secure === true,
-    host: forwardedHost.trim() || (req.headers.host ?? ''),
-  }
 }

@@ -4,20 +4,12 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Daypass, FoundSession } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import type { Connection } from '../http/client-address.ts'
 import { type GuardOptions, isRequest, readGuardArguments, type TokenVerifier } from '../http/guard.ts'
-import { readIp } from '../http/ip-address.ts'
 import type { ServerTypes, UserOfBoth } from '../http/options.ts'
 import type { SignIn, SignInOptions, SignOutOptions } from '../http/sign-in-types.ts'
 import type { AccessToken } from '../verify/index.ts'
-import {
-  createNodeGuard,
-  createNodeHttp,
-  type NodeExchange,
-  type NodeGuard,
-  type NodeOptions,
-  readKeptBody,
-} from './node-http.ts'
+import { read, readClient } from './fastify-exchange.ts'
+import { createNodeGuard, createNodeHttp, type NodeGuard, type NodeOptions } from './node-http.ts'
 
 export type { FoundSession } from '../core/api.ts'
 export type { GuardOptions, TokenVerifier } from '../http/guard.ts'
@@ -198,25 +190,4 @@ function guardWith<C>(guard: NodeGuard<C>): RequireAuth<C> {
     return createHook(handler, needs)
   }
   return requireAuth as RequireAuth<C>
-}
-
-const read = (request: AnyRequest, reply: FastifyReply): NodeExchange => ({
-  req: request.raw,
-  res: reply.raw,
-  // `request.body` is null or undefined where Fastify has read no body.
-  body: request.body ?? readKeptBody(request.raw),
-  client: () => readClient(request),
-  // Fastify leaves the response alone from here on. The headers that its plugins have set go along.
-  takeOver() {
-    reply.hijack()
-    for (const [name, value] of Object.entries(reply.getHeaders())) {
-      if (value !== undefined) reply.raw.setHeader(name, value)
-    }
-  },
-})
-
-/** The client as Fastify found it, by its `trustProxy`. Only then does a request have `ips`. */
-function readClient(request: AnyRequest): Connection | undefined {
-  if (!('ips' in request)) return undefined
-  return { ip: readIp(request.ip), secure: request.protocol === 'https', host: request.host }
 }

@@ -6,6 +6,22 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import { serve } from '@hono/node-server'
 import { getConnInfo } from '@hono/node-server/conninfo'
+import {
+  All,
+  type ArgumentsHost,
+  Body,
+  Catch,
+  Controller,
+  Get,
+  Header,
+  NotFoundException,
+  Post,
+  Req,
+  Res,
+} from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { ExpressAdapter } from '@nestjs/platform-express'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
@@ -15,6 +31,7 @@ import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createHonoAuth } from '../../src/adapters/hono.ts'
 import { createKoaAuth } from '../../src/adapters/koa.ts'
+import { Auth, createNestAuth, DaypassModule, RequireAuth } from '../../src/adapters/nest.ts'
 import { createNodeAuth, type NodeOptions, type SignIn, type SignInOptions } from '../../src/adapters/node.ts'
 import { type AccessToken, type Daypass, DaypassError, type FoundSession } from '../../src/index.ts'
 import { listen, type Role, type Running, running } from '../http/server.ts'
@@ -195,6 +212,80 @@ export const startFetch: Start = (auth, options) => {
   return listen(overFetch(app))
 }
 
+/** Decorates a method and its parameters, as TypeScript does: Node runs no decorators. */
+export function decorate(
+  type: any,
+  method: string,
+  decorators: MethodDecorator[],
+  ...parameters: ParameterDecorator[]
+) {
+  for (const [index, of] of parameters.entries()) of(type.prototype, method, index)
+  const descriptor = Object.getOwnPropertyDescriptor(type.prototype, method)!
+  for (const of of decorators.toReversed()) of(type.prototype, method, descriptor)
+}
+
+/** NestJS, on one of its platforms. */
+export const startNest =
+  (createAdapter: () => ExpressAdapter | FastifyAdapter): Start =>
+  async (auth, options) => {
+    const web = createNestAuth(auth, options)
+    class Paths {
+      ownLogin(req: any, res: any, body: OwnLogin) {
+        return web.signIn(req, res, ...readOwnLogin(body))
+      }
+      arrival(req: any, res: any) {
+        return web.signIn(req, res, ...readArrival(req.url))
+      }
+      ownLogout(req: any, res: any) {
+        return web.signOut(req, res)
+      }
+      departure(req: any, res: any) {
+        return web.signOut(req, res, readArrival(req.url)[1])
+      }
+      async page(req: any) {
+        return JSON.stringify(await render(await web.findSession(req)))
+      }
+      me(token: AccessToken<Role>) {
+        return found(token)
+      }
+      reports(token: AccessToken<Role>) {
+        return found(token)
+      }
+      recent(token: AccessToken<Role>) {
+        return found(token)
+      }
+      admins(token: AccessToken<Role>) {
+        return found(token)
+      }
+      bare(token: AccessToken<Role>) {
+        return found(token)
+      }
+    }
+    Controller()(Paths)
+    decorate(Paths, 'ownLogin', [Post('own-login')], Req(), Res(), Body())
+    decorate(Paths, 'arrival', [All('arrival')], Req(), Res())
+    decorate(Paths, 'ownLogout', [Post('own-logout')], Req(), Res())
+    decorate(Paths, 'departure', [Post('departure')], Req(), Res())
+    decorate(Paths, 'page', [Get('page'), Header('content-type', 'application/json')], Req())
+    decorate(Paths, 'me', [Get('me'), RequireAuth()], Auth())
+    decorate(Paths, 'reports', [Get('reports'), RequireAuth({ scope })], Auth())
+    decorate(Paths, 'recent', [Get('recent'), web.requireAuth({ maxAge })], Auth())
+    decorate(Paths, 'admins', [Get('admins'), web.requireAuth({ allow })], Auth())
+    decorate(Paths, 'bare', [Get('bare'), RequireAuth as MethodDecorator], Auth())
+    class NotFound {
+      catch(error: NotFoundException, host: ArgumentsHost) {
+        const response = host.switchToHttp().getResponse()
+        response.status(error.getStatus()).send({ code: 'APP_NOT_FOUND' })
+      }
+    }
+    Catch(NotFoundException)(NotFound)
+    const module = { module: class App {}, imports: [DaypassModule.forRoot(web)], controllers: [Paths] }
+    const app = await NestFactory.create(module, createAdapter(), { logger: false })
+    app.useGlobalFilters(new NotFound())
+    await app.listen(0, '127.0.0.1')
+    return running(app.getHttpServer())
+  }
+
 /** Koa without a router; `parser` puts its body parser before Daypass. */
 export const startKoa =
   (parser: boolean): Start =>
@@ -313,6 +404,8 @@ export const adapters: Record<string, Start> = {
   fetch: startFetch,
   'Koa 3 after its body parser': startKoa(true),
   'Koa 3 alone': startKoa(false),
+  'NestJS on Express': startNest(() => new ExpressAdapter()),
+  'NestJS on Fastify': startNest(() => new FastifyAdapter()),
   'Hono on Node': startHono,
   'Hono through fetch': startHonoFetch,
 }

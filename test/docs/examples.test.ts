@@ -42,8 +42,12 @@ test('every ts example type-checks against the package as it is', () => {
       types: ['node'],
       typeRoots: ['../../@types'],
       jsx: 'react-jsx',
+      // As in an app of NestJS.
+      experimentalDecorators: true,
+      erasableSyntaxOnly: false,
     },
     include: ['**/*'],
+    exclude: [],
   }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
   const { stdout, status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })

@@ -1,10 +1,16 @@
 // docs/frameworks.md, as printed: each snippet signs in, guards, renders, refreshes and signs out, in the real framework.
 
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:http'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
 import { serve } from '@hono/node-server'
+import { NestFactory } from '@nestjs/core'
+import { ExpressAdapter } from '@nestjs/platform-express'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { bearer, call, listen, newKey, ownPage, type Running, running } from '../http/server.ts'
 import { createProject, readSnippet } from './project.ts'
 
@@ -56,6 +62,29 @@ test('Hono', async (t) => {
   })
   await visit(t, running(server))
 })
+
+/** Compiles a snippet with decorators, as the command line of NestJS does. */
+async function loadNest(t: TestContext) {
+  const packages = ['@nestjs/common', '@nestjs/core', '@nestjs/platform-express', '@nestjs/platform-fastify']
+  const { folder, write } = createProject(t, packages)
+  const file = write('nest.ts', readSnippet(page, 'nest.ts').replace("'./data/daypass.db'", "':memory:'"))
+  const options = ['--module', 'nodenext', '--target', 'es2023', '--experimentalDecorators', '--emitDecoratorMetadata']
+  const tsc = join(import.meta.dirname, '../../node_modules/.bin/tsc')
+  await promisify(execFile)(tsc, [...options, '--noCheck', '--types', '', '--outDir', folder, file], { cwd: folder })
+  return import(join(folder, 'nest.js'))
+}
+
+for (const [platform, createAdapter] of Object.entries({
+  Express: () => new ExpressAdapter(),
+  Fastify: () => new FastifyAdapter(),
+})) {
+  test(`NestJS on ${platform}`, async (t) => {
+    const { AppModule } = await loadNest(t)
+    const app = await NestFactory.create(AppModule, createAdapter(), { logger: false })
+    await app.listen(0, '127.0.0.1')
+    await visit(t, running(app.getHttpServer()))
+  })
+}
 
 test('Koa', async (t) => {
   const { app } = await load(t, ['koa', '@koa/router'], 'koa.ts')

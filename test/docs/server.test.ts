@@ -19,10 +19,12 @@ const met = ['Daypass', 'Verifier', 'EventDetails', 'EventBase', 'SessionInfo', 
 /** The interfaces of an entry by its API report, which API Extractor makes of the built types. */
 function interfacesOf(entry: string): { name: string; members: string[] }[] {
   const report = read(`api/${entry}.api.md`)
-  return [...report.matchAll(/^(?:export )?interface (\w+)[\s\S]*?^\}/gm)].map(([text, name = '']) => ({
-    name,
-    members: [...text.matchAll(/^ {4}(?:readonly )?(\w+)\??(?=[:(<])/gm)].map(([, member = '']) => member),
-  }))
+  return [...report.matchAll(/^(?:export )?(?:interface|abstract class) (\w+)[\s\S]*?^\}/gm)].map(
+    ([text, name = '']) => ({
+      name,
+      members: [...text.matchAll(/^ {4}(?:abstract |readonly )?(\w+)\??(?=[:(<])/gm)].map(([, member = '']) => member),
+    }),
+  )
 }
 
 test('the tables of docs/server.md are those of the types: npm run reference', () => {
@@ -66,6 +68,7 @@ test('every adapter has the members of the table', () => {
   assert.deepEqual(membersOf('fastify', 'FastifyAuth'), express)
   assert.deepEqual(membersOf('hono', 'HonoAuth'), express)
   assert.deepEqual(membersOf('koa', 'KoaAuth'), express)
+  assert.deepEqual(membersOf('nest', 'NestAuth'), express)
   assert.deepEqual(membersOf('node', 'NodeAuth'), express)
   assert.deepEqual(membersOf('fetch', 'FetchAuth'), express)
 })

@@ -50,8 +50,9 @@ test('it installs jose and nothing else', () => {
 test('every subpath can be imported, with exactly the names that are documented', async () => {
   const paths = Object.keys(exports).filter((path) => path !== './package.json')
   const names: Record<string, string[]> = {}
-  // An app that imports daypass/react has React installed.
-  symlinkSync(join(root, 'node_modules/react'), join(project, 'node_modules/react'))
+  // An app that imports daypass/react has React installed, and one that imports daypass/nest has NestJS.
+  for (const name of ['react', '@nestjs'])
+    symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name))
   for (const path of paths) {
     const name = path.replace(/^\./, 'daypass')
     names[name] = JSON.parse(await node(`import * as it from '${name}'; console.log(JSON.stringify(Object.keys(it)))`))

@@ -8,6 +8,7 @@ import { createFastifyAuth, createRequireAuth as createFastifyGuard } from '../.
 import { createFetchAuth, createRequireAuth as createFetchGuard } from '../../src/adapters/fetch.ts'
 import { createHonoAuth, createRequireAuth as createHonoGuard } from '../../src/adapters/hono.ts'
 import { createKoaAuth, createRequireAuth as createKoaGuard } from '../../src/adapters/koa.ts'
+import { createNestAuth, createRequireAuth as createNestGuard, RequireAuth } from '../../src/adapters/nest.ts'
 import { createNodeAuth, createRequireAuth as createNodeGuard } from '../../src/adapters/node.ts'
 import { adoptJwt, adoptMongoose } from '../../src/adopt/index.ts'
 import { createDaypass } from '../../src/index.ts'
@@ -39,6 +40,7 @@ const takers: Record<string, (options: Options) => unknown> = {
   createFastifyAuth: (options) => createFastifyAuth(auth, options),
   createHonoAuth: (options) => createHonoAuth(auth, options),
   createKoaAuth: (options) => createKoaAuth(auth, options),
+  createNestAuth: (options) => createNestAuth(auth, options),
   createNodeAuth: (options) => createNodeAuth(auth, options),
   createFetchAuth: (options) => createFetchAuth(auth, options),
   'cookie of an adapter': (options) => createFetchAuth(auth, { cookie: options }),
@@ -47,12 +49,15 @@ const takers: Record<string, (options: Options) => unknown> = {
   'createRequireAuth of daypass/fastify': (options) => createFastifyGuard(verifier, options),
   'createRequireAuth of daypass/hono': (options) => createHonoGuard(verifier, options),
   'createRequireAuth of daypass/koa': (options) => createKoaGuard(verifier, options),
+  'createRequireAuth of daypass/nest': (options) => createNestGuard(verifier, options),
   'createRequireAuth of daypass/node': (options) => createNodeGuard(verifier, options),
   'createRequireAuth of daypass/fetch': (options) => createFetchGuard(verifier, options),
   'requireAuth of daypass/express': (options) => createExpressAuth(auth).requireAuth(options),
   'requireAuth of daypass/fastify': (options) => createFastifyAuth(auth).requireAuth(options),
   'requireAuth of daypass/hono': (options) => createHonoAuth(auth).requireAuth(options),
   'requireAuth of daypass/koa': (options) => createKoaAuth(auth).requireAuth(options),
+  'requireAuth of daypass/nest': (options) => createNestAuth(auth).requireAuth(options),
+  'RequireAuth of daypass/nest': (options) => RequireAuth(options),
   'requireAuth of daypass/node': (options) => createNodeAuth(auth).requireAuth(options),
   'requireAuth of daypass/fetch': (options) => createFetchAuth(auth).requireAuth(options),
   'requireAuth around a handler': (options) => createNodeAuth(auth).requireAuth(() => {}, options),
