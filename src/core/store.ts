@@ -48,7 +48,7 @@ export interface Store {
   /** Reads a row, even if it is revoked or expired. */
   find(id: string): Promise<Session | null>
   /**
-   * Redeems a token, in one round trip. The row matches if its generation ≤ `generation`, it is not revoked and both its
+   * Redeems a token, in one round trip where the engine can do so. The row matches if its generation ≤ `generation`, it is not revoked and both its
    * expiries are after `now`. Returns null if it does not match; then nothing is changed. Otherwise it sets:
    *
    * - generation to `generation + 1`, and parentSalt, parentKey and rotatedAt;

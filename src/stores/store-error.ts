@@ -32,6 +32,8 @@ export const idTaken = (): DaypassError => unavailable('a session with this id e
 interface ErrorFields {
   code?: unknown
   errcode?: unknown
+  errno?: unknown
+  sqlState?: unknown
   name?: unknown
   message?: unknown
   cause?: unknown

@@ -25,6 +25,7 @@ import { openSocket, streamEvents } from '../../src/client/streams.ts'
 import { createDaypass, DaypassError, type Warning } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
+import { createMysqlStore } from '../../src/stores/mysql.ts'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { createRedisStore } from '../../src/stores/redis.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -133,6 +134,8 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ['a prefix alone', () => js(createSqliteStore)(':memory:', 'app'), /options are a string/, /\{ prefix:/],
   ['createPostgresStore()', () => js(createPostgresStore)(), /`client` is missing/, /new pg\.Pool/],
   ['an address of PostgreSQL', () => js(createPostgresStore)(address), /`client` is a string/, /new pg\.Pool/],
+  ['createMysqlStore()', () => js(createMysqlStore)(), /`client` is missing/, /mysql\.createPool/],
+  ['an address of MySQL', () => js(createMysqlStore)(address), /`client` is a string/, /mysql\.createPool/],
   ['createRedisStore()', () => js(createRedisStore)(), /`client` is missing/, /`ioredis`/],
   ['an address of Redis', () => js(createRedisStore)(address), /`client` is a string/, /`redis` 5/],
   ['createMongoStore()', () => js(createMongoStore)(), /`source` is missing/, /mongoose\.connection/],

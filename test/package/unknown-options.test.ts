@@ -14,6 +14,7 @@ import { adoptJwt, adoptMongoose } from '../../src/adopt/index.ts'
 import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
+import { createMysqlStore } from '../../src/stores/mysql.ts'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import { createRedisStore } from '../../src/stores/redis.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -63,6 +64,7 @@ const takers: Record<string, (options: Options) => unknown> = {
   'requireAuth around a handler': (options) => createNodeAuth(auth).requireAuth(() => {}, options),
   createVerifier: (options) => createVerifier({ issuer: 'https://id.test', ...options }),
   createSqliteStore: (options) => createSqliteStore(':memory:', options),
+  createMysqlStore: (options) => createMysqlStore(notUsed, options),
   createPostgresStore: (options) => createPostgresStore(notUsed, options),
   createRedisStore: (options) => createRedisStore(notUsed, options),
   createMongoStore: (options) => createMongoStore(notUsed, options),

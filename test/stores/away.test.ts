@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Store } from '../../src/testing/index.ts'
 import { type MongoEngine, noMongo, openMongoStore, startMongo } from '../engines/mongodb.ts'
+import { noMysql, openMysqlStore, startMysql } from '../engines/mysql.ts'
 import { openPostgresStore, startPostgres } from '../engines/postgres.ts'
 import { openRedisStore, redisMissing, startRedis } from '../engines/redis.ts'
 import {
@@ -32,6 +33,14 @@ const engines: Record<string, { skip: string | false; open(t: TestContext): Prom
       const engine = await startPostgres()
       t.after(engine.remove)
       return { store: openPostgresStore(await engine.database()), ...engine }
+    },
+  },
+  MySQL: {
+    skip: process.env.MYSQL_URL ? 'not run: MYSQL_URL names a server that is not ours to stop' : noMysql,
+    async open(t) {
+      const engine = await startMysql()
+      t.after(engine.remove)
+      return { store: openMysqlStore(await engine.database()), ...engine }
     },
   },
   Redis: {

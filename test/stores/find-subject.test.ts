@@ -7,9 +7,11 @@ import { createDaypass } from '../../src/index.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import { noMongo, openMongoStore } from '../engines/mongodb.ts'
+import { noMysql, openMysqlStore } from '../engines/mysql.ts'
 import { openPostgresStore } from '../engines/postgres.ts'
 import { openRedisStore, redisMissing, startRedis } from '../engines/redis.ts'
 import { useMongo } from './mongodb-setup.ts'
+import { useMysql } from './mysql-setup.ts'
 import { usePostgres } from './postgres-setup.ts'
 
 const secret = 'a secret that the tests share, thirty-two bytes and more'
@@ -45,6 +47,11 @@ describe('SQLite', () => test(title, (t) => losesRole(t, createSqliteStore(':mem
 describe('PostgreSQL', () => {
   const postgres = usePostgres()
   test(title, async (t) => losesRole(t, openPostgresStore(await postgres.engine.database())))
+})
+
+describe('MySQL', { skip: noMysql }, () => {
+  const mysql = useMysql()
+  test(title, async (t) => losesRole(t, openMysqlStore(await mysql.engine.database())))
 })
 
 describe('Redis', { skip: redisMissing }, async () => {

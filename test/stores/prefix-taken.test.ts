@@ -4,12 +4,15 @@ import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
+import { createMysqlStore, type MysqlClient } from '../../src/stores/mysql.ts'
 import { createPostgresStore, type PgPool } from '../../src/stores/postgres.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
 import { issuer, makeSession, sameRow } from '../../src/testing/store-harness.ts'
 import { newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+import { noMysql, once as onceMysql } from '../engines/mysql.ts'
 import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { temporaryFolder } from './harness.ts'
+import { newPool as newMysqlPool, useMysql } from './mysql-setup.ts'
 import { newPool } from './postgres-setup.ts'
 
 /** The error names the taken name, and the option to change. */
@@ -133,6 +136,58 @@ describe('SQLite', () => {
       assert.deepEqual(all(db), found)
     })
   }
+})
+
+describe('MySQL', { skip: noMysql }, () => {
+  const mysql = useMysql()
+  const all = (url: string) =>
+    onceMysql(
+      url,
+      'SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2',
+    )
+
+  for (const [name, statement] of [
+    ['app_session', 'CREATE TABLE app_session (id INT PRIMARY KEY)'],
+    ['app_session', 'CREATE VIEW app_session AS SELECT 1 AS id'],
+    ['app_schema', 'CREATE TABLE app_schema (id INT PRIMARY KEY, body LONGTEXT)'],
+  ] as const) {
+    test(`sessions write nothing if the app uses the name: ${statement}`, async () => {
+      const url = await mysql.engine.database()
+      await onceMysql(url, statement)
+      const found = await all(url)
+      const pool = newMysqlPool(url)
+      await assert.rejects(createMysqlStore(pool, { prefix: 'app' }).open(issuer), isTaken(name))
+      assert.deepEqual(await all(url), found)
+      await pool.end()
+    })
+  }
+
+  test('an incomplete schema is completed, wherever the process that made it died', async () => {
+    let isWhole = false
+    for (let statements = 1; !isWhole; statements++) {
+      assert.ok(statements < 30)
+      const pool = newMysqlPool(await mysql.engine.database())
+      let sent = 0
+      const dying: MysqlClient = {
+        async query(statement) {
+          if (++sent > statements) throw new Error('the process died')
+          return pool.query(statement)
+        },
+      }
+      isWhole = await createMysqlStore(dying)
+        .open(issuer)
+        .then(
+          () => true,
+          () => false,
+        )
+      const store = createMysqlStore(pool)
+      await store.open(issuer)
+      const row = makeSession(Date.now())
+      await store.create(row)
+      sameRow(await store.find(row.id), row)
+      await pool.end()
+    }
+  })
 })
 
 describe('MongoDB', noMongo === undefined ? {} : { skip: noMongo }, () => {

@@ -1,0 +1,149 @@
+// A MySQL for tests: the one that `MYSQL_URL` names (MySQL or MariaDB), or MariaDB as Debian packages it, in a new folder.
+
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import mysql from 'mysql2/promise'
+import { createMysqlStore } from '../../src/stores/mysql.ts'
+import type { Store } from '../../src/testing/index.ts'
+import { freePort } from '../server/process.ts'
+
+export interface MysqlEngine {
+  url: string
+  /** The name and version of the server, for the output. */
+  name: string
+  /** The URL of an empty database in it. */
+  database(): Promise<string>
+  stop(): Promise<void>
+  start(): Promise<void>
+  remove(): Promise<void>
+}
+
+const notRun = 'not run: no MySQL server (set MYSQL_URL, or apt-get install mariadb-server)'
+
+/** Debian keeps the server in a folder that is not on every user's path. */
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
+
+/** The reason why there is no server, or false. In CI a missing server is a failure. */
+export const noMysql: string | false = (() => {
+  if (process.env.MYSQL_URL) return false
+  try {
+    execFileSync('mariadbd', ['--version'], { env })
+    return false
+  } catch (error) {
+    if (process.env.CI) throw new Error(notRun, { cause: error })
+    return notRun
+  }
+})()
+
+export async function startMysql(): Promise<MysqlEngine> {
+  const given = process.env.MYSQL_URL
+  if (given) {
+    const nothing = async () => {}
+    return createEngine(given, { stop: nothing, start: nothing, remove: nothing })
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-mysql-'))
+  const user = process.getuid?.() === 0 ? ['--user=root'] : []
+  const common = ['--no-defaults', `--datadir=${join(folder, 'data')}`, ...user]
+  const install = [...common, '--auth-root-authentication-method=normal', '--skip-test-db']
+  await promisify(execFile)('mariadb-install-db', install, { env })
+  const rights = join(folder, 'rights.sql')
+  // One statement a line.
+  const account = "daypass@'%'"
+  writeFileSync(
+    rights,
+    `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY 'daypass';\nGRANT ALL ON *.* TO ${account} WITH GRANT OPTION;\n`,
+  )
+  const port = await freePort()
+  const url = `mysql://daypass:daypass@127.0.0.1:${port}/mysql`
+  const address = [`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 'socket')}`]
+  const files = [`--pid-file=${join(folder, 'pid')}`, `--init-file=${rights}`, '--skip-name-resolve']
+  let server: ChildProcess
+
+  async function start(): Promise<void> {
+    let output = ''
+    server = spawn('mariadbd', [...common, ...address, ...files], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    server.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-4000)
+    })
+    // It ends with the tests, and does not keep them from ending.
+    process.once('exit', kill)
+    for (const until = Date.now() + 60_000; ; await delay(50)) {
+      try {
+        return void (await once(url, 'SELECT 1'))
+      } catch (error) {
+        if (server.exitCode === null && Date.now() < until) continue
+        throw new Error(`mariadbd does not start (exit code ${server.exitCode}):\n${output}`, { cause: error })
+      }
+    }
+  }
+  function kill(): void {
+    server.kill('SIGKILL')
+  }
+  async function stop(): Promise<void> {
+    process.off('exit', kill)
+    if (server.exitCode !== null || server.signalCode !== null) return
+    const gone = new Promise((resolve) => server.once('exit', resolve))
+    server.kill('SIGTERM')
+    const late = setTimeout(kill, 15_000)
+    await gone
+    clearTimeout(late)
+  }
+
+  await start()
+  return createEngine(url, {
+    stop,
+    start,
+    async remove() {
+      await stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  })
+}
+
+let databases = 0
+
+async function createEngine(url: string, rest: Pick<MysqlEngine, 'stop' | 'start' | 'remove'>): Promise<MysqlEngine> {
+  const [row] = await once(url, 'SELECT VERSION() AS version')
+  const [version] = row!.version.split('-')
+  return {
+    url,
+    name: `${/mariadb/i.test(row!.version) ? 'MariaDB' : 'MySQL'} ${version}`,
+    async database() {
+      const name = `daypass_${process.pid}_${databases++}`
+      await once(url, `CREATE DATABASE ${name}`)
+      const made = new URL(url)
+      made.pathname = `/${name}`
+      return made.href
+    },
+    ...rest,
+  }
+}
+
+/** A store that closes its own pool, for the processes of the crash kit. */
+export function openMysqlStore(url: string): Store {
+  const pool = mysql.createPool({ uri: url, connectionLimit: 4, connectTimeout: 3000 })
+  const store = createMysqlStore(pool)
+  return {
+    ...store,
+    async close() {
+      await store.close()
+      await pool.end()
+    },
+  }
+}
+
+export async function once(url: string, sql: string, values: unknown[] = []): Promise<Record<string, any>[]> {
+  const connection = await mysql.createConnection(url)
+  // The server may end the connection after the answer.
+  connection.on('error', () => {})
+  try {
+    const [rows] = await connection.query(sql, values)
+    return rows as Record<string, any>[]
+  } finally {
+    connection.destroy()
+  }
+}
