@@ -67,6 +67,7 @@ const pages = [
       'keys',
       'origins',
       'proxy',
+      'orm',
       'performance',
       'protocol',
       'recipes',
