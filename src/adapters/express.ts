@@ -32,6 +32,9 @@ export type { NodeOptions } from './node-http.ts'
  *   }
  * }
  * ```
+ *
+ * With `reqAuth: false` as a member, `req.auth` is left to another library that types it, such as
+ * `express-oauth2-jwt-bearer`. Then `requireAuth(handler)` still gives its handler a typed `req.auth`.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: the app adds the member
 export interface Register {}
@@ -43,12 +46,19 @@ type RegisteredClaims = Register extends { web: { readonly '~types'?: infer Type
     : Claims
   : Claims
 
-declare global {
-  namespace Express {
-    interface Request {
+/** `req.auth`, unless {@link Register} leaves it to another library. */
+type RequestAuth = Register extends { reqAuth: false }
+  ? // biome-ignore lint/complexity/noBannedTypes: it adds no member
+    {}
+  : {
       /** The request's access token, where `requireAuth()` let it in. {@link Register} types its claims. */
       auth?: AccessToken<RegisteredClaims>
     }
+
+declare global {
+  namespace Express {
+    // A base, and no member: a member of the same name in another library's declaration then says the type.
+    interface Request extends RequestAuth {}
   }
 }
 

@@ -75,7 +75,7 @@ for (const [name, create] of [
       mkdirSync(own, { recursive: true })
       writeFileSync(join(own, 'app.ts'), text)
       const types = { types: ['node'], typeRoots: [join(root, 'node_modules/@types')], noUnusedLocals: false }
-      const config = { extends: join(root, 'tsconfig.json'), compilerOptions: types, include: ['app.ts'] }
+      const config = { extends: join(root, 'tsconfig.json'), compilerOptions: types, include: ['app.ts'], exclude: [] }
       writeFileSync(join(own, 'tsconfig.json'), JSON.stringify(config))
       const { stdout, status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', own], { encoding: 'utf8' })
       assert.equal(status, 0, `${kind}\n${stdout}`)
