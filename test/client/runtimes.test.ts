@@ -1,12 +1,12 @@
 // The published client in Bun, Deno and workerd.
 
 import assert from 'node:assert/strict'
-import { execFile, execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { findRuntime, notInstalled } from '../engines/runtimes.ts'
 import { startDaypass } from './daypass-server.ts'
 import type { Driver } from './drivers.ts'
 import type { Told } from './live.ts'
@@ -24,17 +24,6 @@ const runtimes: Record<string, string[]> = {
   deno: ['deno', 'run', '--no-config', '--allow-net', '--allow-read', '--allow-env'],
 }
 
-function find(name: string): { program: string; version: string } | undefined {
-  const places = [join(root, '.cache/runtimes/node_modules/.bin', name), name]
-  for (const program of places.filter((place) => place === name || existsSync(place))) {
-    try {
-      const told = execFileSync(program, ['--version'], { encoding: 'utf8', stdio: 'pipe', timeout: 20_000 })
-      return { program, version: /\d+[-.]\d+[-.]\d+/.exec(told)![0] }
-    } catch {} // not here
-  }
-}
-
-const todo = (name: string) => `not run: ${name} is not installed (npm install --prefix .cache/runtimes ${name})`
 const title = (name: string) =>
   `a whole session in ${name}: a lost answer, ten calls refused at once, a process that begins anew`
 
@@ -66,8 +55,8 @@ async function playSession(t: TestContext, play: (url: string) => Promise<Told>)
 }
 
 for (const [name, [program, ...flags]] of Object.entries(runtimes)) {
-  const found = name === 'node' ? { program: program!, version: process.versions.node } : find(name)
-  const notRun = found ? false : todo(name)
+  const found = name === 'node' ? { program: program!, version: process.versions.node } : findRuntime(name)
+  const notRun = found ? false : notInstalled(name)
 
   test(title(name), { skip: notRun, timeout: 60_000 }, async (t) => {
     await playSession(t, async (url) => {
@@ -79,8 +68,8 @@ for (const [name, [program, ...flags]] of Object.entries(runtimes)) {
   if (notRun) test(`that ${name} did not run is told`, (t) => t.diagnostic(`engine: ${name} ${notRun}`))
 }
 
-const workerd = find('workerd')
-const skip = workerd ? false : todo('workerd')
+const workerd = findRuntime('workerd')
+const skip = workerd ? false : notInstalled('workerd')
 const app = join(import.meta.dirname, 'workerd-app.ts')
 
 test(title('one request of workerd'), { skip, timeout: 60_000 }, async (t) => {

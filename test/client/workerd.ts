@@ -8,19 +8,26 @@ import { build } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
 
+const published = Object.entries({
+  'daypass/client': 'client/index.js',
+  'daypass/fetch': 'adapters/fetch.js',
+  'daypass/memory': 'stores/memory.js',
+  'daypass/verify': 'verify/index.js',
+  daypass: 'index.js',
+}).map(([find, file]) => ({ find, replacement: join(root, 'dist', file) }))
+
 /** The oldest date whose features the client is promised to need. It has nodejs_compat off. */
 const compatibilityDate = '2024-11-01'
 
-const config = `using Workerd = import "/workerd/workerd.capnp";
+/** @param more What the Worker has beside its module. */
+const configOf = (date: string, more: string) => `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "app", worker = (
       modules = [(name = "app.js", esModule = embed "app.js")],
-      compatibilityDate = "${compatibilityDate}",
+      compatibilityDate = "${date}",
       globalOutbound = "network",
-      durableObjectNamespaces = [(className = "App", uniqueKey = "apps", enableSql = true)],
-      durableObjectStorage = (localDisk = "disk"),
-      bindings = [(name = "APPS", durableObjectNamespace = "App")],
+      ${more}
     )),
     (name = "network", network = (allow = ["public", "private"])),
     (name = "disk", disk = (path = ".", writable = true)),
@@ -28,18 +35,39 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "app")],
 );`
 
-/** Builds `entry` with the published client and serves it. Returns its URL. */
-export async function startWorkerd(
-  t: { after(work: () => unknown): unknown },
-  program: string,
-  entry: string,
-): Promise<string> {
+const withObject = `durableObjectNamespaces = [(className = "App", uniqueKey = "apps", enableSql = true)],
+      durableObjectStorage = (localDisk = "disk"),
+      bindings = [(name = "APPS", durableObjectNamespace = "App")],`
+
+/** Builds a Worker with the published client and a Durable Object, and serves it. Returns its URL. */
+export const startWorkerd = (t: Ending, program: string, entry: string): Promise<string> =>
+  serveWorker(t, program, entry, configOf(compatibilityDate, withObject))
+
+/** Builds a Worker with the published entries and serves it, with node:crypto and so on, or without. Returns its URL. */
+export const startPlainWorkerd = (t: Ending, program: string, entry: string, hasNode: boolean): Promise<string> =>
+  serveWorker(
+    t,
+    program,
+    entry,
+    hasNode ? configOf('2026-01-01', 'compatibilityFlags = ["nodejs_compat"],') : configOf(compatibilityDate, ''),
+  )
+
+interface Ending {
+  after(work: () => unknown): unknown
+}
+
+async function serveWorker(t: Ending, program: string, entry: string, config: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-workerd-'))
   const built: any = await build({
     configFile: false,
     logLevel: 'warn',
-    resolve: { alias: { 'daypass/client': join(root, 'dist/client/index.js') } },
-    build: { write: false, minify: false, lib: { entry, formats: ['es'], fileName: 'app' } },
+    resolve: { alias: published },
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry, formats: ['es'], fileName: 'app' },
+      rolldownOptions: { external: /^node:/, output: { codeSplitting: false } },
+    },
   })
   writeFileSync(join(folder, 'app.js'), [built].flat()[0].output[0].code)
   writeFileSync(join(folder, 'config.capnp'), config)
