@@ -2,12 +2,9 @@
 
 import { createApp } from './elsewhere-app.ts'
 
-let app: ReturnType<typeof createApp> | undefined
+// A Worker may make its server where it can neither send anything nor make random numbers.
+const app = createApp()
 
 export default {
-  fetch(request: Request): Promise<Response> {
-    // A Worker makes no random numbers outside of a request.
-    app ??= createApp()
-    return app(request)
-  },
+  fetch: (request: Request): Promise<Response> => app(request),
 }

@@ -1,18 +1,23 @@
 // docs/frameworks.md, as printed: each snippet signs in, guards, renders, refreshes and signs out, in the real framework.
 
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { serve } from '@hono/node-server'
 import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
+import { overFetch } from '../adapters/apps.ts'
+import { findRuntime, notInstalled } from '../engines/runtimes.ts'
 import { bearer, call, listen, newKey, ownPage, type Running, running } from '../http/server.ts'
-import { createProject, readSnippet } from './project.ts'
+import { freePort } from '../server/process.ts'
+import { createProject, readScript, readSnippet } from './project.ts'
 
 const page = 'docs/frameworks.md'
 process.env.DAYPASS_SECRET = randomBytes(48).toString('base64')
@@ -24,7 +29,7 @@ async function load(t: TestContext, packages: string[], file: string) {
 }
 
 /** Does what the snippets have in common, as a browser. */
-async function visit(t: TestContext, server: Running) {
+async function visit(t: TestContext, server: Pick<Running, 'origin' | 'port' | 'close'>) {
   t.after(() => server.close())
   const { origin } = server
   const wrong = { name: 'ada', password: 'wrong' }
@@ -90,3 +95,78 @@ test('Koa', async (t) => {
   const { app } = await load(t, ['koa', '@koa/router'], 'koa.ts')
   await visit(t, await listen(app.callback()))
 })
+
+/** Writes `auth.ts` and a script of the page. */
+function createFetchProject(t: TestContext, packages: string[], file: string, edit = (code: string) => code) {
+  const { folder, write } = createProject(t, packages)
+  write('auth.ts', readSnippet(page, 'auth.ts'))
+  const code = file.endsWith('.js') ? readScript(page, file) : readSnippet(page, file)
+  return { folder, path: write(file, edit(code)) }
+}
+
+test('fetch: the module that the others share', async (t) => {
+  const { path } = createFetchProject(t, [], 'auth.ts')
+  const { app } = await import(path)
+  await visit(t, await listen(overFetch(app)))
+})
+
+test('h3 2', async (t) => {
+  const { app } = await import(createFetchProject(t, ['h3=h3-2'], 'h3.js').path)
+  const { serve } = (await import('h3-2')) as any
+  const started = serve(app, { port: 0, hostname: '127.0.0.1', silent: true })
+  await started.ready()
+  const server = running(started.node.server)
+  await visit(t, server)
+})
+
+test('tRPC', async (t) => {
+  const { path } = createFetchProject(t, ['@trpc/server'], 'trpc.ts')
+  const { respond } = await import(path)
+  const server = await listen(overFetch(respond))
+  t.after(() => server.close())
+  const json = { name: 'ada', password: 'secret', transport: 'body' }
+  const signedIn = await call(server.origin, 'POST /auth/login', { json })
+  const headers = bearer(signedIn.json.accessToken)
+  const me = await call(server.origin, 'GET /trpc/me', { headers })
+  assert.deepEqual(me.json.result.data, { subject: 'Ada', role: 'admin' })
+  for (const headers of [{}, bearer('a.b.c')]) {
+    assert.equal((await call(server.origin, 'GET /trpc/me', { headers })).status, 401)
+    assert.equal((await call(server.origin, 'GET /trpc/hello', { headers })).json.result.data, 'Hello')
+  }
+  // A batch: one that may be asked by all, and one that may not.
+  assert.equal((await call(server.origin, 'GET /trpc/hello,me?batch=1&input=%7B%7D')).status, 207)
+})
+
+for (const [name, startAt] of Object.entries({
+  bun: (port: number, path: string) => ['run', path, String(port)],
+  deno: (port: number, path: string) => ['serve', '-A', '--host', '127.0.0.1', '--port', String(port), path],
+})) {
+  const found = findRuntime(name)
+  test(name, { skip: found ? false : notInstalled(name) }, async (t) => {
+    const port = await freePort()
+    const { folder, path } = createFetchProject(t, [], `${name}.js`, (code) => code.replace('3000', String(port)))
+    const child = spawn(found!.program, startAt(port, path), { cwd: folder, stdio: 'ignore' })
+    const ended = once(child, 'exit')
+    const close = async () => {
+      child.kill('SIGKILL')
+      await ended
+    }
+    t.after(close)
+    const origin = `http://127.0.0.1:${port}`
+    await until(() => fetch(`${origin}/me`))
+    await visit(t, { origin, port, close })
+  })
+}
+
+/** Tries until it succeeds, for ten seconds at most. */
+async function until(work: () => Promise<unknown>): Promise<void> {
+  for (let turn = 0; ; turn++) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (turn === 200) throw error
+      await delay(50)
+    }
+  }
+}

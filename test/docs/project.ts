@@ -34,6 +34,14 @@ export function readSnippet(page: string, file: string): string {
   return found.code
 }
 
+/** The js snippet of a page that is named so: what it imports has no types here. */
+export function readScript(page: string, file: string): string {
+  const text = readFileSync(join(root, page), 'utf8')
+  const found = [...text.matchAll(/^```js\n([\s\S]*?)^```/gm)].find(([, code = '']) => code.startsWith(`// ${file}\n`))
+  if (found?.[1] === undefined) throw new Error(`${page} has no script ${file}`)
+  return found[1]
+}
+
 /** A folder outside of the repository with `daypass` and these packages. Node runs TypeScript there as an app would. */
 export function createProject(t: { after(work: () => void): void }, packages: readonly string[] = []) {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-docs-'))
@@ -44,7 +52,11 @@ export function createProject(t: { after(work: () => void): void }, packages: re
     symlinkSync(target, path)
   }
   link('daypass', root)
-  for (const name of packages) link(name, join(root, 'node_modules', name))
+  // `h3=h3-2` is the package h3-2 under the name h3.
+  for (const each of packages) {
+    const [name = '', from = name] = each.split('=')
+    link(name, join(root, 'node_modules', from))
+  }
   const write = (file: string, code: string) => {
     const path = join(folder, file)
     mkdirSync(dirname(path), { recursive: true })
