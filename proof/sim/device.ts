@@ -43,8 +43,7 @@ export interface Device {
   /** How long it has slept, in milliseconds. */
   slept: number
   offlineUntil: number
-  /** By name, in the order in which they were set. */
-  cookies: Map<string, { value: string; until: number }>
+  cookie: { value: string; until: number } | undefined
   /** localStorage, or the file. */
   storage: Map<string, string>
   /** The faults of its next messages. */
@@ -72,7 +71,7 @@ export function createDevice(plan: DevicePlan, loop: Loop): Device {
     onWake: [],
     slept: 0,
     offlineUntil: 0,
-    cookies: new Map(),
+    cookie: undefined,
     storage: new Map(),
     faults: [],
     session: undefined,
@@ -122,15 +121,8 @@ export function memoryOf({ storage }: Device): { token?: string; key?: string } 
   return JSON.parse(text)
 }
 
-/** The `Cookie` header that a browser sends; undefined for none. */
-export function cookieHeaderOf({ cookies }: Device, now: number): string | undefined {
-  const live = [...cookies].filter(([, { until }]) => until > now)
-  return live.length === 0 ? undefined : live.map(([name, { value }]) => `${name}=${value}`).join('; ')
-}
-
-/** The refresh tokens that a device holds, the newest last. */
-export function tokensOf(device: Device, now: number): string[] {
-  const { token } = device.plan.kind === 'browser' ? {} : memoryOf(device)
-  const held = token === undefined ? [] : [token]
-  return [...held, ...[...device.cookies.values()].filter(({ until }) => until > now).map(({ value }) => value)]
+/** The refresh token that a device holds. */
+export function tokenOf(device: Device, now: number): string | undefined {
+  if (device.plan.kind !== 'browser') return memoryOf(device).token
+  return device.cookie && device.cookie.until > now ? device.cookie.value : undefined
 }

@@ -1,6 +1,6 @@
 // The end of a life: nothing fails any more, every owner must get in, and every thief whose owner came back must be caught.
 
-import { type Device, type Tab, tokensOf } from './device.ts'
+import { type Device, type Tab, tokenOf } from './device.ts'
 import type { Life, Thief } from './life.ts'
 import { refresh } from './owner.ts'
 import { goodTokens, noBadLuck, noLockStep } from './properties.ts'
@@ -72,7 +72,8 @@ async function checkCall(life: Life, { name, client, device }: Tab): Promise<voi
 function isShared({ loop, database, checker }: Life, { session, device, isDone }: Thief): boolean {
   // The thief was rejected for good: his copy has outlived its secret.
   if (isDone) return false
-  const hasToken = !device.isOut && tokensOf(device, loop.now()).some((token) => sessionIdOf(token) === session)
+  const token = tokenOf(device, loop.now())
+  const hasToken = !device.isOut && token !== undefined && sessionIdOf(token) === session
   return hasToken && checker.isLive(database.rows.get(session))
 }
 

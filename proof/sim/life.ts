@@ -23,8 +23,6 @@ export interface Sabotage {
 export interface TextResponse {
   status: number
   headers: Record<string, string>
-  /** The `Set-Cookie` headers. */
-  cookies: string[]
   body: string
 }
 

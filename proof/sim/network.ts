@@ -1,6 +1,6 @@
 // The network between devices and servers: it delays messages, loses, repeats and cuts them, and a proxy may answer.
 
-import { cookieHeaderOf, type Device, deliver, type Tab } from './device.ts'
+import { deliver, type Tab, tokenOf } from './device.ts'
 import type { Life, TextRequest, TextResponse } from './life.ts'
 import type { NetworkFault } from './plan.ts'
 import { serve } from './serve.ts'
@@ -26,7 +26,6 @@ const hungUp = new DOMException('The caller has gone', 'AbortError')
 const page = (status: number): TextResponse => ({
   status,
   headers: { 'content-type': 'text/html' },
-  cookies: [],
   body: `<h1>${status}</h1>`,
 })
 
@@ -71,8 +70,8 @@ function createRequest({ loop }: Life, { device }: Tab, input: string | URL | Re
   if (device.plan.kind === 'browser') {
     headers['sec-fetch-site'] = 'same-origin'
     headers.origin = site
-    const cookie = cookieHeaderOf(device, loop.now())
-    if (cookie) headers.cookie = cookie
+    const token = tokenOf(device, loop.now())
+    if (token) headers.cookie = `__Host-daypass=${token}`
   }
   return {
     method: (isRequest ? input.method : init.method) ?? 'GET',
@@ -168,10 +167,9 @@ function deliverResponse(exchange: Exchange, response: TextResponse): void {
     tab.die()
     return
   }
-  if (isBrowser) for (const line of response.cookies) storeCookie(device, line, life.loop.now())
-  if (path === '/auth/refresh' && response.status === 200) {
-    noteToken(life, request, `${response.cookies} ${response.body}`)
-  }
+  const cookie = response.headers['set-cookie']
+  if (isBrowser && cookie) device.cookie = parseCookie(cookie, life.loop.now())
+  if (path === '/auth/refresh' && response.status === 200) noteToken(life, request, cookie ?? response.body)
   if (tab.diesWhen === 'answered') {
     tab.die()
     return
@@ -183,11 +181,10 @@ function deliverResponse(exchange: Exchange, response: TextResponse): void {
 }
 
 /** A cookie with a Max-Age of 0 deletes what was there. */
-function storeCookie({ cookies }: Device, text: string, now: number): void {
-  const [, name = '', value, maxAge] = /^([^=]+)=([^;]*);.*Max-Age=(\d+)/.exec(text) ?? []
+function parseCookie(text: string, now: number): { value: string; until: number } | undefined {
+  const [, value, maxAge] = /^[^=]+=([^;]*);.*Max-Age=(\d+)/.exec(text) ?? []
   if (value === undefined) throw new Error(`A cookie without Max-Age: ${text}`)
-  cookies.delete(name)
-  if (Number(maxAge) > 0) cookies.set(name, { value, until: now + Number(maxAge) * 1000 })
+  return Number(maxAge) > 0 ? { value, until: now + Number(maxAge) * 1000 } : undefined
 }
 
 /** Notes which token the owner got. */

@@ -31,7 +31,6 @@ export async function serve(life: Life, server: Server, request: TextRequest): P
   const response = {
     status: webResponse.status,
     headers: Object.fromEntries(webResponse.headers),
-    cookies: webResponse.headers.getSetCookie(),
     body: await webResponse.text(),
   }
   checkResponse(life, server, request, response, askedAt)
@@ -50,8 +49,7 @@ function checkResponse(
   tell(`  server ${server.host.number + 1} answers ${response.status}${json.code ? ` ${json.code}` : ''}`)
   if (json.code === 'ERR_INTERNAL') checker.fail(noBadLuck, 'a server fails')
   const token = findToken(`${headers.cookie} ${body}`)
-  // Of two cookies, the server takes the one whose session has not ended.
-  const session = json.session?.id ?? (token && sessionIdOf(token))
+  const session = token && sessionIdOf(token)
   if (path === '/auth/refresh') {
     if (isOk) checker.checkGrant(json, askedAt)
     if (session && from !== 'thief') {

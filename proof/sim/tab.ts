@@ -106,7 +106,7 @@ function checkSnapshot(life: Life, tab: Tab): void {
 export function mustBeSignedIn({ loop, database, checker }: Life, device: Device): boolean {
   if (device.isOut || isBusy(device) || device.session === undefined) return false
   // The idle time of a cookie counts from when it was set, if no newer one arrived.
-  if ([...device.cookies.values()].some(({ until }) => until <= loop.now())) return false
+  if (device.cookie && device.cookie.until <= loop.now()) return false
   const { thefts, endedAt } = checker.getSession(device.session)
   // When a theft is detected, both the thief and the owner are signed out.
   return thefts === 0 && endedAt > loop.now() && checker.isLive(database.rows.get(device.session))

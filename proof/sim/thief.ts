@@ -1,6 +1,6 @@
 // The thief: copies a device's refresh token, redeems it, and repeats his refreshes.
 
-import { type Device, memoryOf, tokensOf } from './device.ts'
+import { type Device, memoryOf, tokenOf } from './device.ts'
 import type { Life, Thief } from './life.ts'
 import type { Happening } from './plan.ts'
 import { serve } from './serve.ts'
@@ -13,7 +13,7 @@ export function steal(
   { withKey, keyless, asks, repeats }: Happening & { what: 'theft' },
 ): void {
   const { loop, checker } = life
-  const token = tokensOf(device, loop.now()).at(-1)
+  const token = tokenOf(device, loop.now())
   if (token === undefined) return
   const session = sessionIdOf(token)
   const known = checker.getSession(session)

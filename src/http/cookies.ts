@@ -39,32 +39,16 @@ const advice = {
   path: 'The path is always `/`: the prefix `__Host-` demands it. Apps on one host differ by `cookie.name`.',
 }
 
-/** A refresh token that came in a cookie of this name. */
-export interface HeldToken {
-  name: string
-  token: string
-}
-
-/**
- * The refresh token's cookie. It has two names, in turn: a sign-in writes the one that the browser does not hold, and a
- * refresh the one that its token came by. So a late response of a refresh never overwrites the cookie of a newer sign-in.
- */
+/** The refresh token's cookie. */
 export interface Cookie {
-  /**
-   * The tokens in a request, at most one of them of a session that has not ended. Throws `ERR_REQUEST_INVALID` where a
-   * cookie came twice (RFC 6265 §4.2.2 leaves the order open).
-   */
-  read(request: HttpRequest): HeldToken[]
+  /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
+  read(request: HttpRequest): string | undefined
   /** The value of the older app's cookie. Undefined where there are two: a sibling host may have set the second. */
   readOld(request: HttpRequest): string | undefined
   /** All tokens that the browser holds. A sign-in replaces their sessions, and a sign-out ends them. */
   readAll(request: HttpRequest): string[]
-  /**
-   * The `Set-Cookie` headers that store a token for `maxAge` seconds, or without it until the browser is closed.
-   *
-   * @param cameBy The name of the cookie that is renewed; undefined for a sign-in.
-   */
-  set(request: HttpRequest, token: string, maxAge?: number, cameBy?: string): string[]
+  /** The `Set-Cookie` headers that store a token for `maxAge` seconds, or without it until the browser is closed. */
+  set(request: HttpRequest, token: string, maxAge?: number): string[]
   /** The `Set-Cookie` headers that clear it, by every name that it came by. */
   clear(request: HttpRequest): string[]
 }
@@ -98,13 +82,8 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
   const site = `SameSite=${sameSite.replace(/^./, (letter) => letter.toUpperCase())}`
   const secureName = `${domain === undefined ? '__Host-' : '__Secure-'}${name}`
 
-  /** The names that a request's cookies may have, the one to read first in front, and the usual one to set. */
+  /** The names that a request's cookies may have, the one to read first in front, and the one to set. */
   function namesFor(request: HttpRequest): { read: string[]; set: string } {
-    const { read, set } = usualNamesFor(request)
-    return { read: read.flatMap((name) => [name, otherOf(name)]), set }
-  }
-
-  function usualNamesFor(request: HttpRequest): { read: string[]; set: string } {
     if (!isLocal(request)) return { read: [secureName], set: secureName }
     const port = /:(\d+)$/.exec(request.host)?.[1] ?? '80'
     const plain = givenName ? name : `${name}-${port}`
@@ -118,19 +97,22 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
     return { read: [arrival, secureName, plain], set: arrival }
   }
 
-  const isForDomain = (name: string) => domain !== undefined && [secureName, otherOf(secureName)].includes(name)
-
   function line(name: string, value: string, maxAge: number | undefined): string {
     const kept = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
     const attributes = `; Path=/${kept}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
-    return `${name}=${value}${attributes}${isForDomain(name) ? `; Domain=${domain}` : ''}`
+    return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
   }
 
-  /** The `Set-Cookie` of one name, and those that clear the cookies of the other names that came. */
-  function write(request: HttpRequest, name: string, value: string, maxAge: number | undefined): string[] {
-    if (isForDomain(name)) checkHost(request, String(domain), warn)
-    const others = namesFor(request).read.filter((other) => other !== name && hasCome(request, other))
-    return [line(name, value, maxAge), ...others.map((other) => line(other, '', 0))]
+  /** The `Set-Cookie` of the name to set, and those that clear the cookies that came by the names in `stale`. */
+  function write(
+    request: HttpRequest,
+    { set, stale }: { set: string; stale: string[] },
+    value: string,
+    maxAge?: number,
+  ): string[] {
+    if (set === secureName && domain !== undefined) checkHost(request, domain, warn)
+    const came = stale.filter((name) => name !== set && readCookies(request, name).length > 0)
+    return [line(set, value, maxAge), ...came.map((name) => line(name, '', 0))]
   }
 
   /** The value of a cookie that came once. */
@@ -141,29 +123,29 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
   const readOld = (request: HttpRequest) => (oldName === undefined ? undefined : readSingle(request, oldName))
 
   return {
-    read: (request) =>
-      namesFor(request).read.flatMap((name) => {
-        const token = readCookie(request, name)
-        return token === undefined ? [] : [{ name, token }]
-      }),
+    read(request) {
+      for (const name of namesFor(request).read) {
+        const value = readCookie(request, name)
+        if (value !== undefined) return value
+      }
+      return undefined
+    },
     readOld,
     readAll: (request) =>
       [...namesFor(request).read.map((name) => readSingle(request, name)), readOld(request)].filter(
         (token) => token !== undefined,
       ),
-    set(request, token, maxAge, cameBy) {
-      const { set } = namesFor(request)
-      const isKept = cameBy === set || cameBy === otherOf(set)
-      const isNew = cameBy === undefined && hasCome(request, set)
-      return write(request, isKept ? cameBy : isNew ? otherOf(set) : set, token, maxAge)
+    set(request, token, maxAge) {
+      const { read, set } = namesFor(request)
+      // The first name is read first, so it would hide the new cookie.
+      return write(request, { set, stale: read.slice(0, 1) }, token, maxAge)
     },
-    clear: (request) => write(request, namesFor(request).set, '', 0),
+    clear(request) {
+      const { read, set } = namesFor(request)
+      return write(request, { set, stale: read }, '', 0)
+    },
   }
 }
-
-const otherOf = (name: string) => `${name}.b`
-
-const hasCome = (request: HttpRequest, name: string) => readCookies(request, name).length > 0
 
 /** Browsers accept no `Domain` that is an address, a name without a dot, or a public suffix. The last is not checked here. */
 function isDomain(text: unknown): boolean {

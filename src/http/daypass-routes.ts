@@ -37,11 +37,11 @@ export function createDaypassRoutes<C, Credentials>(
       method: 'POST',
       path: path('refresh'),
       access: 'cookie',
-      async run({ request, old, token = old, transport, cameBy }) {
+      async run({ request, old, token = old, transport }) {
         if (token === undefined) throw new DaypassError('ERR_REFRESH_TOKEN_MISSING')
         const { ip, userAgent } = request
         const refreshed = await auth.refresh(token, { ...readRefreshKeys(request), ip, userAgent, signal: request })
-        return tokens.respond(request, refreshed, transport, cameBy)
+        return tokens.respond(request, refreshed, transport)
       },
     },
     { method: 'POST', path: path('logout'), access: 'cookie', run: createSignOut(auth, tokens) },

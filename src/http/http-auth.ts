@@ -6,7 +6,7 @@ import { checkOptions } from '../known-options.ts'
 import { wrongOption } from '../option.ts'
 import type { AccessToken } from '../verify/index.ts'
 import { createWarner } from '../warn.ts'
-import { type Cookie, createCookie, type HeldToken } from './cookies.ts'
+import { type Cookie, createCookie } from './cookies.ts'
 import { createDaypassRoutes, readBasePath } from './daypass-routes.ts'
 import { addressOf, checkRoutes } from './find-route.ts'
 import { checkAccess, checkVerifier, type GuardOptions, type TokenVerifier } from './guard.ts'
@@ -66,9 +66,7 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
   const responder = createResponder(origins, onError)
   const basePath = readBasePath(options.basePath)
   const cookie = createCookie(options.cookie, basePath, warn)
-  const isLive = async (token: string) => (await auth.findSession(token)) !== null
-  const readBody = (request: HttpRequest) => readJsonObject(request, bodyLimit)
-  const tokens = createTokenTransport(cookie, defaultTransport, isLive, readBody)
+  const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
   const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
   const signOut = createSignOut(auth, tokens)
   const { routes: own = [] } = options
@@ -81,11 +79,8 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
     addresses: (mount) => [...new Set(routes.map(({ path }) => addressOf(path, mount, basePath)))],
     requireAuth: createGuard(auth, responder),
     async findSession(request) {
-      for (const { token } of readCookies(cookie, request)) {
-        const found = await auth.findSession(token)
-        if (found !== null) return found
-      }
-      return null
+      const token = readCookie(cookie, request)
+      return token === undefined ? null : auth.findSession(token)
     },
     async signIn(request, person, given = {}) {
       try {
@@ -118,11 +113,11 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
           return router.run(request, { method: 'POST', path: '', access: 'cookie', run: signOut })
         const location = findLocation(origins, request, redirect)
         origins.check(request, true)
-        // Throws where a cookie came twice: its session could not be ended.
-        tokens.readCookies(request)
         // The body is a form's: it is not read.
+        const { token, old } = tokens.readCookies(request)
         const readBody = async () => ({})
-        const { headers } = await signOut({ request, params: {}, readBody, transport: 'cookie' })
+        const held = { ...(token && { token }), ...(old && { old }) }
+        const { headers } = await signOut({ request, params: {}, readBody, ...held, transport: 'cookie' })
         return responder.respond(request, { status: 303, headers: { ...headers, location } })
       } catch (error) {
         return responder.fail(request, error)
@@ -134,12 +129,12 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
 const wrongTransport = () =>
   new DaypassError('ERR_OPTION_INVALID', 'A sign-in with `redirect` sets the cookie: leave `transport` out.')
 
-/** The refresh tokens of a request. None where two cookies have one name: which one is the session's is not known. */
-function readCookies(cookie: Cookie, request: HttpRequest): HeldToken[] {
+/** The refresh token of a request. Undefined where two cookies have its name: which one is the session's is not known. */
+function readCookie(cookie: Cookie, request: HttpRequest): string | undefined {
   try {
     return cookie.read(request)
   } catch (error) {
-    if (isDaypassError(error, 'ERR_REQUEST_INVALID')) return []
+    if (isDaypassError(error, 'ERR_REQUEST_INVALID')) return undefined
     throw error
   }
 }

@@ -43,8 +43,6 @@ export interface RefreshTokenCall extends RouteCall, CarriedToken {
 /** The refresh token that a request carries. */
 export interface CarriedToken {
   token?: string
-  /** The name of the cookie that the token came by. */
-  cameBy?: string
   /** The token in the older app's cookie (`cookie.oldName`). */
   old?: string
   transport: Transport

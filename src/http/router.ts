@@ -48,7 +48,7 @@ export function createRouter<C>(routes: readonly DaypassRoute<C>[], parts: Route
     const call = { request, params: readParams(route.path, path), readBody }
     if (route.access === 'cookie') {
       const cookies = tokens.readCookies(request)
-      origins.check(request, cookies.held.length > 0 || cookies.old !== undefined)
+      origins.check(request, (cookies.token ?? cookies.old) !== undefined)
       return route.run({ ...call, ...(await tokens.read(request, cookies)) })
     }
     if (route.method !== 'GET') origins.check(request, false)

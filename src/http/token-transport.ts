@@ -3,7 +3,7 @@
 import type { SessionInfo, Tokens } from '../core/api.ts'
 import { DaypassError, isDaypassError } from '../errors.ts'
 import { isObject, wrongOption } from '../option.ts'
-import type { Cookie, HeldToken } from './cookies.ts'
+import type { Cookie } from './cookies.ts'
 import type { HttpRequest } from './request.ts'
 import type { RouteResponse } from './response.ts'
 import type { CarriedToken } from './route.ts'
@@ -30,7 +30,7 @@ export function findTransport(request: HttpRequest): Transport | undefined {
 
 /** The refresh tokens in a request's cookies. */
 export interface CookieTokens {
-  held: HeldToken[]
+  token: string | undefined
   /** The token in the older app's cookie. */
   old: string | undefined
 }
@@ -45,20 +45,16 @@ export interface TokenTransport {
   read(request: HttpRequest, cookies: CookieTokens): Promise<CarriedToken>
   /** The transport that a sign-in names, or the default. Throws `ERR_REQUEST_INVALID`. */
   choose(named: unknown): Transport
-  /** The response with tokens. `cameBy` is the name of the cookie that is renewed, and undefined for a sign-in. */
-  respond<C>(request: HttpRequest, tokens: Tokens<C>, transport: Transport, cameBy?: string): RouteResponse
+  /** The response with tokens. */
+  respond<C>(request: HttpRequest, tokens: Tokens<C>, transport: Transport): RouteResponse
   /** The response that clears the cookie. */
   clear(request: HttpRequest): RouteResponse
 }
 
-/**
- * @param isLive Whether a token is of a session that has not ended.
- * @param readBody Reads a body as a JSON object.
- */
+/** @param readBody Reads a body as a JSON object. */
 export function createTokenTransport(
   cookie: Cookie,
   defaultTransport: Transport,
-  isLive: (token: string) => Promise<boolean>,
   readBody: (request: HttpRequest) => Promise<Record<string, unknown>>,
 ): TokenTransport {
   /** The body, which is optional where a cookie says which session is meant: other code may have read it. */
@@ -71,31 +67,23 @@ export function createTokenTransport(
     })
   }
 
-  /** Of two cookies, one is of a sign-in that was replaced: a late response brought it back. */
-  async function chooseLive(held: HeldToken[]): Promise<HeldToken | undefined> {
-    if (held.length > 1) for (const each of held) if (await isLive(each.token)) return each
-    return held[0]
-  }
-
   return {
-    readCookies: (request) => ({ held: cookie.read(request), old: cookie.readOld(request) }),
+    readCookies: (request) => ({ token: cookie.read(request), old: cookie.readOld(request) }),
     readAll: cookie.readAll,
-    async read(request, { held, old }) {
-      const [first] = held
-      const body = await readBodyBeside(request, first?.token ?? old)
+    async read(request, { token, old }) {
+      const body = await readBodyBeside(request, token ?? old)
       const { refreshToken, session } = body
       if (refreshToken === undefined) {
         // Not "no token came", which would end the caller's session: something came that is not understood.
-        if ((first ?? old) === undefined && session === undefined && Object.keys(body).length > 0) {
+        if ((token ?? old) === undefined && session === undefined && Object.keys(body).length > 0) {
           throw new DaypassError('ERR_REQUEST_INVALID', 'The body has no `refreshToken`.')
         }
-        const { token, name: cameBy } = (await chooseLive(held)) ?? {}
-        return { ...(token && { token }), ...(cameBy && { cameBy }), ...(old && { old }), transport: 'cookie', session }
+        return { ...(token && { token }), ...(old && { old }), transport: 'cookie', session }
       }
       if (typeof refreshToken !== 'string') {
         throw new DaypassError('ERR_REQUEST_INVALID', '`refreshToken` must be a string.')
       }
-      if (first !== undefined) {
+      if (token !== undefined) {
         throw new DaypassError('ERR_REQUEST_INVALID', 'A refresh token came in the cookie and in the body: send one.')
       }
       return { token: refreshToken, transport: 'body', session }
@@ -105,13 +93,13 @@ export function createTokenTransport(
       if (isTransport(named)) return named
       throw new DaypassError('ERR_REQUEST_INVALID', '`transport` is "cookie" or "body".')
     },
-    respond(request, { accessToken, tokenType, expiresIn, refreshToken, session, user }, transport, cameBy) {
+    respond(request, { accessToken, tokenType, expiresIn, refreshToken, session, user }, transport) {
       const described = { ...describeSession(session), claims: session.claims }
       const body = { accessToken, tokenType, expiresIn, session: described, user }
       if (transport === 'body') return { body: { ...body, refreshToken } }
       const { persistent, idleExpiresAt, rotatedAt } = session
       const maxAge = persistent ? Math.max(1, Math.floor((idleExpiresAt - rotatedAt) / 1000)) : undefined
-      return { headers: { 'set-cookie': cookie.set(request, refreshToken, maxAge, cameBy) }, body }
+      return { headers: { 'set-cookie': cookie.set(request, refreshToken, maxAge) }, body }
     },
     clear: (request) => ({ headers: { 'set-cookie': cookie.clear(request) } }),
   }

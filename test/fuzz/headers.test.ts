@@ -46,7 +46,7 @@ test('a cookie that was set is read back from among any others; two are rejected
         .map(([name, text]) => `${name}=${text}`)
       const line = strangers.toSpliced(at, 0, ...Array<string>(copies).fill(own)).join('; ')
       const sent = withHeaders({ cookie: [line] })
-      if (copies === 1) assert.deepEqual(cookie.read(sent), [{ name: '__Host-daypass', token: value }])
+      if (copies === 1) assert.equal(cookie.read(sent), value)
       else assert.throws(() => cookie.read(sent), { code: 'ERR_REQUEST_INVALID' })
     }),
     runs(2000),
@@ -60,7 +60,7 @@ test('any Cookie header: the result is a value under exactly that name, or none'
     fc.property(fc.array(fc.oneof(anyText, near), { maxLength: 3 }), fc.boolean(), (lines, secure) => {
       const request = withHeaders({ cookie: lines }, secure)
       for (const [value, name] of [
-        [outcome(() => cookie.read(request)[0]?.token), '__Host-daypass'],
+        [outcome(() => cookie.read(request)), '__Host-daypass'],
         [outcome(() => cookie.readOld(request)), 'refreshToken'],
       ] as const) {
         if (value === undefined) continue

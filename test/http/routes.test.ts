@@ -62,12 +62,7 @@ const options: NodeOptions<Role> = { authenticate, origins: [page], routes: appR
 /** Every route that is declared: Daypass's own and the app's. */
 function allRoutes() {
   const { auth } = makeDaypass()
-  const tokens = createTokenTransport(
-    createCookie(),
-    'cookie',
-    async () => true,
-    async () => ({}),
-  )
+  const tokens = createTokenTransport(createCookie(), 'cookie', async () => ({}))
   return [...createDaypassRoutes(auth, tokens, options), ...appRoutes]
 }
 const routes = allRoutes()
