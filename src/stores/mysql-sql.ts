@@ -125,6 +125,16 @@ export const isOfSubject = (subject: string) => {
   return `s.subject = ${text} COLLATE utf8mb4_bin AND CAST(s.subject AS BINARY) = X'${textHex(subject)}'`
 }
 
+/** A list as the table `c`. MySQL locks no table function, so it is in a table of its own, and `LIMIT` keeps it there. */
+const listed = (list: readonly unknown[], parts: string) =>
+  `(SELECT * FROM JSON_TABLE(_utf8mb4'${JSON.stringify(list)}', '$[*]' COLUMNS (${parts})) j LIMIT ${all}) c`
+
+/** A null text in a list. Of a null in JSON, MySQL 8.0.15 makes the text 'null'. Numbers that change are not null. */
+const nothing = '-'
+
+/** More rows than a statement has. */
+const all = 1_000_000
+
 /** The statements on the tables of one prefix. */
 export function createSql(prefix: string) {
   const sessions = `${prefix}_session`
@@ -139,7 +149,7 @@ export function createSql(prefix: string) {
   /** Rows of `s` that a write may change. None of them is waited for. Its `LIMIT` keeps the list a table of its own. */
   const locked = (columns: string, source: string, condition: string) => `
     SELECT ${columns} FROM ${source} STRAIGHT_JOIN ${byId} ON s.id = UNHEX(c.id)
-    WHERE ${condition} LIMIT 1000000 FOR UPDATE SKIP LOCKED`
+    WHERE ${condition} LIMIT ${all} FOR UPDATE SKIP LOCKED`
 
   return {
     tables: `CREATE TABLE IF NOT EXISTS ${sessions} (
@@ -169,7 +179,7 @@ export function createSql(prefix: string) {
         idBytes(id)?.toString('hex'),
         hex(was),
         deadline,
-        ...columns.map((column) => row[column]),
+        ...columns.map((column) => row[column] ?? nothing),
       ])
       const parts = [
         'id CHAR(32)',
@@ -178,7 +188,7 @@ export function createSql(prefix: string) {
         ...columns.map((column, index) => `c${index} ${jsonTypeOf(column)}`),
       ]
       const paths = parts.map((part, index) => `${part} PATH '$[${index}]'`)
-      const source = `JSON_TABLE(_utf8mb4'${JSON.stringify(list)}', '$[*]' COLUMNS (${paths.join(', ')})) c`
+      const source = listed(list, paths.join(', '))
       const values = ['s.id', ...columns.map((_, index) => `c.c${index}`)].join(', ')
       const condition = `s.stamp = UNHEX(c.was) AND ${engineNow} <= c.deadline`
       const set = columns.map((column, index) => `s.${name(column)} = ${decoded(column, `n.c${index}`)}`)
@@ -208,7 +218,7 @@ export function createSql(prefix: string) {
 
     /** Deletes those of these rows that still match. */
     remove(ids: readonly string[], before: number) {
-      const source = `JSON_TABLE(_utf8mb4'${JSON.stringify(ids)}', '$[*]' COLUMNS (id CHAR(32) PATH '$')) c`
+      const source = listed(ids, "id CHAR(32) PATH '$'")
       const condition = `(${isExpired(before)} OR s.revoked_at < ${before})`
       return `DELETE s FROM (${locked('s.id', source, condition)}) n
         ${join}`
@@ -233,5 +243,6 @@ const jsonTypeOf = (column: string) => (isNumber(column) ? 'BIGINT' : 'LONGTEXT'
 const decoded = (column: string, value: string) => {
   const kind = kindOf.get(column)
   if (isNumber(column)) return value
-  return kind === 'text' || kind === 'json' ? `CONVERT(UNHEX(${value}) USING utf8mb4)` : `UNHEX(${value})`
+  const bytes = `UNHEX(NULLIF(${value}, '${nothing}'))`
+  return kind === 'text' || kind === 'json' ? `CONVERT(${bytes} USING utf8mb4)` : bytes
 }
