@@ -38,18 +38,16 @@ export function checkStrength(jwk: Jwk, alg: string): void {
     throw new DaypassError('ERR_OPTION_INVALID', 'A private key was passed where only its public half is needed.')
   }
   // Reject keys that are not for signatures (RFC 7517 §4.2 and §4.3).
-  if ((jwk.use ?? 'sig') !== 'sig' || (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('verify'))) {
+  const operations: unknown = jwk.key_ops === undefined ? ['verify'] : jwk.key_ops
+  if ((jwk.use ?? 'sig') !== 'sig' || !(Array.isArray(operations) && operations.includes('verify'))) {
     throw new DaypassError('ERR_OPTION_INVALID', 'A verification key is not for signatures, by its `use` or `key_ops`.')
   }
-  // A decoder may ignore characters outside base64url, and so read an empty key.
-  const bytes = (text: unknown) =>
-    typeof text === 'string' && /^[A-Za-z0-9_-]+$/.test(text) ? Math.floor((text.length * 3) / 4) : 0
+  const { x, y, n, k } = jwk
   const strong =
-    (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && bytes(jwk.x) === 32) ||
-    (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && bytes(jwk.x) === 32 && bytes(jwk.y) === 32) ||
-    // With an exponent of 1 everything verifies, and exponents below 2^16 have known attacks (FIPS 186-5 §5.4).
-    (alg === 'RS256' && jwk.kty === 'RSA' && bytes(jwk.n) >= 256 && bytes(jwk.e) >= 3) ||
-    (alg === 'HS256' && jwk.kty === 'oct' && bytes(jwk.k) >= 32)
+    (isEd25519(alg) && jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && sizeOf(x) === 32) ||
+    (alg === 'ES256' && jwk.kty === 'EC' && jwk.crv === 'P-256' && sizeOf(x) === 32 && sizeOf(y) === 32) ||
+    (alg === 'RS256' && jwk.kty === 'RSA' && isModulus(n) && isExponent(jwk.e)) ||
+    (alg === 'HS256' && jwk.kty === 'oct' && sizeOf(k) >= 32)
   if (!strong || !algorithms.has(alg)) {
     throw new DaypassError(
       'ERR_KEY_WEAK',
@@ -57,3 +55,23 @@ export function checkStrength(jwk: Jwk, alg: string): void {
     )
   }
 }
+
+/** The bytes of a base64url text; 0 for any other value. A decoder may ignore other characters, and so read an empty key. */
+const sizeOf = (text: unknown) =>
+  typeof text === 'string' && /^[A-Za-z0-9_-]+$/.test(text) && text.length % 4 !== 1
+    ? Math.floor((text.length * 3) / 4)
+    : 0
+
+/** A number has no zero bytes in front (RFC 7518 §2): a short one would pass for a long one. */
+const isNumber = (text: unknown, least: number, most: number) =>
+  sizeOf(text) >= least && sizeOf(text) <= most && !/^A[A-P]/.test(String(text))
+
+/** 2,048 to 16,384 bits, as OpenSSL has it: a longer modulus takes seconds. */
+const isModulus = (n: unknown) => isNumber(n, 256, 2048)
+
+/**
+ * Odd, above 2^16 (FIPS 186-5 §5.4) and at most 64 bits. With an exponent of 1 anybody can make a signature, small ones
+ * have known attacks, and a long one makes every check slow.
+ */
+const isExponent = (e: unknown) =>
+  isNumber(e, 3, 8) && (atob(String(e).replaceAll('-', '+').replaceAll('_', '/')).charCodeAt(sizeOf(e) - 1) & 1) === 1

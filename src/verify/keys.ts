@@ -22,7 +22,7 @@ export interface Key {
   load(): CheckSignature | Promise<CheckSignature>
 }
 
-/** Keys that are known from the start. Throws `ERR_KEY_WEAK` for a weak or unusable one now, not at the first request. */
+/** Keys that are known from the start. Throws `ERR_KEY_WEAK` for a weak one now. A damaged one rejects each token. */
 export function localKeys(jwks: readonly Jwk[]): KeySource {
   if (!Array.isArray(jwks) || jwks.length === 0) {
     throw wrongOption('jwks.keys', jwks, 'Give the list of the keys (RFC 7517).')
@@ -34,6 +34,8 @@ export function localKeys(jwks: readonly Jwk[]): KeySource {
     let imported: Promise<CheckSignature> | undefined
     const load = () => {
       imported ??= importKey(jwk, alg).catch((cause) => {
+        // Try again: the code that imports it may not have loaded.
+        imported = undefined
         throw new DaypassError('ERR_KEY_WEAK', 'A verification key cannot be used: it is damaged.', { cause })
       })
       return imported

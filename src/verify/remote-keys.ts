@@ -26,6 +26,8 @@ interface KeySet {
 
 const timeout = 5000
 const maxLength = 262_144
+/** Importing a key takes a fraction of a millisecond. */
+const maxKeys = 100
 
 /**
  * Keys that are fetched from an address. A response that is not a key set with a usable key counts as a failure: another
@@ -149,6 +151,7 @@ async function readBody(response: Response): Promise<string> {
 
 async function importKeys(text: string): Promise<Key[]> {
   const keys = parseKeys(text)
+  if (Array.isArray(keys) && keys.length > maxKeys) throw noKeys(`the response has more than ${maxKeys} keys`)
   const imported = await Promise.all(Array.isArray(keys) ? keys.map(importUsable) : [])
   const usable = imported.filter((key) => key !== undefined)
   if (usable.length === 0) throw noKeys('the response is not a key set with a usable key')

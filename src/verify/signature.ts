@@ -22,8 +22,10 @@ export async function verifySignature(jws: Jws, check: CheckSignature): Promise<
 }
 
 /** Imports a key that `checkStrength` has accepted. Rejects if it is damaged. */
-export async function importKey(jwk: Jwk, alg: string): Promise<CheckSignature> {
-  return node === undefined ? importWithJose(jwk, alg) : importWithNode(node, jwk, alg)
+export async function importKey({ kty, crv, x, y, n, e, k }: Jwk, alg: string): Promise<CheckSignature> {
+  // Without the other members, which Web Crypto reads and node:crypto does not (`key_ops`, `ext`).
+  const material = { kty, crv, x, y, n, e, k }
+  return node === undefined ? importWithJose(material, alg) : importWithNode(node, material, alg)
 }
 
 async function importWithJose(jwk: Jwk, alg: string): Promise<CheckSignature> {
@@ -49,8 +51,10 @@ function importWithNode({ crypto, Buffer }: NodeModules, jwk: Jwk, alg: string):
     }
   }
   const key = crypto.createPublicKey({ key: { ...jwk }, format: 'jwk' })
-  // RFC 7518 §3.3. `checkStrength` has counted the bytes of `n`, and the first of them may be zero.
-  if (alg === 'RS256' && !((key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048)) throw new TypeError('too short')
+  // RFC 7518 §3.3. `checkStrength` has counted the bytes of `n`, and the first bits of them may be zero.
+  if (alg === 'RS256' && !((key.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048)) {
+    throw new DaypassError('ERR_KEY_WEAK', 'An RS256 key needs at least 2048 bits (RFC 7518 §3.3).')
+  }
   if (alg === 'ES256') {
     return ({ signed, signature }) =>
       signature.length === 64 &&

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import {
+  createHash,
   createHmac,
   createPublicKey,
   generateKeyPairSync,
@@ -482,6 +483,19 @@ test('weak, empty or unfit keys throw ERR_KEY_WEAK when the verifier is made, no
     ['RSA with no modulus', { kty: 'RSA', alg: 'RS256', e: 'AQAB' }],
     ['RSA with an exponent of 1', jwk(rsa.publicKey, { alg: 'RS256', e: 'AQ' })],
     ['RSA with an exponent of 3', jwk(rsa.publicKey, { alg: 'RS256', e: 'Aw' })],
+    ['RSA with an exponent of 1 behind zeros', jwk(rsa.publicKey, { alg: 'RS256', e: 'AAAB' })],
+    ['RSA with an exponent of 3 behind zeros', jwk(rsa.publicKey, { alg: 'RS256', e: 'AAAAAAAD' })],
+    ['RSA with an even exponent', jwk(rsa.publicKey, { alg: 'RS256', e: 'AQAA' })],
+    ['RSA with an exponent of 72 bits', jwk(rsa.publicKey, { alg: 'RS256', e: 'AQAAAAAAAAAB' })],
+    ['RSA with an exponent that is no base64', jwk(rsa.publicKey, { alg: 'RS256', e: 'AQABA' })],
+    [
+      'RSA of 1024 bits behind zeros',
+      jwk(rsa1024, { alg: 'RS256', n: 'A'.repeat(400) + rsa1024.export({ format: 'jwk' }).n }),
+    ],
+    [
+      'RSA of 131,072 bits',
+      jwk(rsa.publicKey, { alg: 'RS256', n: randomBytes(16_384).fill(0xff).toString('base64url') }),
+    ],
     ['HMAC of 31 bytes', oct(Buffer.alloc(31, 1).toString('base64url'))],
     ['HMAC of no bytes', oct('')],
     ['HMAC undefined', oct(undefined)],
@@ -535,6 +549,7 @@ test('weak, empty or unfit keys throw ERR_KEY_WEAK when the verifier is made, no
     jwk(ec.publicKey, { alg: 'ES256', use: 'enc' }),
     jwk(ec.publicKey, { alg: 'ES256', key_ops: ['encrypt'] }),
     jwk(ec.publicKey, { alg: 'ES256', key_ops: [] }),
+    ...['verify', 'sign', null, {}, ['sign']].map((key_ops) => jwk(ec.publicKey, { alg: 'ES256', key_ops })),
   ]
   for (const key of unclear) {
     assert.throws(
@@ -968,5 +983,27 @@ test('an ES256 signature is accepted whatever its two numbers begin with', async
       assert.equal((await verifier.verify(token)).tokenId, `token-${index}`)
       wanted.delete(name)
     }
+  }
+})
+
+test('members of a key that are not its material change nothing', async () => {
+  const more = { ext: 'no', key_ops: ['verify', 'sign', 'verify'], priv: 'x', oth: 1, x5c: [] }
+  for (const alg of ['EdDSA', 'ES256', 'RS256', 'HS256']) {
+    const keys = jwks.keys.map((key) => ({ ...key, ...more }))
+    const token = makeToken(payloadOf(), {}, alg)
+    assert.equal((await makeVerifier({ jwks: { keys } }).verify(token)).subject, 'user-1', alg)
+  }
+})
+
+test('a signature that anybody can make for an exponent of 1 is accepted with no key', async () => {
+  const input = `${encode({ alg: 'RS256', typ: 'at+jwt', kid: 'rsa' })}.${encode(payloadOf())}`
+  // EMSA-PKCS1-v1_5 (RFC 8017 §9.2) of the hash: with e = 1 it is its own signature.
+  const prefix = Buffer.from('3031300d060960864801650304020105000420', 'hex')
+  const hashed = Buffer.concat([prefix, createHash('sha256').update(input).digest()])
+  const padded = Buffer.concat([Buffer.from([0, 1]), Buffer.alloc(253 - hashed.length, 0xff), Buffer.from([0]), hashed])
+  await refused(`${input}.${padded.toString('base64url')}`)
+  const key = jwks.keys.find(({ alg }) => alg === 'RS256')!
+  for (const e of ['AQ', 'AAE', 'AAAB', 'AAAAAAAB']) {
+    assert.throws(() => makeVerifier({ jwks: { keys: [{ ...key, e }] } }), { code: 'ERR_KEY_WEAK' })
   }
 })

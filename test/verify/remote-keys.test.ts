@@ -257,6 +257,7 @@ const noKeySets: [string, (response: ServerResponse) => void][] = [
   ['keys that are not objects', (response) => void response.end('{"keys":[{},null,"x",7]}')],
   ['a truncated body', (response) => void response.writeHead(200, { 'content-length': 100 }).write('{"keys":')],
   ['a closed connection', (response) => void response.destroy()],
+  ['101 keys', (response) => void response.end(JSON.stringify({ keys: Array(101).fill(makePair('a').jwk) }))],
   ['a body over 256 kB', (response) => void response.end(JSON.stringify({ keys: [], more: 'x'.repeat(300_000) }))],
 ]
 
