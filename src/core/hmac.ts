@@ -1,7 +1,7 @@
 // HMAC-SHA256 as two one-shot hashes (RFC 2104 §2).
 //
-// node:crypto's createHmac makes an object for every call, and a KeyObject where the key is another each time. That takes
-// two to four times as long, and all of it must be garbage-collected.
+// node:crypto's createHmac makes an object for every call, and a KeyObject where the key is another each time. Both cost
+// more than the hashes, and must be garbage-collected.
 
 import { Buffer } from 'node:buffer'
 import { hash } from 'node:crypto'

@@ -1,8 +1,6 @@
 // Runs one MySQL statement: time limit, retry after a conflict, error codes.
 
-import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
-import { withDeadline } from './deadline.ts'
+import { DaypassError, type ErrorCode } from '../errors.ts'
 import {
   type Answer,
   createSend,
@@ -11,6 +9,7 @@ import {
   type MysqlCallbackClient,
   type MysqlClient,
 } from './mysql-driver.ts'
+import { runStatement } from './run-statement.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 export type { MysqlCallbackClient, MysqlClient } from './mysql-driver.ts'
@@ -27,26 +26,11 @@ export type Query = (sql: string, until?: number) => Promise<Answer>
 export function createQuery(client: MysqlClient | MysqlCallbackClient, timeout: number, clock: () => number): Query {
   const send = createSend(client)
 
-  async function once(sql: string, milliseconds: number): Promise<Answer> {
-    const { answer, cancel } = send(sql)
-    try {
-      return await withDeadline(answer, milliseconds)
-    } catch (error) {
-      if (isDaypassError(error, 'ERR_STORE_UNAVAILABLE')) cancel()
-      throw error
-    }
-  }
-
-  return async (sql, until = clock() + timeout) => {
-    for (let pause = 1; ; pause = Math.min(2 * pause, 100)) {
-      try {
-        return await once(sql, Math.max(until - clock(), 0))
-      } catch (error) {
-        if (!conflicts.has(errnoOf(error)) || clock() + pause >= until) throw asMysqlError(error)
-      }
-      await delay(pause)
-    }
-  }
+  const isConflict = (error: unknown) => conflicts.has(errnoOf(error))
+  return (sql, until = clock() + timeout) =>
+    runStatement(() => send(sql), until, clock, isConflict).catch((error) => {
+      throw asMysqlError(error)
+    })
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { wrongKind } from '../option.ts'
+import type { SentStatement } from './run-statement.ts'
 import { fieldsOf } from './store-error.ts'
 
 /** One statement for `mysql2`: rows come as lists, and each value as the bytes that the server sent. */
@@ -32,18 +33,11 @@ export interface Answer {
   affected: number
 }
 
-/** One statement that was sent. */
-interface Sent {
-  answer: Promise<Answer>
-  /** Called when the caller has stopped waiting. Drops or ends the statement, where the driver can. */
-  cancel(): void
-}
-
 /**
  * Sends one statement. It has no parameters, and its answer is bytes: types, casts and formats that the owner of the
  * client has set up change neither.
  */
-export type Send = (sql: string) => Sent
+export type Send = (sql: string) => SentStatement<Answer>
 
 /**
  * How statements go through this client.
@@ -89,7 +83,7 @@ const isPool = (client: MysqlClient): client is Pool => 'getConnection' in clien
 const isConnection = (client: MysqlClient): boolean => 'beginTransaction' in client
 
 /** As `pool.query` does it, but on a known connection, so that its statement can be ended. */
-function sendPool(pool: Pool, sql: string): Sent {
+function sendPool(pool: Pool, sql: string): SentStatement<Answer> {
   // The server's list of statements shows the beginning of each.
   const tag = `/* daypass ${randomBytes(8).toString('hex')} */ `
   let lent: PoolConnection | undefined

@@ -1,9 +1,8 @@
 // Runs one PostgreSQL statement: time limit, retry after a conflict, error codes.
 
-import { setTimeout as delay } from 'node:timers/promises'
-import { DaypassError, type ErrorCode, isDaypassError } from '../errors.ts'
-import { withDeadline } from './deadline.ts'
+import { DaypassError, type ErrorCode } from '../errors.ts'
 import { createSend, type PgPool, type PostgresJs, sqlState, type Text } from './postgres-driver.ts'
+import { runStatement } from './run-statement.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 export type { PgPool, PostgresJs } from './postgres-driver.ts'
@@ -26,25 +25,12 @@ export type Query = <T>(text: string, values?: (string | null)[], until?: number
 export function createQuery(client: PgPool | PostgresJs, timeout = 5000, clock: () => number = Date.now): Query {
   const send = createSend(client)
 
-  async function once<T>(text: string, values: (string | null)[], milliseconds: number): Promise<T[]> {
-    const { texts, cancel } = send(text, values)
-    try {
-      return (await withDeadline(texts, milliseconds)).map((json) => parse(json))
-    } catch (error) {
-      if (isDaypassError(error, 'ERR_STORE_UNAVAILABLE')) cancel()
-      throw error
-    }
-  }
-
+  const isConflict = (error: unknown) => conflicts.has(sqlState(error))
   return async <T>(text: string, values: (string | null)[] = [], until = clock() + timeout) => {
-    for (let pause = 1; ; pause = Math.min(2 * pause, 100)) {
-      try {
-        return await once<T>(text, values, Math.max(until - clock(), 0))
-      } catch (error) {
-        if (!conflicts.has(sqlState(error)) || clock() + pause >= until) throw asPostgresError(error)
-      }
-      await delay(pause)
-    }
+    const texts = await runStatement(() => send(text, values), until, clock, isConflict).catch((error) => {
+      throw asPostgresError(error)
+    })
+    return texts.map((json) => parse<T>(json))
   }
 }
 

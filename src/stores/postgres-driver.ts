@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'
 import { wrongKind } from '../option.ts'
+import type { SentStatement } from './run-statement.ts'
 import { fieldsOf } from './store-error.ts'
 
 /** One statement for `pg`: rows come as lists, and each value as the text that the server sent. */
@@ -30,19 +31,11 @@ interface PostgresJsQuery {
 /** A value of a result; undefined where the client returns no lists. */
 export type Text = string | null | undefined
 
-/** One statement that was sent. */
-interface Sent {
-  /** The first column of each row. */
-  texts: Promise<Text[]>
-  /** Called when the caller has stopped waiting. Drops or cancels the statement, where the driver can. */
-  cancel(): void
-}
-
 /**
  * Sends one statement. Parameters are texts, and the answer is one column of text: types, parsers and transforms that
  * the owner of the client has set up change neither.
  */
-export type Send = (text: string, values: (string | null)[]) => Sent
+export type Send = (text: string, values: (string | null)[]) => SentStatement<Text[]>
 
 /**
  * How statements go through this client.
@@ -62,7 +55,7 @@ export function createSend(client: PgPool | PostgresJs): Send {
   // A wrapped pool chooses the connection itself.
   return 'escapeIdentifier' in client
     ? createClientSend(client)
-    : (text, values) => ({ texts: client.query(toStatement(text, values)).then(firstColumn), cancel() {} })
+    : (text, values) => ({ answer: client.query(toStatement(text, values)).then(firstColumn), cancel() {} })
 }
 
 const toStatement = (text: string, values: (string | null)[]): PgStatement => ({
@@ -88,11 +81,11 @@ const postgresJsOptions = {
   onexecute: () => false,
 }
 
-function sendPostgresJs(client: PostgresJs, text: string, values: (string | null)[]): Sent {
+function sendPostgresJs(client: PostgresJs, text: string, values: (string | null)[]): SentStatement<Text[]> {
   const query = client.unsafe(text, values, postgresJsOptions).raw()
   return {
     // After a connection that broke between rows, the driver begins its next list with holes.
-    texts: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(firstOf)),
+    answer: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(firstOf)),
     cancel() {
       Promise.resolve(query.cancel()).catch(() => {})
     },
@@ -127,7 +120,7 @@ function keepProcess(pool: Pool): void {
 }
 
 /** As `pool.query` does it, but for a connection that is known, so that its statement can be cancelled. */
-function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
+function sendPool(pool: Pool, text: string, values: (string | null)[]): SentStatement<Text[]> {
   let client: PoolClient | undefined
   let isCancelled = false
   const ignore = () => {}
@@ -160,7 +153,7 @@ function sendPool(pool: Pool, text: string, values: (string | null)[]): Sent {
   }
 
   return {
-    texts: run(),
+    answer: run(),
     cancel() {
       isCancelled = true
       const lent = client
@@ -190,10 +183,12 @@ function createClientSend(client: PgPool): Send {
   let last: Promise<unknown> = Promise.resolve()
   return (text, values) => {
     let isCancelled = false
-    const texts = last.then(async () => (isCancelled ? [] : firstColumn(await client.query(toStatement(text, values)))))
-    last = texts.catch(() => {})
+    const answer = last.then(async () =>
+      isCancelled ? [] : firstColumn(await client.query(toStatement(text, values))),
+    )
+    last = answer.catch(() => {})
     return {
-      texts,
+      answer,
       cancel() {
         isCancelled = true
       },
