@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A runtime beside Node, where it is installed. */
+/** A runtime beside Node, where it is installed. In CI a missing one is a failure. */
 export function findRuntime(name: string): { program: string; version: string } | undefined {
   const places = [join(root, '.cache/runtimes/node_modules/.bin', name), name]
   for (const program of places.filter((place) => place === name || existsSync(place))) {
@@ -15,6 +15,7 @@ export function findRuntime(name: string): { program: string; version: string } 
       return { program, version: /\d+[-.]\d+[-.]\d+/.exec(told)![0] }
     } catch {} // not here
   }
+  if (process.env.CI) throw new Error(notInstalled(name))
 }
 
 /** Why a test of a runtime is skipped. */
