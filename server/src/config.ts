@@ -23,6 +23,8 @@ export interface Config {
   reuseInterval: number | undefined
   rateLimit: boolean
   registration: boolean
+  /** Whether anybody may begin a throw-away session. */
+  trial: boolean
   apiKey: string | undefined
   origins: string[]
   trustedProxies: string[]
@@ -45,6 +47,8 @@ export const variables: Record<string, string> = {
   DAYPASS_REUSE_INTERVAL: 'seconds in which a race is a race and not theft (30; 0 is strict)',
   DAYPASS_RATE_LIMIT: 'on, or off for load tests (on)',
   DAYPASS_REGISTRATION: 'on, or off: nobody new (on)',
+  DAYPASS_TRY:
+    'on, or off: throw-away sessions without an account, for the console (on while HOST and DAYPASS_ISSUER are this machine, NODE_ENV is not production and registration is on)',
   DAYPASS_API_KEY: 'lets your back end make sessions: POST /admin/sessions (off)',
   DAYPASS_ORIGINS: 'pages of other origins that may use it, with commas (none)',
   DAYPASS_TRUSTED_PROXIES: 'addresses of proxies in front whose X-Forwarded-* is believed (none)',
@@ -80,24 +84,35 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       .filter(Boolean)
   const port = number('PORT', 0, 65_535) ?? 3000
   const store = env.DAYPASS_STORE || 'sqlite:./data/daypass.db'
+  const host = env.HOST || '127.0.0.1'
+  const issuer = env.DAYPASS_ISSUER || `http://localhost:${port}`
+  const registration = choice('DAYPASS_REGISTRATION', ['on', 'off'], 'on') === 'on'
+  const isForTrying = registration && env.NODE_ENV !== 'production' && isThisMachine(host) && isThisMachine(issuer)
   return {
     port,
-    host: env.HOST || '127.0.0.1',
+    host,
     store,
     ...readSecret(env.DAYPASS_SECRET, store),
-    issuer: env.DAYPASS_ISSUER || `http://localhost:${port}`,
+    issuer,
     algorithm: choice('DAYPASS_ALGORITHM', ['EdDSA', 'HS256'], 'EdDSA'),
     accessTokenLifetime: number('DAYPASS_ACCESS_TOKEN_LIFETIME', 1),
     idleTimeout: number('DAYPASS_IDLE_TIMEOUT', 1),
     absoluteTimeout: number('DAYPASS_ABSOLUTE_TIMEOUT', 1),
     reuseInterval: number('DAYPASS_REUSE_INTERVAL', 0),
     rateLimit: choice('DAYPASS_RATE_LIMIT', ['on', 'off'], 'on') === 'on',
-    registration: choice('DAYPASS_REGISTRATION', ['on', 'off'], 'on') === 'on',
+    registration,
+    trial: choice('DAYPASS_TRY', ['on', 'off'], isForTrying ? 'on' : 'off') === 'on',
     apiKey: readApiKey(env.DAYPASS_API_KEY),
     origins: list('DAYPASS_ORIGINS'),
     trustedProxies: list('DAYPASS_TRUSTED_PROXIES'),
     logLevel: choice('DAYPASS_LOG', ['debug', 'info', 'error', 'off'], 'info'),
   }
+}
+
+/** Whether a host, or an address, can be reached from this machine alone. */
+function isThisMachine(text: string): boolean {
+  const host = URL.canParse(text) ? new URL(text).hostname : text
+  return /^(localhost|127(\.\d+){3}|\[?::1\]?)$/.test(host)
 }
 
 /** The folder of the database. A secret that the server made itself is kept there too. */

@@ -1,4 +1,4 @@
-// Limits on wrong passwords and on registrations.
+// Limits on wrong passwords, on registrations and on throw-away sessions.
 //
 // A stranger can fill any counter that is kept by account alone, so no such counter concerns the owner's own browser: a
 // browser that has signed in to the account before has a counter of its own, and so has each session.
@@ -26,6 +26,8 @@ const kinds = {
   session: { points: 10, duration: 15 * minute },
   /** Registrations from a network, successful or not. */
   registration: { points: 20, duration: 60 * minute },
+  /** Throw-away sessions from a network. */
+  trial: { points: 60, duration: 60 * minute },
 }
 
 type Kind = keyof typeof kinds
@@ -37,6 +39,8 @@ export type Counter = readonly [kind: Kind, name: string]
 export interface Limits {
   /** Counts one registration from a network. It is not given back, so both of its outcomes cost the same. */
   countRegistration(network: string): Promise<void>
+  /** Counts one throw-away session from a network. */
+  countTrial(network: string): Promise<void>
   /**
    * Runs a check of a password, counted in every counter before it begins: a hundred guesses at once are a hundred. A
    * correct password costs nothing. Null means a wrong one.
@@ -72,12 +76,14 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
     await Promise.all(counters.map(give))
   }
 
+  async function count(counter: Counter): Promise<void> {
+    await checkFull(counter)
+    await take(counter)
+  }
+
   return {
-    async countRegistration(network) {
-      const counter = ['registration', network] as const
-      await checkFull(counter)
-      await take(counter)
-    },
+    countRegistration: (network) => count(['registration', network]),
+    countTrial: (network) => count(['trial', network]),
     async attempt(counters, check) {
       await Promise.all(counters.map(checkFull))
       // Count a try when its turn comes, so that waiting people with correct passwords behind one address fill no counter.
@@ -109,7 +115,11 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
 }
 
 /** No limits, for load tests. */
-export const noLimits: Limits = { async countRegistration() {}, attempt: (_counters, check) => takeTurn(check) }
+export const noLimits: Limits = {
+  async countRegistration() {},
+  async countTrial() {},
+  attempt: (_counters, check) => takeTurn(check),
+}
 
 /** Counters that other people's tries count in too. */
 const isShared = ([kind]: Counter) => kind === 'network' || kind === 'account'

@@ -34,7 +34,7 @@ const later = { 429: 'Too many tries. Wait as Retry-After says.', 503: 'Try agai
 const badAccess = { 401: 'The access token is missing, expired or revoked.' }
 
 /** Describes the routes that the settings turn on. */
-export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'apiKey'>, version: string) {
+export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'trial' | 'apiKey'>, version: string) {
   const paths: Record<string, Json> = {
     ...(config.registration && {
       '/auth/register': {
@@ -155,6 +155,23 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'ap
         },
       },
     },
+    '/auth/events': {
+      get: {
+        summary: 'The events of your own sessions, as they happen',
+        description: 'Server-sent events. The stream ends with its access token; connect again with Last-Event-ID.',
+        ...bearer,
+        responses: { 200: ok('text/event-stream.'), ...errors({ ...badAccess, 503: later[503] }) },
+      },
+    },
+    '/auth/offers': {
+      get: {
+        summary: 'The ways in that the settings turn on',
+        responses: {
+          200: ok('The ways in.', object({ registration: { type: 'boolean' }, trial: { type: 'boolean' } })),
+        },
+      },
+    },
+    ...(config.trial && trialPaths()),
     '/.well-known/jwks.json': {
       get: { summary: 'The keys that check access tokens (RFC 7517)', responses: { 200: ok('The key set.') } },
     },
@@ -216,6 +233,47 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'ap
           'code',
           'message',
         ]),
+      },
+    },
+  }
+}
+
+/** The routes of throw-away sessions. */
+function trialPaths(): Record<string, Json> {
+  const ofTrial = {
+    ...bearer,
+    description: 'For throw-away sessions alone: any other gets 403.',
+  }
+  const refused = errors({ ...badAccess, 403: 'Not a throw-away session.' })
+  return {
+    '/auth/try': {
+      post: {
+        summary: 'Begin a throw-away session, without an account',
+        description: 'Its access tokens live 10 seconds, and it ends after an hour, or 10 minutes without a refresh.',
+        ...body(object({ transport }, []), false),
+        responses: { 200: ok('Begun.', schema('Tokens')), ...errors(later) },
+      },
+    },
+    '/auth/try/phone': {
+      post: {
+        summary: 'Begin a second throw-away session of the same person, in the body transport',
+        ...ofTrial,
+        ...body(object({ label: string })),
+        responses: { 200: ok('Begun.', schema('Tokens')), ...refused, ...errors(later) },
+      },
+    },
+    '/auth/try/refresh': {
+      post: {
+        summary: 'Refresh the session of /auth/try/phone, without a tolerance for races',
+        ...body(object({ refreshToken: string })),
+        responses: { 200: ok('Refreshed.', schema('Tokens')), ...errors({ 401: 'The session is over.' }) },
+      },
+    },
+    '/auth/try/lost-response': {
+      post: {
+        summary: 'Lose the response to the next refresh of this session',
+        ...ofTrial,
+        responses: { ...noContent('Armed.'), ...refused },
       },
     },
   }

@@ -9,7 +9,7 @@ import type { Config } from './config.ts'
 import type { Devices } from './devices.ts'
 
 interface Parts {
-  config: Pick<Config, 'registration' | 'apiKey'>
+  config: Pick<Config, 'registration' | 'trial' | 'apiKey'>
   auth: Daypass
   accounts: Accounts
   devices: Devices
@@ -20,8 +20,11 @@ export interface PasswordSignIn extends SignIn {
   passwordHash: string
 }
 
-/** `/auth/login`, `/auth/register`, `/auth/me`, `/auth/password` and `/admin/sessions`, as far as the settings turn them on. */
-export function serverRoutes({ config: { registration, apiKey }, auth, accounts, devices }: Parts): Route[] {
+/**
+ * `/auth/login`, `/auth/register`, `/auth/me`, `/auth/password`, `/auth/offers` and `/admin/sessions`, as far as the settings
+ * turn them on.
+ */
+export function serverRoutes({ config: { registration, trial, apiKey }, auth, accounts, devices }: Parts): Route[] {
   type CheckCredentials = (credentials: Record<string, unknown>, caller: Caller) => Promise<Account | null>
   /** Signs in the account that the credentials belong to. */
   const signInWith =
@@ -55,6 +58,8 @@ export function serverRoutes({ config: { registration, apiKey }, auth, accounts,
 
   const routes: Route[] = [
     { method: 'POST', path: '/auth/login', access: 'credentials', run: signInWith(accounts.signIn) },
+    // The console shows no button that the settings have turned off.
+    { method: 'GET', path: '/auth/offers', access: 'page', run: () => ({ body: { registration, trial } }) },
     {
       method: 'GET',
       path: '/auth/me',

@@ -3,7 +3,15 @@
 import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { createDaypass, type Daypass, DaypassError, type DaypassEvent, type IssueOptions } from 'daypass'
+import {
+  createDaypass,
+  type Daypass,
+  DaypassError,
+  type DaypassEvent,
+  type DaypassOptions,
+  type IssueOptions,
+  type Store,
+} from 'daypass'
 import { createFastifyAuth } from 'daypass/fastify'
 import { type FastifyInstance, fastify } from 'fastify'
 import { type Accounts, createAccounts } from './accounts.ts'
@@ -11,12 +19,14 @@ import type { Config } from './config.ts'
 import { consolePage } from './console.ts'
 import { createDevices } from './devices.ts'
 import { sendError, toDaypassError } from './errors.ts'
+import { createFeed } from './feed.ts'
 import { createLimits, noLimits } from './limits.ts'
 import { createErrorLog, createLog, type Log, type LogError } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { type PasswordSignIn, serverRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
+import { createFaults, trialRoutes } from './trial.ts'
 
 /** A server that is running. */
 export interface RunningServer {
@@ -47,7 +57,7 @@ export async function startServer(config: Config, log: Log = createLog(config.lo
 async function serveStores(stores: Stores, config: Config, log: Log, logError: LogError): Promise<RunningServer> {
   const onWarning = ({ code, message }: { code: string; message: string }) => log.error({ code }, message)
   const metrics = createMetrics()
-  const auth = createDaypass({
+  const options: DaypassOptions = {
     secret: config.secret,
     issuer: config.issuer,
     store: stores.sessions,
@@ -57,14 +67,26 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
     onEvent(event) {
       metrics.countEvent(event)
       logEvent(log, event)
+      feed.publish(event)
     },
-  })
+  }
+  const auth = createDaypass(options)
+  const feed = createFeed(auth)
   const limits = config.rateLimit ? createLimits(stores.createLimiter) : noLimits
   const accounts = createAccounts(stores.accounts, limits)
   const { origins, trustedProxies } = config
   const onError = (error: unknown) => logError('request failed', error)
-  const web = createFastifyAuth(withPasswordCheck(auth, accounts), {
-    routes: serverRoutes({ config, auth, accounts, devices: createDevices(config.secret) }),
+  const faults = createFaults()
+  const routes = serverRoutes({ config, auth, accounts, devices: createDevices(config.secret) })
+  if (config.trial) {
+    // It shares the store with `auth`, which prunes and closes it.
+    const store: Store = { ...stores.sessions, prune: async () => 0 }
+    const strict = createDaypass({ ...options, store, reuseInterval: 0, retryInterval: 0 })
+    routes.push(...trialRoutes({ auth, strict, limits, open: stores.accounts.open, faults }))
+  }
+  const checked = withPasswordCheck(auth, accounts)
+  const web = createFastifyAuth(config.trial ? faults.wrap(checked) : checked, {
+    routes,
     origins,
     trustedProxies,
     onError,
@@ -89,11 +111,21 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
   const routeOf = createRouteNames(Object.keys(description.paths))
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? routeOf(request.url)
-    metrics.observe({ method: request.method, route, status: reply.raw.statusCode }, reply.elapsedTime / 1000)
+    // The duration of a stream says nothing about the server.
+    if (route !== '/auth/events')
+      metrics.observe({ method: request.method, route, status: reply.raw.statusCode }, reply.elapsedTime / 1000)
     // Connections that were busy at the stop are idle now.
     if (stopping) setImmediate(() => app.server.closeIdleConnections())
   })
+  if (config.trial) faults.install(app)
   app.register(web.routes)
+  app.get(
+    '/auth/events',
+    web.requireAuth((request, reply) => {
+      const { authorization = '', 'last-event-id': after } = request.headers
+      feed.send(reply, authorization.replace(/^\S+ +/, ''), request.auth.subject, after?.toString())
+    }),
+  )
   app.get('/healthz', async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
     if (stopping) throw new DaypassError('ERR_OVERLOADED', 'The server is stopping.')
@@ -127,6 +159,7 @@ async function serveStores(stores: Stores, config: Config, log: Log, logError: L
     async stop() {
       stopping = true
       log.info('stopping')
+      feed.close()
       const cut = setTimeout(() => app.server.closeAllConnections(), 10_000)
       await app.close()
       clearTimeout(cut)

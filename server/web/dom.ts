@@ -1,15 +1,27 @@
 // DOM helpers: elements made without a framework.
 
 type Child = Node | string
-type Attributes = Record<string, string | number | boolean | undefined>
+export type Attributes = Record<string, string | number | boolean | undefined>
 
 /** Makes an element. A boolean attribute is there or not; `testid` is short for `data-testid`. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  { testid, ...attributes }: Attributes = {},
+  attributes: Attributes = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[K] {
-  const element = document.createElement(tag)
+  return fill(document.createElement(tag), attributes, children)
+}
+
+/** Makes an element of a drawing. */
+export function draw<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
+  return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
+}
+
+function fill<T extends Element>(element: T, { testid, ...attributes }: Attributes, children: Child[]): T {
   for (const [name, value] of Object.entries({ ...attributes, 'data-testid': testid })) {
     if (value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : String(value))
   }
@@ -41,6 +53,9 @@ export function find(id: string): HTMLElement {
 }
 
 /** Sets a text where it differs, so that nothing is painted twice. */
-export function say(element: HTMLElement, text: string): void {
+export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text
 }
+
+/** Waits. */
+export const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))

@@ -1,6 +1,7 @@
 // A form field: a label, an input, and room for one error.
 
 import { make, say } from './dom.ts'
+import { words } from './words.ts'
 
 /** One input with what belongs to it. */
 export interface Field {
@@ -38,6 +39,6 @@ export function checkFields(checks: [Field, string][]): boolean {
 
 /** The error of a new password, if there is one. */
 export function checkNewPassword(password: string): string {
-  if (password.length === 0) return 'Choose a password.'
-  return password.length < 8 ? 'Use 8 characters or more.' : ''
+  if (password.length === 0) return words.choosePassword
+  return password.length < 8 ? words.passwordTooShort : ''
 }

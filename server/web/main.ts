@@ -1,20 +1,27 @@
-// The console page: the card to sign in, or the page of a person who is signed in.
+// The page: the first visit, or the page of a person who is signed in.
 
+import type { ClientSession } from 'daypass/client'
+import { showBanner } from './banner.ts'
 import { makeCalls } from './calls.ts'
+import { makeClaims } from './claims.ts'
 import { makeDevices } from './devices.ts'
-import { find, make, say } from './dom.ts'
-import { client } from './pass.ts'
+import { find, make, makeButton, say } from './dom.ts'
+import { followEvents } from './events.ts'
+import { makeNotices } from './notices.ts'
+import { client, isGuest } from './pass.ts'
 import { makePassword } from './password.ts'
-import { makeSignIn } from './sign-in.ts'
 import { showStatus } from './status.ts'
 import { makeTicket } from './ticket.ts'
+import { makeWelcome } from './welcome.ts'
+import { language, switchLanguage, words } from './words.ts'
 
 const main = find('main')
-const notice = find('notice')
-const signOut = find('sign-out')
+const problem = find('problem')
+const signOut = makeButton({ class: 'plain', testid: 'sign-out' }, words.signOut, leaveSession)
 
 /** The session's id that is shown, or `signed-out` or `waiting`. */
 let shown = ''
+let wasGuest = false
 let leave = new AbortController()
 
 function render(): void {
@@ -25,31 +32,45 @@ function render(): void {
   shown = next
   leave.abort()
   leave = new AbortController()
-  if (session !== undefined) say(notice, '')
+  if (session !== undefined) say(problem, '')
   signOut.hidden = session === undefined
-  if (session !== undefined) main.replaceChildren(...makeSignedIn(leave.signal))
-  else if (next === 'signed-out') main.replaceChildren(makeSignIn())
+  if (session !== undefined) {
+    wasGuest = isGuest()
+    main.replaceChildren(...makeSignedIn(leave.signal, session))
+    void followEvents(leave.signal)
+  } else if (next === 'signed-out') main.replaceChildren(makeWelcome(wasGuest))
   else main.replaceChildren()
   // Move the focus to the new heading, for keyboards and screen readers: the field that had it is gone.
   if (wasThere) main.querySelector<HTMLElement>('h1')?.focus()
 }
 
-function makeSignedIn(signal: AbortSignal): HTMLElement[] {
-  const devices = makeDevices(signal)
-  const aside = make('div', { class: 'aside' }, devices.element, makePassword(devices.load))
-  return [makeTicket(signal), make('div', { class: 'columns', testid: 'signed-in' }, makeCalls(signal), aside)]
+function makeSignedIn(signal: AbortSignal, session: ClientSession): HTMLElement[] {
+  const aside = make('div', { class: 'column' }, makeDevices(signal, leaveSession), makeClaims(signal))
+  if (!isGuest()) aside.append(makePassword())
+  const column = make('div', { class: 'column' }, makeCalls(signal))
+  return [
+    makeNotices(signal, session),
+    makeTicket(signal),
+    make('div', { class: 'columns', testid: 'signed-in' }, column, aside),
+  ]
 }
 
-signOut.addEventListener('click', async () => {
+async function leaveSession(): Promise<void> {
   try {
     await client.signOut()
   } catch {
-    say(
-      notice,
-      'You are signed out here. The server could not be reached, so the session there lives until it expires.',
-    )
+    say(problem, words.signedOutHereOnly)
   }
-})
+}
+
+document.documentElement.lang = language
+const other = language === 'de' ? 'en' : 'de'
+find('tools').append(signOut)
+find('foot').append(
+  make('a', { href: '/docs' }, words.api),
+  makeButton({ class: 'plain', testid: 'language', lang: other }, words.otherLanguage, switchLanguage),
+)
 showStatus(find('status'), find('announcement'))
+showBanner(find('banner'), find('banner-title'), find('banner-text'))
 client.subscribe(render)
 render()

@@ -2,16 +2,21 @@
 
 import { make, say } from './dom.ts'
 import { checkFields, checkNewPassword, makeField } from './field.ts'
+import { readFailure, sayFailure } from './format.ts'
 import { client } from './pass.ts'
-import { readFailure, sayFailure } from './words.ts'
+import { words } from './words.ts'
 
-/** Makes the form. Calls `done` when other sessions were ended. */
-export function makePassword(done: () => void): HTMLElement {
-  const current = makeField('Current password', 'current', { type: 'password', autocomplete: 'current-password' })
-  const next = makeField('New password', 'next', { type: 'password', autocomplete: 'new-password', maxlength: '256' })
+/** Makes the form. */
+export function makePassword(): HTMLElement {
+  const current = makeField(words.currentPassword, 'current', { type: 'password', autocomplete: 'current-password' })
+  const next = makeField(words.newPassword, 'next', {
+    type: 'password',
+    autocomplete: 'new-password',
+    maxlength: '256',
+  })
   const problem = make('p', { class: 'problem', role: 'alert', testid: 'password-problem' })
   const success = make('p', { class: 'success', role: 'status', testid: 'password-success' })
-  const submit = make('button', { testid: 'change-password' }, 'Change password')
+  const submit = make('button', { testid: 'change-password' }, words.changePassword)
   const form = make('form', { novalidate: true }, current.element, next.element, problem, submit)
 
   form.addEventListener('submit', async (event) => {
@@ -21,7 +26,7 @@ export function makePassword(done: () => void): HTMLElement {
     say(success, '')
     const values = { current: current.input.value, next: next.input.value }
     const isGood = checkFields([
-      [current, values.current ? '' : 'Enter your current password.'],
+      [current, values.current ? '' : words.enterCurrent],
       [next, checkNewPassword(values.next)],
     ])
     if (!isGood) return
@@ -30,14 +35,13 @@ export function makePassword(done: () => void): HTMLElement {
     submit.ariaBusy = null
     if (failure !== undefined) return say(problem, failure)
     form.reset()
-    say(success, 'Password changed. Your other devices were signed out.')
-    done()
+    say(success, words.passwordChanged)
   })
 
   return make(
     'section',
     { class: 'panel' },
-    make('details', {}, make('summary', { testid: 'open-password' }, 'Change password'), form, success),
+    make('details', {}, make('summary', { testid: 'open-password' }, words.changePassword), form, success),
   )
 }
 
@@ -48,7 +52,7 @@ async function change(values: { current: string; next: string }): Promise<string
     const response = await client.fetch('/auth/password', { method: 'POST', headers, body: JSON.stringify(values) })
     if (response.ok) return undefined
     const failure = await readFailure(response)
-    return failure.body?.code === 'ERR_CREDENTIALS_INVALID' ? 'That is not your current password.' : sayFailure(failure)
+    return failure.body?.code === 'ERR_CREDENTIALS_INVALID' ? words.notCurrent : sayFailure(failure)
   } catch (error) {
     return sayFailure(error)
   }

@@ -2,47 +2,36 @@
 
 import { make, say } from './dom.ts'
 import { checkFields, checkNewPassword, makeField } from './field.ts'
+import { sayFailure } from './format.ts'
 import { client } from './pass.ts'
-import { sayFailure } from './words.ts'
+import { words } from './words.ts'
 
-type Mode = 'sign-up' | 'sign-in'
+export type Mode = 'sign-up' | 'sign-in'
 
-const words = {
+const modes = {
   'sign-up': {
-    title: 'Create an account',
-    button: 'Sign up',
-    question: 'Do you have an account?',
-    other: 'Sign in',
-    refused: 'This did not work. If you have an account already, sign in with its password.',
+    title: words.signUpTitle,
+    button: words.signUp,
+    question: words.signUpQuestion,
+    other: words.signIn,
+    refused: words.signUpRefused,
   },
   'sign-in': {
-    title: 'Sign in',
-    button: 'Sign in',
-    question: 'New here?',
-    other: 'Create an account',
-    refused: 'E-mail and password do not match. Check both and try again.',
+    title: words.signInTitle,
+    button: words.signIn,
+    question: words.signInQuestion,
+    other: words.createAccount,
+    refused: words.signInRefused,
   },
-} as const
-
-/** Why there is no session, where a person wants to know. */
-const endings: Record<string, string> = {
-  'sign-out': 'You signed out.',
-  ERR_SESSION_REVOKED: 'This session was ended, here or on another device.',
-  ERR_SESSION_EXPIRED: 'This session has expired.',
-  ERR_REFRESH_TOKEN_REUSED: 'Somebody used a copy of your session, so it was ended. Change your password.',
 }
 
 /** Makes the card. Signed in, the page takes it away. */
-export function makeSignIn(): HTMLElement {
-  const { reason = '' } = client.getSession()
-  let mode: Mode = reason in endings ? 'sign-in' : 'sign-up'
-
-  const email = makeField('E-mail', 'email', { type: 'email', autocomplete: 'username', inputmode: 'email' })
-  const password = makeField('Password', 'password', { type: 'password', maxlength: '256' })
-  const hint = make('p', { class: 'hint' }, '8 characters or more')
+export function makeSignIn(mode: Mode): { element: HTMLElement; focus(): void } {
+  const email = makeField(words.email, 'email', { type: 'email', autocomplete: 'username', inputmode: 'email' })
+  const password = makeField(words.password, 'password', { type: 'password', maxlength: '256' })
+  const hint = make('p', { class: 'hint' }, words.passwordHint)
   password.element.append(hint)
-  const title = make('h1', { id: 'sign-in-title', tabindex: -1 })
-  const lede = make('p', { class: 'lede' }, 'Sign in once. From then on your pass renews itself.')
+  const title = make('h2', { id: 'sign-in-title' })
   const remember = make('input', { type: 'checkbox', name: 'remember-me', checked: true, testid: 'remember-me' })
   const problem = make('p', { class: 'problem', role: 'alert', testid: 'problem' })
   const submit = make('button', { class: 'primary', testid: 'submit' })
@@ -51,18 +40,18 @@ export function makeSignIn(): HTMLElement {
   const form = make(
     'form',
     { novalidate: true, 'aria-labelledby': 'sign-in-title' },
-    ...[title, lede, email.element, password.element],
-    make('label', { class: 'check' }, remember, 'Stay signed in'),
+    ...[title, email.element, password.element],
+    make('label', { class: 'check' }, remember, words.staySignedIn),
     ...[problem, submit],
     make('p', { class: 'other' }, question, ' ', other),
   )
 
   function show(next: Mode): void {
     mode = next
-    say(title, words[mode].title)
-    say(submit, words[mode].button)
-    say(question, words[mode].question)
-    say(other, words[mode].other)
+    say(title, modes[mode].title)
+    say(submit, modes[mode].button)
+    say(question, modes[mode].question)
+    say(other, modes[mode].other)
     hint.hidden = mode === 'sign-in'
     password.input.autocomplete = mode === 'sign-up' ? 'new-password' : 'current-password'
   }
@@ -84,14 +73,10 @@ export function makeSignIn(): HTMLElement {
       rememberMe: remember.checked,
     }
     const isGood = checkFields([
-      [email, /^[^\s@]+@[^\s@]+$/.test(credentials.email) ? '' : 'Enter your e-mail address, such as ada@example.com.'],
+      [email, /^[^\s@]+@[^\s@]+$/.test(credentials.email) ? '' : words.enterEmail],
       [
         password,
-        mode === 'sign-up'
-          ? checkNewPassword(credentials.password)
-          : credentials.password
-            ? ''
-            : 'Enter your password.',
+        mode === 'sign-up' ? checkNewPassword(credentials.password) : credentials.password ? '' : words.enterPassword,
       ],
     ])
     if (!isGood) return
@@ -106,19 +91,18 @@ export function makeSignIn(): HTMLElement {
   })
 
   show(mode)
-  const ending = endings[reason]
-  return make(
+  const element = make(
     'section',
-    { class: 'sign-in', testid: 'signed-out' },
-    make('div', { class: 'strip', 'aria-hidden': 'true' }, make('span', {}, 'Day pass'), make('span', {}, 'Admit one')),
-    ...(ending === undefined ? [] : [make('p', { class: 'ending', testid: 'ending' }, ending)]),
+    { class: 'sign-in', testid: 'card', 'aria-labelledby': 'sign-in-title' },
+    make('div', { class: 'strip', 'aria-hidden': 'true' }, make('span', {}, words.dayPass)),
     form,
   )
+  return { element, focus: () => email.input.focus() }
 }
 
 function explain(error: unknown, mode: Mode): string {
   const { status, body } = error as { status?: number; body?: { code?: string } }
-  if (body?.code === 'ERR_CREDENTIALS_INVALID') return words[mode].refused
-  if (status === 404) return 'Registration is closed on this server. Sign in instead.'
+  if (body?.code === 'ERR_CREDENTIALS_INVALID') return modes[mode].refused
+  if (status === 404) return words.registrationClosed
   return sayFailure(error)
 }

@@ -2,23 +2,16 @@
 
 import { say } from './dom.ts'
 import { client } from './pass.ts'
-
-const words = {
-  unknown: 'Looking …',
-  'signed-in': 'Signed in',
-  refreshing: 'Renewing …',
-  offline: 'Offline',
-  'signed-out': 'Signed out',
-} as const
+import { words } from './words.ts'
 
 /** Keeps the line up to date. A screen reader announces the changes that matter, not every renewal. */
 export function showStatus(line: HTMLElement, announcement: HTMLElement): void {
   function render(): void {
     const { status } = client.getSession()
     line.dataset.status = status
-    say(line, words[status])
-    if (status === 'offline') say(announcement, 'Offline: the server does not respond. Your session is kept.')
-    else if (status === 'signed-in' || status === 'signed-out') say(announcement, words[status])
+    say(line, words.status[status])
+    if (status === 'offline') say(announcement, words.offlineAnnouncement)
+    else if (status === 'signed-in' || status === 'signed-out') say(announcement, words.status[status])
   }
   client.subscribe(render)
   render()

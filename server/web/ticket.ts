@@ -1,42 +1,45 @@
 // The day pass: a ticket that burns down and is whole again at each renewal.
 
-import { make, say } from './dom.ts'
-import { client, countRenewals } from './pass.ts'
-import { sayDuration, sayLeft, sayWhen } from './words.ts'
+import { make, makeButton, say } from './dom.ts'
+import { sayDuration, sayLeft, sayNumber, sayWhen } from './format.ts'
+import { client, countRenewals, isGuest } from './pass.ts'
+import { words } from './words.ts'
 
 /** Makes the ticket; it lives until `signal` aborts. */
 export function makeTicket(signal: AbortSignal): HTMLElement {
   const holder = make('h1', { class: 'holder', testid: 'holder', tabindex: -1 }, '\u00a0')
-  const token = make('dd', { class: 'code', testid: 'token' })
-  const lifetime = make('dd', { testid: 'lifetime' })
-  const end = make('dd', { testid: 'session-end' })
+  const lifetime = make('span', { testid: 'lifetime' })
+  const end = make('span', { testid: 'session-end' })
   const left = make('p', { class: 'left', role: 'timer', testid: 'left' })
   const renewals = make('span', { class: 'count', testid: 'renewals' })
   const times = make('span')
   const fill = make('div', { class: 'fill' })
   const ticket = make(
     'section',
-    { class: 'ticket', 'aria-label': 'Your day pass', testid: 'ticket' },
+    { class: 'ticket', 'aria-label': words.yourPass, testid: 'ticket' },
     make('div', { class: 'burn', 'aria-hidden': 'true' }, fill),
     make(
       'div',
       { class: 'face' },
-      make('p', { class: 'eyebrow' }, 'Day pass'),
+      make('p', { class: 'eyebrow' }, words.dayPass),
       holder,
       make(
         'dl',
         {},
-        make('div', {}, make('dt', {}, 'Access token'), token),
-        make('div', {}, make('dt', {}, 'Each good for'), lifetime),
-        make('div', {}, make('dt', {}, 'Session ends'), end),
+        makeTerm(words.accessToken, lifetime, words.accessTokenIs),
+        makeTerm(words.refreshToken, words.refreshTokenWorks, words.refreshTokenIs),
+        makeTerm(words.session, end, words.sessionIs),
       ),
     ),
     make(
       'div',
       { class: 'stub' },
-      make('p', { class: 'eyebrow' }, 'Time left'),
+      make('p', { class: 'eyebrow' }, words.timeLeft),
       left,
-      make('p', { class: 'renewed' }, 'renewed ', renewals, ' ', times),
+      make('p', { class: 'renewed' }, words.renewed, ' ', renewals, ' ', times),
+      makeButton({ testid: 'renew' }, words.renewNow, () =>
+        client.getAccessToken({ forceFresh: true }).catch(() => {}),
+      ),
     ),
   )
 
@@ -47,11 +50,10 @@ export function makeTicket(signal: AbortSignal): HTMLElement {
     if (expiresAt === shownExpiry) return
     const isRenewal = shownExpiry !== undefined
     shownExpiry = expiresAt
-    say(lifetime, sayDuration(expiresIn))
-    say(end, sayWhen(session.expiresAt))
-    say(renewals, String(countRenewals()))
-    say(times, countRenewals() === 1 ? 'time' : 'times')
-    void showToken(token)
+    say(lifetime, words.accessTokenLives(sayDuration(expiresIn)))
+    say(end, words.sessionEnds(sayWhen(session.expiresAt)))
+    say(renewals, sayNumber(countRenewals()))
+    say(times, words.times(countRenewals()))
     burn(fill, expiresAt, expiresIn * 1000)
     if (isRenewal) stamp(ticket)
     tick()
@@ -96,13 +98,13 @@ function stamp(ticket: HTMLElement): void {
   count?.animate([{ transform: 'translateY(-.45em)', opacity: 0 }, {}], { duration: 300, easing: 'ease-out' })
 }
 
-/** The header, which says nothing, and the last six of the signature, with which nobody can do anything. */
-async function showToken(element: HTMLElement): Promise<void> {
-  const token = await client.getAccessToken().catch(() => '')
-  if (token !== '') say(element, `${token.slice(0, 3)}…${token.slice(-6)}`)
+/** A term of the tokens' world: its state, and what it is. */
+function makeTerm(name: string, state: HTMLElement | string, meaning: string): HTMLElement {
+  return make('div', {}, make('dt', {}, name), make('dd', {}, make('b', {}, state), make('p', {}, meaning)))
 }
 
 async function showHolder(element: HTMLElement): Promise<void> {
+  if (isGuest()) return say(element, words.guest)
   const response = await client.fetch('/auth/me').catch(() => undefined)
   if (response?.ok) say(element, (await response.json()).email)
 }

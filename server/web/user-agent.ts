@@ -1,5 +1,7 @@
 // Names the browser and the system of a User-Agent header.
 
+import { words } from './words.ts'
+
 /** The first that matches: most browsers also carry the names of those they descend from. */
 const browsers: [RegExp, string][] = [
   [/\bEdgi?A?(?:OS)?\//, 'Edge'],
@@ -29,6 +31,6 @@ export function sayUserAgent(userAgent: string | undefined): string {
   const find = (table: [RegExp, string][]) => table.find(([pattern]) => pattern.test(userAgent ?? ''))?.[1]
   const browser = find(browsers)
   const system = find(systems)
-  if (browser === undefined) return system === undefined ? 'Unknown device' : `Unknown app on ${system}`
-  return system === undefined ? browser : `${browser} on ${system}`
+  if (browser === undefined) return system === undefined ? words.unknownDevice : words.on(words.unknownApp, system)
+  return system === undefined ? browser : words.on(browser, system)
 }

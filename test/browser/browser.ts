@@ -72,7 +72,7 @@ async function unpackLibraries(): Promise<Record<string, string>> {
 /** Builds the console, unless its build is newer than its sources. */
 export async function buildConsole(): Promise<void> {
   const page = join(root, 'server/dist/console/index.html')
-  const sources = globSync(['server/web/*', 'dist/client/*'], { cwd: root }).map(
+  const sources = globSync(['server/web/**/*', 'dist/client/*'], { cwd: root }).map(
     (file) => statSync(join(root, file)).mtimeMs,
   )
   if (existsSync(page) && statSync(page).mtimeMs > Math.max(...sources)) return

@@ -1,0 +1,83 @@
+// The events of a person's own sessions, as they happen: server-sent events for the console.
+
+import { type Daypass, DaypassError, type DaypassEvent } from 'daypass'
+import type { FastifyReply } from 'fastify'
+
+/** The events of this process. Those of other servers on the same database are not part of it. */
+export interface Feed {
+  publish(event: DaypassEvent): void
+  /**
+   * Sends the events of the token's person, until the token is no longer good. `after` is the last id that the reader has.
+   *
+   * @throws DaypassError `ERR_OVERLOADED` where there are too many readers.
+   */
+  send(reply: FastifyReply, accessToken: string, subject: string, after: string | undefined): void
+  /** Ends all streams. */
+  close(): void
+}
+
+interface Kept {
+  number: number
+  subject: string
+  text: string
+}
+
+/** For readers that connect again. */
+const mostKept = 200
+const mostReaders = 1000
+/** Milliseconds between two checks of a reader's token. They do no I/O. */
+const checkEvery = 1000
+
+/** @param auth Verifies the readers' tokens. */
+export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
+  /** Ids of another process mean nothing here. */
+  const process = Date.now().toString(36)
+  const readers = new Set<{ subject: string; write(text: string): void; end(): void }>()
+  const kept: Kept[] = []
+  let count = 0
+
+  return {
+    publish(event) {
+      const { subject } = event
+      const text = `id: ${process}-${++count}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+      kept.push({ number: count, subject, text })
+      if (kept.length > mostKept) kept.shift()
+      for (const reader of readers) if (reader.subject === subject) reader.write(text)
+    },
+    send(reply, accessToken, subject, after = '') {
+      if (readers.size >= mostReaders) throw new DaypassError('ERR_OVERLOADED')
+      reply.hijack()
+      const { raw } = reply
+      raw.writeHead(200, {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+        // An idle connection would keep a server that stops from ending.
+        connection: 'close',
+      })
+      const timer = setInterval(() => {
+        // Its end, or the end of its session on any server.
+        auth.verify(accessToken).catch(reader.end)
+      }, checkEvery)
+      const reader = {
+        subject,
+        write: (text: string) => void raw.write(text),
+        end() {
+          clearInterval(timer)
+          readers.delete(reader)
+          raw.end()
+        },
+      }
+      readers.add(reader)
+      raw.on('close', reader.end)
+      const [id, number] = after.split('-')
+      const missed = id === process ? kept.filter((one) => one.subject === subject && one.number > Number(number)) : []
+      // Tokens that live for seconds end many streams, so the reader connects again soon.
+      raw.write(`retry: 100\nid: ${process}-${count}\nevent: ready\ndata: {}\n\n`)
+      for (const { text } of missed) raw.write(text)
+    },
+    close() {
+      for (const reader of readers) reader.end()
+    },
+  }
+}

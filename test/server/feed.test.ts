@@ -1,0 +1,115 @@
+// The stream of a person's own events: nobody else's, none missed, and no longer than the token is good.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import { post, type ServerProcess, startServerProcess } from './process.ts'
+
+let server: ServerProcess
+before(async () => {
+  server = await startServerProcess()
+})
+after(() => server.remove())
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+const begin = async () => (await post(`${server.url}/auth/try`, { transport: 'body' })).body
+const phone = async (token: string) =>
+  (await post(`${server.url}/auth/try/phone`, { label: 'Phone' }, bearer(token))).body
+
+interface Reader {
+  text(): string
+  /** Waits until the text has this. */
+  until(part: string | RegExp): Promise<void>
+  ended: Promise<void>
+}
+
+async function read(t: TestContext, token: string, headers: Record<string, string> = {}): Promise<Reader> {
+  const abort = new AbortController()
+  t.after(() => abort.abort())
+  const response = await fetch(`${server.url}/auth/events`, {
+    headers: { ...bearer(token), ...headers },
+    signal: abort.signal,
+  })
+  assert.equal(response.status, 200)
+  assert.match(response.headers.get('content-type')!, /^text\/event-stream/)
+  assert.equal(response.headers.get('cache-control'), 'no-store')
+  let text = ''
+  let isOver = false
+  const ended = (async () => {
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) text += chunk
+  })()
+    .catch(() => {})
+    .finally(() => {
+      isOver = true
+    })
+  return {
+    text: () => text,
+    async until(part) {
+      for (let tries = 0; tries < 400 && !isOver; tries++) {
+        if (text.search(part) >= 0) return
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      assert.match(text, new RegExp(part))
+    },
+    ended,
+  }
+}
+
+describe('GET /auth/events', () => {
+  test('needs an access token', async () => {
+    assert.equal((await fetch(`${server.url}/auth/events`)).status, 401)
+  })
+
+  test('has the events of its own person and of nobody else, without a token', async (t) => {
+    const [ada, eve] = [await begin(), await begin()]
+    const [ofAda, ofEve] = [await read(t, ada.accessToken), await read(t, eve.accessToken)]
+    await Promise.all([ofAda.until('event: ready'), ofEve.until('event: ready')])
+    const { session } = await phone(ada.accessToken)
+    const { session: other } = await phone(eve.accessToken)
+    await Promise.all([ofAda.until(session.id), ofEve.until(other.id)])
+    assert.doesNotMatch(ofEve.text(), new RegExp(`${session.id}|${ada.session.subject}`))
+    assert.doesNotMatch(ofAda.text() + ofEve.text(), /dpr_|eyJ/)
+  })
+
+  test('brings what was missed to a reader that connects again', async (t) => {
+    const guest = await begin()
+    const first = await read(t, guest.accessToken)
+    await first.until('event: ready')
+    const [, id = ''] = /^id: (.+)$/m.exec(first.text()) ?? []
+    const { session } = await phone(guest.accessToken)
+    const second = await read(t, guest.accessToken, { 'last-event-id': id })
+    await second.until(session.id)
+    // An id of another process, or none that it made, brings nothing.
+    const third = await read(t, guest.accessToken, { 'last-event-id': 'other-0' })
+    await third.until('event: ready')
+    assert.doesNotMatch(third.text(), new RegExp(session.id))
+  })
+
+  test('ends with the session', async (t) => {
+    const guest = await begin()
+    const reader = await read(t, guest.accessToken)
+    await reader.until('event: ready')
+    await post(`${server.url}/auth/logout`, { refreshToken: guest.refreshToken })
+    await reader.ended
+    assert.match(reader.text(), /event: revoked/)
+  })
+
+  test('ends with the access token', async (t) => {
+    const { accessToken } = await begin()
+    const reader = await read(t, accessToken)
+    await reader.ended
+    assert.equal((await fetch(`${server.url}/auth/me`, { headers: bearer(accessToken) })).status, 401)
+  })
+})
+
+test('a server with an open stream stops at once', async (t) => {
+  // A server of its own: fetch opens spare connections after an abort, and Node takes those for busy.
+  const own = await startServerProcess()
+  t.after(() => own.remove())
+  const { accessToken } = (await post(`${own.url}/auth/try`, { transport: 'body' })).body
+  const response = await fetch(`${own.url}/auth/events`, { headers: bearer(accessToken) })
+  const ended = response.text()
+  const started = performance.now()
+  assert.equal(await own.stop(), 0)
+  assert.match(await ended, /event: ready/)
+  assert.ok(performance.now() - started < 9000, 'connections are cut after ten seconds, and none was')
+})
