@@ -17,6 +17,7 @@ import {
   schemaKey,
   schemaVersion,
 } from './schema-record.ts'
+import { createTables } from './sqlite-sql.ts'
 import { createErrorTranslator, fieldsOf } from './store-error.ts'
 
 /** How long a call waits for another process's lock, or for a transaction of the app's own, in milliseconds. */
@@ -105,12 +106,10 @@ export interface Sqlite {
   drain(): Promise<void>
 }
 
-/**
- * @param schema The statements that make the tables.
- * @throws DaypassError `ERR_OPTION_INVALID`.
- */
-export function createSqlite(db: DatabaseSync, prefix: string | undefined, schema: (prefix: string) => string): Sqlite {
+/** @throws DaypassError `ERR_OPTION_INVALID`. */
+export function createSqlite(db: DatabaseSync, prefix: string | undefined): Sqlite {
   const name = readPrefix(prefix)
+  const schema = createTables(name, 'main.').join(';')
   const record = `main.${name}_schema`
 
   function prepareAs(areArrays: boolean, sql: string): StatementSync {
@@ -142,15 +141,13 @@ export function createSqlite(db: DatabaseSync, prefix: string | undefined, schem
         return true
       }
     }
-    const taken = namesIn(schema(name)).find((each) => find.get(each) !== undefined)
+    const taken = namesIn(schema).find((each) => find.get(each) !== undefined)
     if (taken !== undefined) throw nameTaken(taken)
     return false
   }
 
   function make(issuer: string): void {
-    db.exec(`CREATE TABLE IF NOT EXISTS ${record} (
-      module TEXT PRIMARY KEY, version INTEGER NOT NULL, usable_from INTEGER NOT NULL, issuer TEXT
-    ) STRICT, WITHOUT ROWID; ${schema(name)}`)
+    db.exec(schema)
     const version = schemaVersion
     prepare(`INSERT INTO ${record} VALUES (?, ?, ?, ?)`).run(schemaKey, version, version, issuer)
   }

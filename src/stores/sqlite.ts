@@ -1,12 +1,11 @@
 // SQLite store: sessions in a file, through Node's own node:sqlite. One machine, no server, nothing to install.
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Advanced, Store } from '../core/store.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { columns, createRowMapping, jsonText, type Kind } from './row.ts'
-import { readPrefix } from './schema-record.ts'
-import { idBytes, idText } from './session-id.ts'
+import { idBytes } from './session-id.ts'
 import { checkDatabase, createSqlite, openSqlite, type Sqlite } from './sqlite-database.ts'
+import { createSql, mapping } from './sqlite-sql.ts'
 
 /** Options of {@link createSqliteStore}. */
 export interface SqliteStoreOptions {
@@ -15,35 +14,7 @@ export interface SqliteStoreOptions {
 }
 
 const optionNames: OptionNames<SqliteStoreOptions> = { prefix: true }
-
-const types: Record<Kind, string> = {
-  id: 'BLOB',
-  text: 'TEXT',
-  json: 'TEXT',
-  flag: 'INTEGER',
-  integer: 'INTEGER',
-  instant: 'INTEGER',
-  bytes: 'BLOB',
-}
-
-const { toRow, fromValues, toChanges, toRevoked } = createRowMapping<SQLInputValue>({
-  id: { encode: idBytes, decode: idText },
-  json: jsonText,
-  flag: { encode: Number, decode: Boolean },
-})
-
-const schema = (prefix: string) => `
-  CREATE TABLE main.${prefix}_session (
-    ${columns.map(({ name, kind, isNullable }) => `${name} ${types[kind]}${isNullable ? '' : ' NOT NULL'},`).join(' ')}
-    PRIMARY KEY (id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX main.${prefix}_session_subject ON ${prefix}_session (subject);
-  CREATE INDEX main.${prefix}_session_idle ON ${prefix}_session (idle_expires_at);
-  CREATE INDEX main.${prefix}_session_revoked ON ${prefix}_session (revoked_at) WHERE revoked_at IS NOT NULL;`
-
-const names = columns.map(({ name }) => name)
-/** The columns are named, because a newer version may have added one. Their values come in this order. */
-const selected = names.join(', ')
+const { toRow, fromValues, toChanges, toRevoked } = mapping
 
 /**
  * A store in a SQLite file (`daypass/sqlite`). An answered refresh survives a power cut, and refreshes in flight together
@@ -66,11 +37,10 @@ const selected = names.join(', ')
  */
 export function createSqliteStore(database: string | DatabaseSync, options: SqliteStoreOptions = {}): Store {
   checkOptions(options, optionNames)
-  const prefix = readPrefix(options.prefix)
   const isOwn = typeof database === 'string'
   if (!isOwn) checkDatabase(database)
   const db = isOwn ? openSqlite(database) : database
-  const sqlite = createSqlite(db, prefix, schema)
+  const sqlite = createSqlite(db, options.prefix)
   const { read, write } = sqlite
   let prepared: ReturnType<typeof prepareAll> | undefined
   /** Prepared at the first call, because before it there may be no tables. */
@@ -85,7 +55,7 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
       await read(statements)
     },
     create: (session) => write(() => void statements().insert.run(toRow(session))),
-    find: (id) => read(() => readOne(statements().select.get(idBytes(id)))),
+    find: (id) => read(() => readOne(statements().select.get({ id: idBytes(id) }))),
     advance: ({ id, ip = null, ...step }) =>
       write((): Advanced | null => {
         const parameters = { ...step, id: idBytes(id), ip }
@@ -111,12 +81,8 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
           .map(readRow),
       ),
     list: (subject, now, limit) => read(() => statements().listLive.all({ subject, now, limit }).map(readRow)),
-    revokedSince: (since) => read(() => statements().selectRevoked.all(since).map(toRevoked)),
-    prune: (before, limit) =>
-      write(() => {
-        const expired = Number(statements().pruneExpired.run(before, limit).changes)
-        return expired + Number(statements().pruneRevoked.run(before, limit - expired).changes)
-      }),
+    revokedSince: (since) => read(() => statements().selectRevoked.all({ since }).map(toRevoked)),
+    prune: (before, limit) => write(() => Number(statements().prune.run({ before, limit }).changes)),
     check: sqlite.check,
     async close() {
       await sqlite.drain()
@@ -126,49 +92,18 @@ export function createSqliteStore(database: string | DatabaseSync, options: Sqli
 }
 
 function prepareAll({ prepare, prepareArrays, table }: Sqlite) {
-  const sessions = table('session')
-  const live = 'revoked_at IS NULL AND idle_expires_at > :now AND expires_at > :now'
-  // Every expression reads the row before the update, so the order of these lines does not matter.
-  const advanceWhere = (condition: string) =>
-    prepareArrays(
-      `UPDATE ${sessions} SET generation = :generation + 1, parent_salt = :salt, parent_key = :key,
-         idle_expires_at = min(:now + coalesce(idle_timeout, :idleTimeout), expires_at), ip = coalesce(:ip, ip), rotated_at = :now,
-         burst_at = iif(:now - burst_at < :reuseInterval, burst_at, :now),
-         burst_generation = iif(:now - burst_at < :reuseInterval, burst_generation, generation - 1),
-         prev_burst_generation = CASE
-           WHEN :now - burst_at < :reuseInterval THEN prev_burst_generation
-           WHEN :now - rotated_at < :reuseInterval THEN burst_generation
-           ELSE generation - 1 END
-       WHERE id = :id AND ${condition} AND ${live} RETURNING ${selected}`,
-    )
-  const revokeWhere = (condition: string) =>
-    prepareArrays(
-      `UPDATE ${sessions} SET revoked_at = :now, revoked_reason = :reason
-       WHERE ${condition} AND revoked_at IS NULL RETURNING ${selected}`,
-    )
-  const pruneBy = (column: string) =>
-    prepare(`DELETE FROM ${sessions} WHERE id IN (SELECT id FROM ${sessions} WHERE ${column} < ? LIMIT ?)`)
+  const sql = createSql(table('session'))
   return {
-    insert: prepare(
-      `INSERT INTO ${sessions} (${names.join(', ')}) VALUES (${names.map((name) => `:${name}`).join(', ')})`,
-    ),
-    select: prepareArrays(`SELECT ${selected} FROM ${sessions} WHERE id = ?`),
-    advanceEqual: advanceWhere('generation = :generation'),
-    advanceBehind: advanceWhere('generation < :generation'),
-    updateLive: (changed: string[]) =>
-      prepareArrays(
-        `UPDATE ${sessions} SET ${changed.map((name) => `${name} = :${name}`).join(', ')}
-         WHERE id = :id AND ${live} RETURNING ${selected}`,
-      ),
-    revokeOne: revokeWhere('id = :id'),
-    revokeAll: revokeWhere('subject = :subject AND id IS NOT :exceptId'),
-    listLive: prepareArrays(
-      `SELECT ${selected} FROM ${sessions} WHERE subject = :subject AND ${live} ORDER BY created_at DESC LIMIT :limit`,
-    ),
-    selectRevoked: prepare(`SELECT id AS id, revoked_at AS revoked_at FROM ${sessions} WHERE revoked_at >= ?`),
-    // A row's idle expiry is never after its absolute one, so it is enough for both.
-    pruneExpired: pruneBy('idle_expires_at'),
-    pruneRevoked: pruneBy('revoked_at'),
+    insert: prepare(sql.insert),
+    select: prepareArrays(sql.select),
+    advanceEqual: prepareArrays(sql.advanceEqual),
+    advanceBehind: prepareArrays(sql.advanceBehind),
+    updateLive: (changed: string[]) => prepareArrays(sql.updateLive(changed)),
+    revokeOne: prepareArrays(sql.revokeOne),
+    revokeAll: prepareArrays(sql.revokeAll),
+    listLive: prepareArrays(sql.listLive),
+    selectRevoked: prepare(sql.selectRevoked),
+    prune: prepare(sql.prune),
   }
 }
 

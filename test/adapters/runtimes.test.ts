@@ -9,7 +9,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, type TestContext, test } from 'node:test'
 import { createVerifier } from '../../src/verify/index.ts'
-import { startPlainWorkerd } from '../client/workerd.ts'
+import { bundleWorker, startPlainWorkerd } from '../client/workerd.ts'
+import { createProject, readSnippet } from '../docs/project.ts'
+import { noD1, startMiniflare } from '../engines/d1.ts'
 import { startPostgres } from '../engines/postgres.ts'
 import { redisMissing, startRedis } from '../engines/redis.ts'
 import { findRuntime, notInstalled } from '../engines/runtimes.ts'
@@ -164,5 +166,29 @@ describe('workerd', { skip: workerd ? false : notInstalled('workerd') }, () => {
 
   test('without nodejs_compat: the verifier, with each algorithm', async (t) => {
     await verify(await startPlainWorkerd(t, workerd!.program, join(import.meta.dirname, 'elsewhere-verify.ts'), false))
+  })
+})
+
+describe('workerd with Cloudflare D1', { skip: noD1 }, () => {
+  test('the routes, the guard and a rendered page; the first requests arrive together', async (t) => {
+    const miniflare = await startMiniflare(await bundleWorker(join(import.meta.dirname, 'elsewhere-d1.ts')))
+    t.after(() => miniflare.dispose())
+    const { origin } = await miniflare.ready
+    await Promise.all(Array.from({ length: 8 }, () => visit(origin)))
+    t.diagnostic('engine: Cloudflare D1 (Miniflare, in a Worker)')
+  })
+
+  test('the Worker of docs/libsql.md, as printed', async (t) => {
+    const worker = createProject(t).write('worker.ts', readSnippet('docs/libsql.md', 'worker.ts'))
+    const secret = { DAYPASS_SECRET: 'a secret for the Worker of the docs, thirty-two bytes' }
+    const miniflare = await startMiniflare(await bundleWorker(worker), secret)
+    t.after(() => miniflare.dispose())
+    const { origin } = await miniflare.ready
+    const json = { name: 'ada', password: 'secret', transport: 'body' }
+    const signedIn = await call(origin, 'POST /auth/login', { json })
+    assert.equal(signedIn.status, 200, signedIn.text)
+    assert.equal((await refreshBody(origin, signedIn.json.refreshToken, newKey())).status, 200)
+    assert.equal((await call(origin, 'GET /')).status, 404)
+    assert.equal((await (await miniflare.getWorker()).scheduled({ cron: '0 4 * * *' })).outcome, 'ok')
   })
 })

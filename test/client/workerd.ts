@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '../..')
 
 const published = Object.entries({
   'daypass/client': 'client/index.js',
+  'daypass/d1': 'stores/d1.js',
   'daypass/fetch': 'adapters/fetch.js',
   'daypass/memory': 'stores/memory.js',
   'daypass/verify': 'verify/index.js',
@@ -56,8 +57,8 @@ interface Ending {
   after(work: () => unknown): unknown
 }
 
-async function serveWorker(t: Ending, program: string, entry: string, config: string): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'daypass-workerd-'))
+/** Bundles a Worker with the published entries. Returns the module. */
+export async function bundleWorker(entry: string): Promise<string> {
   const built: any = await build({
     configFile: false,
     logLevel: 'warn',
@@ -69,7 +70,12 @@ async function serveWorker(t: Ending, program: string, entry: string, config: st
       rolldownOptions: { external: /^node:/, output: { codeSplitting: false } },
     },
   })
-  writeFileSync(join(folder, 'app.js'), [built].flat()[0].output[0].code)
+  return [built].flat()[0].output[0].code
+}
+
+async function serveWorker(t: Ending, program: string, entry: string, config: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-workerd-'))
+  writeFileSync(join(folder, 'app.js'), await bundleWorker(entry))
   writeFileSync(join(folder, 'config.capnp'), config)
   const workerd = spawn(program, ['serve', 'config.capnp', '--control-fd=3'], {
     cwd: folder,

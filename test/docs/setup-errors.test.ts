@@ -23,6 +23,8 @@ import { createClient, DaypassClientError } from '../../src/client/index.ts'
 import { useSession } from '../../src/client/react.ts'
 import { openSocket, streamEvents } from '../../src/client/streams.ts'
 import { createDaypass, DaypassError, type Warning } from '../../src/index.ts'
+import { createD1Store } from '../../src/stores/d1.ts'
+import { createLibsqlStore } from '../../src/stores/libsql.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { createMysqlStore } from '../../src/stores/mysql.ts'
@@ -134,6 +136,10 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ['a prefix alone', () => js(createSqliteStore)(':memory:', 'app'), /options are a string/, /\{ prefix:/],
   ['createPostgresStore()', () => js(createPostgresStore)(), /`client` is missing/, /new pg\.Pool/],
   ['an address of PostgreSQL', () => js(createPostgresStore)(address), /`client` is a string/, /new pg\.Pool/],
+  ['createLibsqlStore()', () => js(createLibsqlStore)(), /`client` is missing/, /createClient\(\{ url \}\)/],
+  ['an address of Turso', () => js(createLibsqlStore)(address), /`client` is a string/, /createClient\(\{ url \}\)/],
+  ['createD1Store()', () => js(createD1Store)(), /`database` is missing/, /env\.DB/],
+  ['a name of a binding of D1', () => js(createD1Store)('DB'), /`database` is a string/, /env\.DB/],
   ['createMysqlStore()', () => js(createMysqlStore)(), /`client` is missing/, /mysql\.createPool/],
   ['an address of MySQL', () => js(createMysqlStore)(address), /`client` is a string/, /mysql\.createPool/],
   ['createRedisStore()', () => js(createRedisStore)(), /`client` is missing/, /`ioredis`/],

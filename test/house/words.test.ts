@@ -74,6 +74,7 @@ const pages = [
       'scaling',
     ],
     ...[
+      'libsql',
       'mongodb',
       'mysql',
       'postgres',

@@ -12,6 +12,8 @@ import { createNestAuth, createRequireAuth as createNestGuard, RequireAuth } fro
 import { createNodeAuth, createRequireAuth as createNodeGuard } from '../../src/adapters/node.ts'
 import { adoptJwt, adoptMongoose } from '../../src/adopt/index.ts'
 import { createDaypass } from '../../src/index.ts'
+import { createD1Store } from '../../src/stores/d1.ts'
+import { createLibsqlStore } from '../../src/stores/libsql.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import { createMysqlStore } from '../../src/stores/mysql.ts'
@@ -26,6 +28,7 @@ const auth = createDaypass(base)
 const verifier = createVerifier({ issuer: 'https://id.test' })
 const model = mongoose.model('UnknownOptions', new mongoose.Schema({ refreshTokens: [String] }))
 const notUsed = {} as never
+const takesBatches = { batch() {} } as never
 
 /** A program without types. */
 type Options = any
@@ -64,6 +67,8 @@ const takers: Record<string, (options: Options) => unknown> = {
   'requireAuth around a handler': (options) => createNodeAuth(auth).requireAuth(() => {}, options),
   createVerifier: (options) => createVerifier({ issuer: 'https://id.test', ...options }),
   createSqliteStore: (options) => createSqliteStore(':memory:', options),
+  createLibsqlStore: (options) => createLibsqlStore(takesBatches, options),
+  createD1Store: (options) => createD1Store(takesBatches, options),
   createMysqlStore: (options) => createMysqlStore(notUsed, options),
   createPostgresStore: (options) => createPostgresStore(notUsed, options),
   createRedisStore: (options) => createRedisStore(notUsed, options),

@@ -380,7 +380,7 @@ test('find, advance, list, revoke, revokedSince and prune each use an index, by 
       const plan = prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
       return { sql: sql.replaceAll(/\s+/g, ' '), plan: plan.map(({ detail }) => detail) }
     })
-  assert.ok(plans.length >= 9, 'all statements were seen')
+  assert.ok(plans.length >= 8, 'all statements were seen')
   for (const { sql, plan } of plans) {
     assert.ok(
       plan.some((detail) => detail.startsWith('SEARCH')),
@@ -390,9 +390,8 @@ test('find, advance, list, revoke, revokedSince and prune each use an index, by 
   }
   const used = (fragment: string) => plans.find(({ sql }) => sql.includes(fragment))!.plan.join('; ')
   assert.match(used('WHERE subject = :subject AND revoked_at IS NULL AND idle'), /daypass_session_subject/)
-  assert.match(used('WHERE revoked_at >= ?'), /daypass_session_revoked/)
-  assert.match(used('WHERE revoked_at < ?'), /daypass_session_revoked/)
-  assert.match(used('WHERE idle_expires_at < ?'), /daypass_session_idle/)
+  assert.match(used('WHERE revoked_at >= :since'), /daypass_session_revoked/)
+  assert.match(used('DELETE'), /daypass_session_idle.*daypass_session_revoked/)
   db.close()
 })
 
