@@ -18,7 +18,7 @@ const layers = {
   verify: {
     mutate: ['src/verify/**/*.ts'],
     tests: [
-      'test/verify/{token-cache,access-token,imports}.test.ts',
+      'test/verify/{token-cache,key-responses,access-token,imports}.test.ts',
       'test/attacks/{vectors,tokens}.test.ts',
       'test/fuzz/{json,tokens}.test.ts',
       'test/{core/keys,package/unknown-options,verify/web-crypto,verify/remote-keys}.test.ts',
@@ -38,7 +38,7 @@ const layers = {
     // The translation of requests and responses belongs to it.
     mutate: ['src/http/**/*.ts', 'src/adapters/{node-http,fetch-request,fetch}.ts'],
     tests: [
-      'test/http/{cookies,routes,csrf,caller,sign-in-over,late-response}.test.ts',
+      'test/http/{cookies,routes,csrf,caller,sign-in-over}.test.ts',
       'test/adapters/{guard,handler,connections,misuse,middleware,odd-requests}.test.ts',
       'test/fuzz/{headers,redirect}.test.ts',
       'test/adapters/{arrival,mount,matrix}.test.ts',

@@ -14,6 +14,8 @@ import { test } from 'node:test'
 import { CompactEncrypt, FlattenedSign, GeneralSign } from 'jose'
 import { isDaypassError } from '../../src/errors.ts'
 import { createVerifier, type Jwk } from '../../src/verify/index.ts'
+import { node } from '../../src/verify/node.ts'
+import { verifySignature } from '../../src/verify/signature.ts'
 import {
   audience,
   ec,
@@ -587,29 +589,50 @@ test('a damaged key that only the cryptography detects verifies nothing, and the
   }
 })
 
-test('invalid options are rejected when the verifier is made', () => {
-  const wrong = [
-    { issuer: '' },
-    { issuer: undefined },
-    { issuer: ['a'] },
-    { audience: '' },
-    { audience: ['a'] },
-    { clockTolerance: -1 },
-    { clockTolerance: 301 },
-    { clockTolerance: Number.NaN },
-    { clockTolerance: Number.POSITIVE_INFINITY },
-    { cacheSize: -1 },
-    { cacheSize: 1.5 },
-    { cacheSize: Number.POSITIVE_INFINITY },
-  ]
-  for (const options of wrong) {
-    assert.throws(
-      () => makeVerifier(options as object),
-      (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
-      JSON.stringify(options),
-    )
+test('an invalid option is rejected when the verifier is made, and the error names it', () => {
+  const wrong: Record<string, unknown[]> = {
+    issuer: ['', undefined, ['a']],
+    audience: ['', ['a'], 7],
+    clockTolerance: [-1, 301, Number.NaN, Number.POSITIVE_INFINITY, '30'],
+    cacheSize: [-1, 1.5, Number.POSITIVE_INFINITY, '100'],
+    isRevoked: [true, 'no'],
+    onWarning: [console],
+    clock: [7],
+    fetch: ['fetch'],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      assert.throws(
+        () => makeVerifier({ [name]: value } as object),
+        (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.message.startsWith(`\`${name}\` is `),
+        `${name}: ${value}`,
+      )
+    }
   }
   for (const clockTolerance of [0, 300]) assert.ok(makeVerifier({ clockTolerance }))
+  for (const given of [undefined, null, 'https://id.example']) {
+    assert.throws(
+      () => createVerifier(given as never),
+      /Write `createVerifier\(\{ issuer: 'https:\/\/id\.example\.com' \}\)`/,
+    )
+  }
+  for (const keys of [undefined, [], {}, [7], [null]]) {
+    assert.throws(() => makeVerifier({ jwks: { keys: keys as never } }), /^DaypassError: `jwks\.keys` is /)
+  }
+})
+
+test('a token of another issuer or audience is told to the operator, with both values', async () => {
+  const differences = [
+    [{ iss: 'https://other' }, `from the issuer 'https://other', and \`issuer\` is '${issuer}'`],
+    [{ aud: ['x', 'y'] }, `for the audience 'x', 'y', and \`audience\` is '${audience}'`],
+  ] as const
+  for (const [members, difference] of differences) {
+    const told: object[] = []
+    const verifier = makeVerifier({ onWarning: (warning) => void told.push(warning) })
+    await refused(makeToken(payloadOf(members)), 'ERR_ACCESS_TOKEN_INVALID', verifier)
+    const message = `A token with a good signature is rejected: it is ${difference}.`
+    assert.deepEqual(told, [{ code: 'DAYPASS_TOKEN_FOREIGN', message }])
+  }
 })
 
 // 7. to 9. Types and claims.
@@ -1005,5 +1028,40 @@ test('a signature that anybody can make for an exponent of 1 is accepted with no
   const key = jwks.keys.find(({ alg }) => alg === 'RS256')!
   for (const e of ['AQ', 'AAE', 'AAAB', 'AAAAAAAB']) {
     assert.throws(() => makeVerifier({ jwks: { keys: [{ ...key, e }] } }), { code: 'ERR_KEY_WEAK' })
+  }
+})
+
+test('an RSA key is as long as its first bit says, and an exponent may have any characters of base64url', async () => {
+  const key = jwks.keys.find(({ alg }) => alg === 'RS256')!
+  const use = (members: object) => makeVerifier({ jwks: { keys: [{ ...key, ...members }] } })
+  // 256 bytes that begin with 0000 0001 are 2041 bits.
+  const short = Buffer.from(key.n as string, 'base64url')
+  short[0] = 1
+  const verifier = use({ n: short.toString('base64url') })
+  await assert.rejects(verifier.verify(makeToken(payloadOf(), {}, 'RS256')), (error) => {
+    // Web Crypto takes the key, and jose refuses it when it is used.
+    if (node === undefined) return isDaypassError(error, 'ERR_ACCESS_TOKEN_INVALID')
+    return isDaypassError(error, 'ERR_KEY_WEAK') && /at least 2048 bits/.test(String(error.cause))
+  })
+  for (const e of ['-___', '_-__', 'AQAAAAAAAAE']) assert.ok(use({ e }), e)
+  for (const e of ['-__-', 'AQAAAAAAAAEB']) assert.throws(() => use({ e }), { code: 'ERR_KEY_WEAK' }, e)
+  const longest = Buffer.alloc(2048, 0xff).toString('base64url')
+  assert.ok(use({ n: longest }))
+  assert.throws(() => use({ n: `${longest}AA` }), { code: 'ERR_KEY_WEAK' })
+})
+
+test('a check of a signature that fails by itself rejects the token', async () => {
+  const cause = new Error('broken')
+  const jws = { text: '', signed: '', signature: new Uint8Array(), alg: 'EdDSA' } as never
+  for (const check of [
+    () => Promise.reject(cause),
+    () => {
+      throw cause
+    },
+  ]) {
+    await assert.rejects(
+      verifySignature(jws, check),
+      (error) => isDaypassError(error, 'ERR_ACCESS_TOKEN_INVALID') && error.cause === cause,
+    )
   }
 })
