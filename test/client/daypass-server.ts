@@ -18,8 +18,8 @@ export type DaypassServer = Awaited<ReturnType<typeof startDaypass>>
 const { now } = Date
 
 /**
- * Daypass under `/auth`, as strict as can be (no reuse interval: only exactly-once keeps anybody signed in), for one person
- * (password `right`). `/api/…` wants an access token and echoes the body; `files` are public.
+ * Daypass under `/auth`, as strict as can be (no reuse interval: only exactly-once keeps anybody signed in), for `ada` or
+ * the `name` given (password `right`). `/api/…` wants an access token and echoes the body; `files` are public.
  */
 export async function startDaypass(
   t: { after(work: () => unknown): unknown },
@@ -53,7 +53,7 @@ export async function startDaypass(
   })
   const web = createFetchAuth(auth, {
     origins,
-    authenticate: ({ password }) => (password === 'right' ? { subject: 'ada', user } : null),
+    authenticate: ({ password, name = 'ada' }) => (password === 'right' ? { subject: String(name), user } : null),
     // The console is the client's alone in these tests.
     onWarning: () => {},
   })
@@ -82,6 +82,7 @@ export async function startDaypass(
     url: '',
     seen,
     events,
+    web,
     /** Holds the next refresh back, done but not answered, until told to `answer`. */
     holdRefresh() {
       let asked = () => {}

@@ -59,6 +59,7 @@ const pages = [
   ...[
     ...[
       'adopt',
+      'bff',
       'client',
       'decisions',
       'errors',
@@ -71,6 +72,8 @@ const pages = [
       'performance',
       'protocol',
       'recipes',
+      'recipes-components',
+      'recipes-connections',
       'scaling',
     ],
     ...[
