@@ -1,13 +1,15 @@
-// `npm run reference`: writes the tables of docs/server.md from the comments of the public types.
+// `npm run reference`: writes the tables of docs/server.md and docs/options.md from the comments of the public types.
 //
 // A table stands between `<!-- NAME FILE -->` and `<!-- end -->`, where NAME is an interface, or a union of strings, in
-// FILE under src. `npm run reference -- --check` fails where a table is not up to date.
+// FILE under src. `<!-- NAME FILE types -->` has the types too. `npm run reference -- --check` fails where a table
+// is not up to date.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
-const page = join(root, 'docs/server.md')
+/** The pages that have tables. */
+export const pages = ['docs/server.md', 'docs/options.md']
 
 /** A member of an interface, or of a union of strings. */
 interface Member {
@@ -22,17 +24,20 @@ interface Member {
 
 /** Every table's name and file, in the order of the page. */
 export const tablesOf = (text: string) =>
-  [...text.matchAll(/^<!-- (\w+) (\S+) -->$/gm)].map(([, name = '', file = '']) => ({ name, file }))
+  [...text.matchAll(/^<!-- (\w+) (\S+\.ts)(?: types)? -->$/gm)].map(([, name = '', file = '']) => ({ name, file }))
 
 /** The page with its tables as the types are now. */
 export function renderReference(text: string): string {
-  return text.replace(/^(<!-- (\w+) (\S+) -->\n)[\s\S]*?(?=^<!-- end -->$)/gm, (_, mark, name, file) => {
-    const source = readFileSync(join(root, 'src', file), 'utf8')
-    return `${mark}${renderTable(name, readMembers(source, name))}`
-  })
+  return text.replace(
+    /^(<!-- (\w+) (\S+\.ts)( types)? -->\n)[\s\S]*?(?=^<!-- end -->$)/gm,
+    (_, mark, name, file, types) => {
+      const source = readFileSync(join(root, 'src', file), 'utf8')
+      return `${mark}${renderTable(name, readMembers(source, name), types !== undefined)}`
+    },
+  )
 }
 
-function renderTable(name: string, members: Member[]): string {
+function renderTable(name: string, members: Member[], hasTypes: boolean): string {
   const isEvents = name === 'EventDetails'
   const isOptions = name.endsWith('Options')
   const rows = members.map(({ name, parameters, isOptional, rest, comment }) => {
@@ -41,10 +46,24 @@ function renderTable(name: string, members: Member[]): string {
     const fields = isEvents
       ? ` ${[...rest.matchAll(/(\w+)\??: /g)].map(([, field]) => `\`${field}\``).join(', ')} |`
       : ''
-    return `| \`${call}\` |${fields} ${text} |`
+    return hasTypes ? `| \`${name}\`<br>${renderType(rest)} | ${text} |` : `| \`${call}\` |${fields} ${text} |`
   })
   const head = isEvents ? ['| `type` | its own members | when |', '|---|---|---|'] : ['| | |', '|---|---|']
   return `${[...head, ...rows].join('\n')}\n`
+}
+
+/** The type of a member, as a cell. A type that is too long for a cell is in the reference of every export. */
+function renderType(rest: string): string {
+  const text = rest
+    .replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    .replace(/^\?/, '')
+    .replace(/\s+/g, ' ')
+    .trim()
+  const isMethod = /^[(<]/.test(text)
+  const type = text.replace(/^: (?:\| )?/, '').replace(/ \| undefined$/, '')
+  const isFunction = isMethod || type.includes('=>')
+  if (isFunction && (isMethod || type.length > 60)) return 'function'
+  return type.length > 60 ? 'object' : `\`${type.replaceAll('|', '\\|')}\``
 }
 
 /** The members that a type itself declares. Sources are formatted, so a member begins a line with two spaces. */
@@ -96,14 +115,16 @@ function readComment(comment: string, name: string): string {
 }
 
 if (import.meta.main) {
-  const before = readFileSync(page, 'utf8')
-  const after = renderReference(before)
-  if (before === after) console.log('docs/server.md is up to date.')
-  else if (process.argv.includes('--check')) {
-    console.error('The tables of docs/server.md are not up to date: run `npm run reference` and commit the page.')
-    process.exitCode = 1
-  } else {
-    writeFileSync(page, after)
-    console.log('docs/server.md was written.')
+  for (const page of pages) {
+    const before = readFileSync(join(root, page), 'utf8')
+    const after = renderReference(before)
+    if (before === after) console.log(`${page} is up to date.`)
+    else if (process.argv.includes('--check')) {
+      console.error(`The tables of ${page} are not up to date: run \`npm run reference\` and commit the page.`)
+      process.exitCode = 1
+    } else {
+      writeFileSync(join(root, page), after)
+      console.log(`${page} was written.`)
+    }
   }
 }

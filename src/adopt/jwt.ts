@@ -24,7 +24,9 @@ export interface AdoptJwtOptions<C = Claims> {
   publicKey?: string | KeyObject
   /** Default `['HS256']` with a secret, `['RS256']` with a public key. Never more than the app used. */
   algorithms?: ('HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512' | 'ES256' | 'ES384')[]
+  /** The `iss` that old tokens must have. Default: any. */
   issuer?: string
+  /** The `aud` that old tokens must have. Default: any. */
   audience?: string
   /** Returns the subject of a payload. Default its `sub`. */
   subject?(payload: OldPayload): string | undefined

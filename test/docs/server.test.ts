@@ -1,10 +1,10 @@
-// docs/server.md has every option, method and event of the server, and nothing that does not exist.
+// docs/server.md has every option, method and event of the server, docs/options.md every option, and nothing that does not exist.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { readMembers, renderReference, tablesOf } from '../../scripts/reference.ts'
+import { pages, readMembers, renderReference, tablesOf } from '../../scripts/reference.ts'
 
 const root = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
@@ -27,9 +27,11 @@ function interfacesOf(entry: string): { name: string; members: string[] }[] {
   )
 }
 
-test('the tables of docs/server.md are those of the types: npm run reference', () => {
-  assert.equal(page, renderReference(page))
-})
+for (const page of pages) {
+  test(`the tables of ${page} are those of the types: npm run reference`, () => {
+    assert.equal(read(page), renderReference(read(page)))
+  })
+}
 
 test('each table has each member that the built type has', () => {
   // Two entries may extend one interface under the same name.
@@ -56,6 +58,34 @@ test('each interface of options, methods and events has a table', () => {
     names.filter((name) => !documented.has(name)),
     [],
   )
+})
+
+/** Interfaces whose members are no choice of the app's, and those of tests. */
+const elsewhere = [
+  'DaypassErrorOptions',
+  'CallOptions',
+  'CrashKitOptions',
+  'ConcurrencyKitOptions',
+  'FaultyProxyOptions',
+]
+
+test('docs/options.md has each option of every entry', () => {
+  const tables = tablesOf(read('docs/options.md'))
+  const reports = globSync('api/*.api.md', { cwd: root }).map((file) => file.slice('api/'.length, -'.api.md'.length))
+  const all = Map.groupBy(reports.flatMap(interfacesOf), ({ name }) => name)
+  const isDocumented = ([name, types]: [string, { members: string[] }[]]) =>
+    /Options$/.test(name) && !elsewhere.includes(name) && types.some(({ members }) => members.length > 0)
+  const names = [...all].filter(isDocumented).map(([name]) => name)
+  assert.ok(names.length > 20, `only ${names.length} interfaces`)
+  assert.deepEqual(
+    names.filter((name) => !tables.some((table) => table.name === name)),
+    [],
+  )
+  for (const { name, file } of tables) {
+    const members = [...new Set(all.get(name)?.flatMap(({ members }) => members))]
+    const documented = readMembers(read(`src/${file}`), name).map((member) => member.name)
+    assert.deepEqual(documented.sort(), members.sort(), name)
+  }
 })
 
 test('every adapter has the members of the table', () => {
