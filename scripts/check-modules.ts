@@ -1,11 +1,14 @@
 // Checks the packed package in each module system, and prints the table of docs/modules.md.
 //
-// `node scripts/check-modules.ts --install` installs the tools, 250 MB, into .cache/module-tools. A check whose tool is not
+// `node scripts/check-modules.ts --install` installs the tools, 340 MB, into .cache/module-tools and .cache/react-native. A check whose tool is not
 // there is not run, and says so. `node scripts/check-modules.ts Jest` runs the checks with that word.
 
 import { execFile, execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -27,11 +30,35 @@ const versions = {
   typescript: '5.9.3',
   webpack: '5.113.0',
 }
+/** React Native has a folder of its own, because its preset needs Jest 29. */
+const native = join(root, '.cache/react-native')
+const nativeVersions = {
+  '@babel/runtime': '7',
+  '@react-native/babel-preset': '0.87.1',
+  '@react-native/jest-preset': '0.87.1',
+  jest: '29.7.0',
+  react: '19.2.3',
+  'react-native': '0.87.1',
+}
 if (process.argv.includes('--install')) {
-  const wanted = Object.entries(versions).map(([name, version]) => `${name}@${version}`)
-  const flags = ['--prefix', tools, '--no-audit', '--no-fund', '--silent']
-  execFileSync('npm', ['install', ...flags, ...wanted], { stdio: 'inherit' })
+  install(tools, versions)
+  // Jest loads nothing of these, and they are more than half of the bytes.
+  const unused = [
+    '@react-native/community-cli-plugin',
+    '@react-native/gradle-plugin',
+    'hermes-compiler',
+    'react-devtools-core',
+  ]
+  const overrides = Object.fromEntries(unused.map((name) => [name, 'npm:empty-npm-package@1.0.0']))
+  mkdirSync(native, { recursive: true })
+  writeFileSync(join(native, 'package.json'), JSON.stringify({ private: true, overrides }))
+  install(native, nativeVersions)
   process.exit()
+}
+function install(folder: string, packages: Record<string, string>): void {
+  const wanted = Object.entries(packages).map(([name, version]) => `${name}@${version}`)
+  const flags = ['--prefix', folder, '--no-audit', '--no-fund', '--silent']
+  execFileSync('npm', ['install', ...flags, ...wanted], { stdio: 'inherit' })
 }
 
 /** Where a package of the tools is, or of the repository. Empty if it is not installed. */
@@ -292,6 +319,84 @@ const tests: Check[] = [
   },
 ]
 
+const nativeJest = join(native, 'node_modules/jest/bin/jest.js')
+/** A client that is signed in to a real server and meets an expired token, in React Native's environment for Jest. */
+const reactNative: Check = {
+  title: 'Jest, preset of React Native',
+  needs: [nativeJest],
+  async run() {
+    for (const name of ['@babel/runtime', '@react-native/jest-preset', 'react-native', 'react']) {
+      mkdirSync(dirname(join(project, 'node_modules', name)), { recursive: true })
+      rmSync(join(project, 'node_modules', name), { recursive: true, force: true })
+      symlinkSync(join(native, 'node_modules', name), join(project, 'node_modules', name))
+    }
+    const { url, refreshes, close } = await startServer()
+    write({
+      'package.json': { private: true, type: 'commonjs' },
+      'babel.config.json': { presets: [join(native, 'node_modules/@react-native/babel-preset')] },
+      'jest.config.json': {
+        preset: '@react-native/jest-preset',
+        rootDir: '.',
+        testMatch: ['<rootDir>/native/*.test.js'],
+        transformIgnorePatterns: ['node_modules/(?!((jest-)?react-native|@react-native(-community)?|daypass)/)'],
+      },
+      'native/session.test.js': `import { createClient } from 'daypass/client'
+import { useSession } from 'daypass/react'
+import { Platform } from 'react-native'
+test('a session', async () => {
+  const client = createClient({ baseUrl: '${url}/auth' })
+  await client.signIn({ name: 'ada' })
+  await fetch('${url}/later')
+  const responses = await Promise.all([1, 2, 3].map(() => client.fetch('${url}/me')))
+  expect(responses.map(({ status }) => status)).toEqual([200, 200, 200])
+  await client.signOut()
+  expect([client.getSession().status, typeof useSession, Platform.OS]).toEqual(['signed-out', 'function', 'ios'])
+})
+`,
+    })
+    try {
+      const told = worked(await output(process.execPath, [nativeJest, '--no-cache']))
+      return told === true && refreshes() !== 1 ? `${refreshes()} refreshes` : told
+    } finally {
+      close()
+    }
+  },
+}
+
+/** A server of the installed package. `/later` lets an hour go by on its clock, and `/me` wants an access token. */
+async function startServer() {
+  const load = (file: string) => import(join(project, 'node_modules/daypass/dist', file))
+  const [{ createDaypass }, { createMemoryStore }, { createNodeAuth }] = await Promise.all([
+    load('index.js'),
+    load('stores/memory.js'),
+    load('adapters/node.js'),
+  ])
+  let ahead = 0
+  let refreshes = 0
+  const auth = createDaypass({
+    secret: randomBytes(32),
+    issuer: 'https://example.com',
+    store: createMemoryStore(),
+    clock: () => Date.now() + ahead,
+    onEvent: ({ type }: { type: string }) => type === 'rotated' && refreshes++,
+  })
+  const web = createNodeAuth(auth, { authenticate: ({ name }: { name: string }) => ({ subject: name }) })
+  const me = web.requireAuth((_: IncomingMessage, response: ServerResponse) => response.end())
+  const server = createServer(async (request, response) => {
+    if (await web.routes(request, response)) return
+    if (request.url === '/me') return me(request, response)
+    ahead = 3_600_000
+    response.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const close = () => {
+    server.closeAllConnections()
+    server.close()
+  }
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, refreshes: () => refreshes, close }
+}
+
 /** Bundles the app for Node and the client for pages, by a script that gets `entry`, `folder` and `isPage`, and runs both. */
 function bundled(title: string, tool: string, script: string, parts = [false, true]): Check {
   return {
@@ -362,7 +467,8 @@ const metros: Check[] = [true, false].map((isOn) => {
   return isOn ? check : { ...check, fails: /daypass\/client/ }
 })
 
-const checks = [...runs, ...types, ...tests, ...bundlers, ...metros]
+// React Native comes last: the others may not see its configuration.
+const checks = [...runs, ...types, ...tests, ...bundlers, ...metros, reactNative]
 checkDocs(checks.map(({ title }) => title))
 const failed: string[] = []
 try {
