@@ -1,6 +1,6 @@
 // Shared by the tests that run the docs' snippets: the snippets of a page, and a project of files beside the real packages.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -32,6 +32,13 @@ export function readSnippet(page: string, file: string): string {
   const found = readPage(page).find((snippet) => snippet.file === file)
   if (found === undefined) throw new Error(`${page} has no snippet ${file}`)
   return found.code
+}
+
+/** Whether a snippet is a file of an example that has a package folder of its own. The example's build checks its types. */
+export function isOfExample({ file = '', code }: Snippet): boolean {
+  return ['examples/next', 'examples/sveltekit']
+    .map((folder) => join(root, folder, file))
+    .some((path) => file !== '' && existsSync(path) && readFileSync(path, 'utf8') === code)
 }
 
 /** The js snippet of a page that is named so: what it imports has no types here. */

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createApp, createRouter, eventHandler, toNodeListener } from 'h3'
 import { createStaticHandler, type RouteObject } from 'react-router'
@@ -10,6 +12,7 @@ import { overFetch } from '../adapters/apps.ts'
 import { call, listen, newKey, ownPage } from '../http/server.ts'
 import { createProject, readSnippet } from './project.ts'
 
+const root = join(import.meta.dirname, '../..')
 const page = 'docs/ssr.md'
 process.env.DAYPASS_SECRET = randomBytes(48).toString('base64')
 
@@ -35,12 +38,12 @@ async function visit(t: TestContext, listener: RequestListener) {
   const json = { name: 'ada', password: 'secret' }
   const signedIn = await call(origin, 'POST /auth/login', { headers: ownPage, json })
   assert.equal(signedIn.status, 200, signedIn.text)
-  assert.deepEqual(signedIn.json.user, { name: 'Ada' })
+  assert.equal(signedIn.json.user.name, 'Ada')
   assert.match(signedIn.setCookie!, /SameSite=Lax/)
   assert.match(await render(signedIn.cookie), /Ada/)
   const headers = { ...ownPage, cookie: signedIn.cookie!, 'idempotency-key': `"${newKey()}"` }
   const refreshed = await call(origin, 'POST /auth/refresh', { headers })
-  assert.deepEqual([refreshed.status, refreshed.json.user], [200, { name: 'Ada' }])
+  assert.deepEqual([refreshed.status, refreshed.json.user.name], [200, 'Ada'])
   for (const cookie of [signedIn.cookie, refreshed.cookie]) assert.match(await render(cookie), /Ada/)
   const signedOut = await call(origin, 'POST /auth/logout', { headers: { ...ownPage, cookie: refreshed.cookie! } })
   assert.equal(signedOut.status, 204)
@@ -72,7 +75,12 @@ test('React Router', async (t) => {
 })
 
 test('SvelteKit', async (t) => {
-  const [{ handle }] = await load(t, [], 'src/hooks.server.ts')
+  process.env.DATABASE_PATH = ':memory:'
+  const { write } = createProject(t)
+  const files = ['src/auth.server.ts', 'src/hooks.server.ts'].map((file) =>
+    write(file, readFileSync(join(root, 'examples/sveltekit', file), 'utf8')),
+  )
+  const { handle } = await import(files[1]!)
   await visit(
     t,
     overFetch((request, ip) => {
@@ -92,16 +100,16 @@ test('Nuxt: h3', async (t) => {
   await visit(t, toNodeListener(app))
 })
 
-test('Next', async (t) => {
-  const [{ GET, POST }] = await load(t, [], 'app/auth/[...path]/route.ts')
-  assert.equal((await GET(new Request('http://localhost:3000/auth/nowhere'))).status, 404)
-  const json = { name: 'ada', password: 'secret' }
-  const headers = { ...ownPage, 'content-type': 'application/json' }
-  const request = new Request('http://localhost:3000/auth/login', {
-    method: 'POST',
-    headers,
-    body: JSON.stringify(json),
+for (const [heading, folder, least] of [
+  ['Next.js (App Router)', 'examples/next', 5],
+  ['SvelteKit', 'examples/sveltekit', 4],
+] as const) {
+  test(`${heading}: each snippet is a file of ${folder}, which test/browser/example-apps.test.ts runs`, () => {
+    const text = readFileSync(join(root, page), 'utf8')
+    const section = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`))!
+    const snippets = [...section.matchAll(/^```\w+\n((?:\/\/|<!--) (\S+).*\n[\s\S]*?)^```/gm)]
+    assert.ok(snippets.length >= least, `${snippets.length} snippets`)
+    assert.equal(snippets.length, section.match(/^```(?:tsx?|svelte)$/gm)!.length, 'each snippet names its file')
+    for (const [, code, file] of snippets) assert.equal(code, readFileSync(join(root, folder, file!), 'utf8'), file)
   })
-  const response: Response = await POST(request)
-  assert.deepEqual((await response.json()).user, { name: 'Ada' })
-})
+}

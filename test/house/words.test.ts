@@ -46,7 +46,9 @@ const checked = [
 ]
 
 const files = checked.flatMap((path) =>
-  path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.ts`, { cwd: root, exclude: ['**/node_modules'] }),
+  path.endsWith('.ts')
+    ? [path]
+    : globSync(`${path}/**/*.ts`, { cwd: root, exclude: ['**/node_modules', '**/next-env.d.ts'] }),
 )
 const textOf = (file: string) => readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '')
 

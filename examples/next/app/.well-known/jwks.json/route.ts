@@ -1,0 +1,2 @@
+// app/.well-known/jwks.json/route.ts
+export { GET } from '@/app/auth/[...path]/route'
