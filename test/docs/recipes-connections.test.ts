@@ -1,12 +1,16 @@
 // docs/recipes-connections.md, as printed: a connection lives as long as its token, and connects again with the next one.
 
 import assert from 'node:assert/strict'
+import type { Server as HttpServer } from 'node:http'
 import { type TestContext, test } from 'node:test'
+import { serve as serveFetch } from '@hono/node-server'
+import { createTRPCClient } from '@trpc/client'
 import type { Server, Socket as ServerSocket } from 'socket.io'
 import type { Socket } from 'socket.io-client'
+import { createFetchAuth } from '../../src/adapters/fetch.ts'
 import type { DaypassClient } from '../../src/client/index.ts'
 import type { DaypassOptions } from '../../src/index.ts'
-import { password, type Role, serve } from '../http/server.ts'
+import { makeDaypass, password, type Role, running, serve } from '../http/server.ts'
 import { createProject, readSnippet } from './project.ts'
 
 const page = 'docs/recipes-connections.md'
@@ -138,4 +142,59 @@ test('socket.io: a server that rejects every token is asked twice', async (t) =>
   // A round trip later there is no third one.
   await client.fetch(`${origin}/me`)
   assert.deepEqual([rejections(), refreshes(), socket.active], [2, 1, false])
+})
+
+test('tRPC: a subscription goes on with the next token, and ends with the session', async (t) => {
+  const { auth, events, time } = makeDaypass()
+  const web = createFetchAuth(auth, { authenticate: ({ name }) => ({ subject: String(name), claims: { role: '' } }) })
+  const { write } = createProject(t, ['@trpc/client', '@trpc/server', 'eventsource'])
+  // The server of docs/frameworks.md with this page's router. A connection lasts 300 ms here, an event comes every 20 ms.
+  Object.assign(globalThis, { webOfTest: web })
+  write('auth.ts', 'export const web = globalThis.webOfTest')
+  write('router.ts', readSnippet(page, 'trpc-router.ts').replace('900_000', '300').replace('1000', '20'))
+  const respondWith = readSnippet('docs/frameworks.md', 'trpc.ts').replace('export const router', 'const unused')
+  const path = write('trpc.ts', `import { router } from './router.ts'\n${respondWith}`)
+  const { respond } = await import(path)
+  const statuses: number[] = []
+  const fetch = async (request: Request) => {
+    const response: Response = await respond(request)
+    if (request.url.includes('/trpc')) statuses.push(response.status)
+    return response
+  }
+  const started = await new Promise<HttpServer>((resolve) => {
+    const server = serveFetch({ fetch, port: 0, hostname: '127.0.0.1' }, () => resolve(server as HttpServer))
+  })
+  const server = running(started)
+  t.after(() => server.close())
+
+  const here = (file: string) =>
+    import(write(file, readSnippet(page, file).replaceAll('https://api.example.com', server.origin)))
+  const { client }: { client: DaypassClient } = await here('client.ts')
+  const { links } = await here('trpc-links.ts')
+  await client.signIn({ name: 'ada' })
+  const api: any = createTRPCClient({ links })
+  const numbers: number[] = []
+  let error: unknown
+  const subscription = api.count.subscribe(undefined, {
+    onData: ({ data }: any) => numbers.push(data.subject === 'ada' ? data.n : Number.NaN),
+    onError: (reason: unknown) => {
+      error = reason
+    },
+  })
+  t.after(() => subscription.unsubscribe())
+
+  await until(() => numbers.length > 2)
+  time.offset = 3_600_000
+  await until(() => statuses.includes(401))
+  const before = numbers.length
+  await until(() => numbers.length > before + 2)
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, index) => index + 1),
+  )
+  assert.equal(events.filter(({ type }) => type === 'rotated').length, 1)
+
+  await auth.revokeSubject('ada')
+  await until(() => error)
+  assert.equal(client.getSession().status, 'signed-out')
 })
