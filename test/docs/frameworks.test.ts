@@ -60,6 +60,12 @@ async function visit(t: TestContext, server: Pick<Running, 'origin' | 'port' | '
   assert.doesNotMatch(await render(refreshed.cookie), /Ada/)
 }
 
+test('Fastify', async (t) => {
+  const { app } = await load(t, ['fastify'], 'fastify.ts')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await visit(t, running(app.server))
+})
+
 test('Hono', async (t) => {
   const { app } = await load(t, ['hono', '@hono/node-server'], 'hono.ts')
   const server = await new Promise<Server>((resolve) => {
