@@ -36,7 +36,7 @@ export const variables: Record<string, string> = {
   PORT: 'port to listen on (3000)',
   HOST: 'address to listen on (127.0.0.1; 0.0.0.0 for all)',
   DAYPASS_STORE:
-    'where sessions live: sqlite:PATH, postgres://…, redis://…, redis+cluster://…, mongodb://… or memory: (sqlite:./data/daypass.db)',
+    'where sessions live: sqlite:PATH, postgres://…, mysql://…, redis://…, redis+cluster://…, mongodb://… or memory: (sqlite:./data/daypass.db)',
   DAYPASS_SECRET:
     'at least 32 random bytes; rotate with "old,new", then "new,old", then "new" (made and kept beside the database)',
   DAYPASS_ISSUER: 'your address, as tokens say it (http://localhost:PORT)',
@@ -126,7 +126,7 @@ function readSecret(given: string | undefined, store: string): Pick<Config, 'sec
     return { secret: [newest, ...older], newSecretPath: undefined }
   }
   // A secret that each machine makes for itself would sign people out at another machine, and at each deploy.
-  if (/^(postgres(ql)?|rediss?(\+cluster)?|mongodb(\+srv)?):/.test(store)) {
+  if (/^(postgres(ql)?|mysql|rediss?(\+cluster)?|mongodb(\+srv)?):/.test(store)) {
     throw wrong(
       'DAYPASS_SECRET',
       'is not set; every server on this database needs the same one (openssl rand -base64 48)',

@@ -46,6 +46,11 @@ async function openEngine(url: string, onDriverError: OnDriverError): Promise<St
     const { openPostgres } = await import('./open-postgres.ts')
     return openPostgres(url, onDriverError)
   }
+  if (scheme === 'mysql:') {
+    checkAddress(url)
+    const { openMysql } = await import('./open-mysql.ts')
+    return openMysql(url)
+  }
   if (/^rediss?(\+cluster)?:$/.test(scheme)) {
     const { openRedis } = await import('./open-redis.ts')
     return openRedis(url, onDriverError)
@@ -109,4 +114,4 @@ function checkAddress(url: string): void {
 }
 
 /** The forms that DAYPASS_STORE takes. */
-export const storeForms = 'sqlite:PATH, postgres://…, redis://…, redis+cluster://…, mongodb://… or memory:'
+export const storeForms = 'sqlite:PATH, postgres://…, mysql://…, redis://…, redis+cluster://…, mongodb://… or memory:'

@@ -7,13 +7,16 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import { createDaypass } from 'daypass'
 import type { Redis } from 'ioredis'
 import { createMongoAccounts } from '../../server/src/accounts-mongodb.ts'
+import { createMysqlAccounts, type Query as MysqlQuery } from '../../server/src/accounts-mysql.ts'
 import { createPostgresAccounts, type Query } from '../../server/src/accounts-postgres.ts'
 import { withinPatience } from '../../server/src/deadline.ts'
 import { openStores } from '../../server/src/stores.ts'
 import { type MongoEngine, newClient, noMongo, startMongo } from '../engines/mongodb.ts'
+import { type MysqlEngine, noMysql, once as onceMysql, startMysql } from '../engines/mysql.ts'
 import { once, type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { type RedisEngine, readKeys, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
 import { temporaryFolder } from '../stores/harness.ts'
+import { newPool as newMysqlPool } from '../stores/mysql-setup.ts'
 import { newPool } from '../stores/postgres-setup.ts'
 
 const account = { id: '1', email: 'a@b.c', passwordHash: 'hash', createdAt: 1_700_000_000_000 }
@@ -206,6 +209,87 @@ describe('PostgreSQL', () => {
     const app = await openStores(limited.href)
     assert.deepEqual(await app.accounts.findById('1'), account)
     await app.close()
+  })
+})
+
+describe('MySQL', { skip: noMysql }, () => {
+  let engine: MysqlEngine
+  before(async () => {
+    engine = await startMysql()
+  })
+  after(() => engine.remove())
+
+  async function makeDatabase() {
+    const url = await engine.database()
+    const dump = async () => {
+      const names = await onceMysql(
+        url,
+        'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1',
+      )
+      return Promise.all(names.map(async ({ name }) => [name, await onceMysql(url, `SELECT * FROM ${name}`)]))
+    }
+    const setUsableFrom = (n: number) => onceMysql(url, `UPDATE daypass_account_schema SET usable_from = ${n}`)
+    return { url, dump, setUsableFrom }
+  }
+  describeSchema(makeDatabase)
+
+  for (const [name, statement] of [
+    ['daypass_account', 'CREATE TABLE daypass_account (id int PRIMARY KEY, email text)'],
+    ['daypass_account', 'CREATE VIEW daypass_account AS SELECT 1 AS id'],
+    ['daypass_account_schema', 'CREATE TABLE daypass_account_schema (module int, body text)'],
+    ['daypass_limit', 'CREATE TABLE daypass_limit (id int)'],
+  ] as const) {
+    test(`nothing is written if the app has its own table or view: ${statement}`, async () => {
+      const database = await makeDatabase()
+      await onceMysql(database.url, statement)
+      await checkTaken(database, name)
+    })
+  }
+
+  test('an error that quotes a value is rethrown without the value', async () => {
+    const { url } = await makeDatabase()
+    const stores = await openStores(url)
+    await stores.accounts.create(account)
+    await onceMysql(
+      url,
+      "CREATE TRIGGER t BEFORE INSERT ON daypass_account FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ada'",
+    )
+    const error: any = await stores.accounts
+      .create({ ...account, id: '2', email: 'ada@b.c' })
+      .catch((reason: unknown) => reason)
+    assert.equal(error.code, 'ERR_STORE_UNAVAILABLE')
+    assert.doesNotMatch(`${error.message} ${error.cause?.message}`, /ada/)
+    await stores.close()
+  })
+
+  test('incomplete tables are completed, wherever the program that created them died', async () => {
+    let isWhole = false
+    for (let statements = 1; !isWhole; statements++) {
+      assert.ok(statements < 30)
+      const { url } = await makeDatabase()
+      let sent = 0
+      const pool = newMysqlPool(url)
+      const query: MysqlQuery = (text, values = []) =>
+        withinPatience(async () => {
+          const [result] = await pool.execute(text, values)
+          return Array.isArray(result) ? { rows: result, matched: 0 } : { rows: [], matched: result.affectedRows }
+        })
+      const dying: MysqlQuery = async (text, values) => {
+        if (++sent > statements) throw new Error('the process died')
+        return query(text, values)
+      }
+      isWhole = await createMysqlAccounts(dying)
+        .open()
+        .then(
+          () => true,
+          () => false,
+        )
+      const accounts = createMysqlAccounts(query)
+      await accounts.open()
+      assert.equal(await accounts.create(account), true)
+      assert.deepEqual(await onceMysql(url, 'SELECT * FROM daypass_limit'), [])
+      await pool.end()
+    }
   })
 })
 

@@ -8,6 +8,7 @@ import { createDaypass } from 'daypass'
 import { type AccountStore, openAccountsFirst } from '../../server/src/account-store.ts'
 import { openStores } from '../../server/src/stores.ts'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
+import { type MysqlEngine, noMysql, startMysql } from '../engines/mysql.ts'
 import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { type RedisEngine, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
 import { temporaryFolder } from '../stores/harness.ts'
@@ -83,6 +84,15 @@ describe('postgres:', () => {
   after(() => engine.remove())
   test('through pg', async (t) => checkStores(t, await engine.database()))
   test('through postgres', async (t) => checkStores(t, await engine.database(), ['pg']))
+})
+
+describe('mysql:', { skip: noMysql }, () => {
+  let engine: MysqlEngine
+  before(async () => {
+    engine = await startMysql()
+  })
+  after(() => engine.remove())
+  test('through mysql2', async (t) => checkStores(t, await engine.database()))
 })
 
 describe('redis:', { skip: redisMissing }, () => {

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
+import { type MysqlEngine, noMysql, startMysql } from '../engines/mysql.ts'
 import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { type RedisEngine, redisMissing, startRedis, startRedisCluster } from '../engines/redis.ts'
 import { post, type ServerProcess, startServerProcess } from './process.ts'
@@ -90,6 +91,15 @@ describe('postgres:', () => {
   after(() => engine.remove())
   test('through pg', async (t) => live(t, await engine.database(), { hide: 'postgres' }))
   test('through postgres', async (t) => live(t, await engine.database(), { hide: 'pg' }))
+})
+
+describe('mysql:', { skip: noMysql }, () => {
+  let engine: MysqlEngine
+  before(async () => {
+    engine = await startMysql()
+  })
+  after(() => engine.remove())
+  test('through mysql2', async (t) => live(t, await engine.database()))
 })
 
 describe('redis:', { skip: redisMissing }, () => {

@@ -30,6 +30,9 @@ describe('a typo in a URL prints no password', () => {
     'postgres://u:s3cret%zz@host/db',
     'postgres://u:s3cret/x@host/db',
     'postgress://u:s3cret@host/db',
+    'mysql://u:s3cret@host:54x/db',
+    'mysql://u:s3cret%zz@host/db',
+    'mysql://u:s3cret@host/%zz',
     'mongodb://u:s3cret@',
     'mongodb://u:s3cret@s3cret@host',
     'mongodb://u:s3cret@host/%zz',
@@ -131,6 +134,7 @@ describe('connection errors of drivers are in the log, once a minute at most', {
     })
   check('ENOTFOUND, Redis', /ENOTFOUND|EAI_AGAIN/, () => 'redis://u:s3cret@nowhere.invalid')
   check('ENOTFOUND, PostgreSQL', /ENOTFOUND|EAI_AGAIN/, () => 'postgres://u:s3cret@nowhere.invalid/db')
+  check('ENOTFOUND, MySQL', /ENOTFOUND|EAI_AGAIN/, () => 'mysql://u:s3cret@nowhere.invalid/db')
   let engine: RedisEngine
   before(async () => {
     if (!redisMissing) engine = await startRedis()

@@ -38,7 +38,7 @@ export function freePort(): Promise<number> {
 
 /** Servers on a shared database need a given secret. */
 const secret = randomBytes(48).toString('base64')
-const isShared = (store = '') => /^(postgres|redis|mongodb)/.test(store)
+const isShared = (store = '') => /^(postgres|mysql|redis|mongodb)/.test(store)
 
 /** Starts the server. If it does not start, its process and folder are removed. */
 export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
