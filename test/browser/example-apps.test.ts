@@ -100,6 +100,24 @@ for (const example of examples) {
       await isSignedIn(page)
     })
 
+    test('a private page is for those who are signed in, and leads all others to the sign-in', async (t) => {
+      const context = await openContext(t)
+      const page = await context.newPage()
+      await page.goto(`${app.origin}/private`)
+      await isSignedOut(page)
+      assert.equal(page.url(), `${app.origin}/`)
+      await submit(page, 'secret')
+      await isSignedIn(page)
+      await page.goto(`${app.origin}/private`)
+      await page.getByRole('heading', { name: 'Only for Ada' }).waitFor()
+      await page.goto(app.origin)
+      await page.getByRole('button', { name: 'Sign out' }).click()
+      await isSignedOut(page)
+      await until(() => session().revoked_reason === 'sign-out', 'the sign-out does not arrive')
+      assert.doesNotMatch(await (await page.goto(`${app.origin}/private`))!.text(), /Only for/)
+      await isSignedOut(page)
+    })
+
     test('ten pages at once with an expired access token, beside a refresh: all are rendered for the person', async (t) => {
       const context = await openContext(t)
       const page = await signIn(context)

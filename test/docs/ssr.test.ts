@@ -101,7 +101,7 @@ test('Nuxt: h3', async (t) => {
 })
 
 for (const [heading, folder, least] of [
-  ['Next.js (App Router)', 'examples/next', 5],
+  ['Next.js (App Router)', 'examples/next', 6],
   ['SvelteKit', 'examples/sveltekit', 4],
 ] as const) {
   test(`${heading}: each snippet is a file of ${folder}, which test/browser/example-apps.test.ts runs`, () => {
