@@ -32,8 +32,31 @@ const pictures: Record<string, (page: Page) => Promise<void>> = {
     await seen(page, 'renewal-row')
     await click(page, 'call')
     await seen(page, 'claims', 'sub')
-    await page.waitForTimeout(600)
+    await moveAway(page)
   },
+  async 'lost-response'(page) {
+    await click(page, 'try')
+    await click(page, 'open-lost-response')
+    await click(page, 'lose')
+    await seen(page, 'lost-steps', 'The answer arrived')
+    await moveAway(page)
+  },
+  async theft(page) {
+    await click(page, 'try')
+    await click(page, 'open-theft')
+    for (const step of ['phone', 'phone-refreshes', 'copy', 'thief-refreshes', 'thief-refreshes', 'phone-refreshes']) {
+      await click(page, step)
+    }
+    await seen(page, 'mail')
+    await seen(page, 'notice', 'A copy of the token')
+    await moveAway(page)
+  },
+}
+
+/** Takes the pointer from the button that it clicked, and waits until the colours are those of no pointer. */
+async function moveAway(page: Page): Promise<void> {
+  await page.mouse.move(0, 0)
+  await page.waitForTimeout(600)
 }
 
 mkdirSync(folder, { recursive: true })
@@ -54,6 +77,9 @@ try {
         const page = await context.newPage()
         await page.goto(server.url)
         await show(page)
+        // As tall as the page, so that what stands at the bottom of the window stands at the bottom of the picture.
+        const height = await page.evaluate(() => document.documentElement.scrollHeight)
+        await page.setViewportSize({ width, height })
         await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true })
         await context.close()
       }

@@ -35,8 +35,8 @@ export const consolePage: FastifyPluginAsync = async (app) => {
     wildcard: false,
     cacheControl: false,
     setHeaders(reply, path) {
-      // Vite names assets by their content. Browsers must revalidate the page that names them.
-      const cache = path.endsWith('.html') ? 'no-cache' : 'public, max-age=31536000, immutable'
+      // Vite names assets by their content. Browsers must revalidate the page that names them, and the drawings.
+      const cache = /[/\\]assets[/\\]/.test(path) ? 'public, max-age=31536000, immutable' : 'no-cache'
       for (const [name, value] of Object.entries({ ...policy, 'cache-control': cache })) reply.header(name, value)
     },
   })

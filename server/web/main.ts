@@ -11,6 +11,7 @@ import { makeNotices } from './notices.ts'
 import { client, isGuest } from './pass.ts'
 import { makePassword } from './password.ts'
 import { showStatus } from './status.ts'
+import { makeStories } from './stories.ts'
 import { makeTicket } from './ticket.ts'
 import { makeWelcome } from './welcome.ts'
 import { language, switchLanguage, words } from './words.ts'
@@ -47,7 +48,7 @@ function render(): void {
 function makeSignedIn(signal: AbortSignal, session: ClientSession): HTMLElement[] {
   const aside = make('div', { class: 'column' }, makeDevices(signal, leaveSession), makeClaims(signal))
   if (!isGuest()) aside.append(makePassword())
-  const column = make('div', { class: 'column' }, makeCalls(signal))
+  const column = make('div', { class: 'column' }, makeStories(signal), makeCalls(signal))
   return [
     makeNotices(signal, session),
     makeTicket(signal),

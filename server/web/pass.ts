@@ -46,7 +46,7 @@ const send: typeof fetch = async (input, init) => {
   const url = input instanceof Request ? input.url : String(input)
   let status = 0
   try {
-    if (start < awayUntil) throw new TypeError('Failed to fetch')
+    if (start < awayUntil) throw new DOMException('The page is cut off.', 'NetworkError')
     const response = await fetch(input, init)
     status = response.status
     // A proxy, or a server whose database is away.

@@ -3,6 +3,8 @@
 import { defineConfig } from 'vite'
 
 export default defineConfig({
+  // The page shows the drawings of the docs.
+  publicDir: '../../docs/sequences',
   build: {
     outDir: '../dist/console',
     emptyOutDir: true,

@@ -169,17 +169,21 @@ const en = {
   stories: 'See what else it does',
   storiesForGuests: 'The stories need a throw-away session: sign out, and choose “Try it”.',
   lostTitle: 'Lose the next response',
+  lostHint: 'The connection breaks right after the server has renewed.',
   lostIntro:
     'The server will carry out your next renewal, and cut the connection before the answer leaves. Elsewhere this signs people out: the old token is used up, and the new one never came.',
   lostButton: 'Lose the next response',
   lostWaiting: 'The next response will be lost. Renewing …',
   lostRotated: (n: number) => `The server made refresh token ${n}, and stored that. Then the connection was cut.`,
-  lostReplayed: (n: number) =>
-    `The page asked the same question, with the same key. The server wrote nothing, and gave the same refresh token ${n}.`,
+  lostReplayed: (n: number, count: number) =>
+    `The page asked the same question, with the same key${count > 1 ? `, ${count} times` : ''}. The server wrote nothing, and gave the same refresh token ${n}.`,
   lostArrived: (n: number) => `The answer arrived: refresh token ${n}. You are still signed in.`,
   lostHonest:
-    'This is a real cut, made by the server for this throw-away session alone. The lines are the server’s own events; browsers often ask once more by themselves, so there may be several.',
+    'This is a real cut, made by the server for this throw-away session alone. The lines are the server’s own events. All answers of 0.4 seconds are lost, because browsers ask once more by themselves at once.',
+  lostPicture:
+    'Drawing: the page sends token 3 and a key, the answer with token 4 is lost, the page sends the same again, and gets the same token 4.',
   theftTitle: 'A thief copies the token',
+  theftHint: 'One token with two holders: the second use ends the session.',
   theftIntro:
     'A pretend phone signs in beside this page, and keeps its refresh token in the page’s memory. A thief copies it. Whoever refreshes second shows that there are two.',
   theftPhone: 'Sign a phone in',
@@ -201,6 +205,8 @@ const en = {
   },
   familyLabel: 'The family of tokens',
   familyToken: (n: number) => `token ${n}`,
+  familyHolds: 'holds it',
+  familyBothHold: 'both hold it',
   familyUsedTwice: 'used twice: ended',
   familyOut: 'out',
   mailTitle: 'The mail that your app would send',
@@ -211,6 +217,7 @@ const en = {
   theftHonest:
     'Both requests are real. The tolerance for races is 0 seconds here, so that you need not wait. By default it is 30: until then the second one gets 409 and no token.',
   tabsTitle: 'Ten calls, two tabs, one refresh',
+  tabsHint: 'Twenty calls need a new token at the same moment.',
   tabsIntro:
     'Both tabs call ten times at once, again and again, until the access token runs out. Every call needs the new one, and one request fetches it for all.',
   tabsOpen: 'Open a second tab',
@@ -228,6 +235,7 @@ const en = {
   tabsDone: (calls: number, refreshes: number) =>
     `${calls} calls, ${refreshes} ${refreshes === 1 ? 'refresh' : 'refreshes'}, and nobody noticed.`,
   awayTitle: 'The server goes away',
+  awayHint: 'A restart, a deploy, a tunnel: the person stays signed in.',
   awayIntro:
     'For 20 seconds this page acts as if no request reached the server, longer than a token lives. To see the real thing, stop the server in its terminal and start it again.',
   awayButton: 'Take the server away',
@@ -397,18 +405,22 @@ const de: typeof en = {
   stories: 'Sehen Sie, was es sonst kann',
   storiesForGuests: 'Dafür braucht es eine Wegwerf-Sitzung: Melden Sie sich ab und wählen Sie „Ausprobieren“.',
   lostTitle: 'Die nächste Antwort verlieren',
+  lostHint: 'Die Verbindung reißt, gleich nachdem der Server erneuert hat.',
   lostIntro:
     'Der Server führt Ihre nächste Erneuerung aus und kappt die Verbindung, bevor die Antwort hinausgeht. Anderswo meldet das Menschen ab: Der alte Token ist verbraucht, der neue kam nie an.',
   lostButton: 'Die nächste Antwort verlieren',
   lostWaiting: 'Die nächste Antwort geht verloren. Erneuert …',
   lostRotated: (n) =>
     `Der Server hat Refresh-Token ${n} gemacht und das gespeichert. Dann wurde die Verbindung gekappt.`,
-  lostReplayed: (n) =>
-    `Die Seite hat dieselbe Frage gestellt, mit demselben Schlüssel. Der Server hat nichts geschrieben und denselben Refresh-Token ${n} gegeben.`,
+  lostReplayed: (n, count) =>
+    `Die Seite hat dieselbe Frage gestellt, mit demselben Schlüssel${count > 1 ? `, ${count} Mal` : ''}. Der Server hat nichts geschrieben und denselben Refresh-Token ${n} gegeben.`,
   lostArrived: (n) => `Die Antwort kam an: Refresh-Token ${n}. Sie sind weiterhin angemeldet.`,
   lostHonest:
-    'Die Verbindung wird wirklich gekappt, vom Server und nur für diese Wegwerf-Sitzung. Die Zeilen sind die Ereignisse des Servers; Browser fragen oft von selbst noch einmal, darum können es mehrere sein.',
+    'Die Verbindung wird wirklich gekappt, vom Server und nur für diese Wegwerf-Sitzung. Die Zeilen sind die Ereignisse des Servers. Alle Antworten von 0,4 Sekunden gehen verloren, weil Browser sofort von selbst noch einmal fragen.',
+  lostPicture:
+    'Zeichnung: Die Seite schickt Token 3 und einen Schlüssel, die Antwort mit Token 4 geht verloren, die Seite schickt dasselbe noch einmal und bekommt denselben Token 4.',
   theftTitle: 'Ein Dieb kopiert den Token',
+  theftHint: 'Ein Token mit zwei Inhabern: Die zweite Benutzung beendet die Sitzung.',
   theftIntro:
     'Ein gedachtes Telefon meldet sich neben dieser Seite an und hat seinen Refresh-Token im Speicher der Seite. Ein Dieb kopiert ihn. Wer als Zweiter erneuert, zeigt, dass es zwei sind.',
   theftPhone: 'Ein Telefon anmelden',
@@ -429,6 +441,8 @@ const de: typeof en = {
   },
   familyLabel: 'Die Familie der Tokens',
   familyToken: (n) => `Token ${n}`,
+  familyHolds: 'hat ihn',
+  familyBothHold: 'beide haben ihn',
   familyUsedTwice: 'zweimal benutzt: beendet',
   familyOut: 'draußen',
   mailTitle: 'Die Mail, die Ihre App schicken würde',
@@ -439,6 +453,7 @@ const de: typeof en = {
   theftHonest:
     'Beide Anfragen sind echt. Die Toleranz für Wettläufe ist hier 0 Sekunden, damit Sie nicht warten müssen. Üblich sind 30: Bis dahin bekommt der Zweite 409 und keinen Token.',
   tabsTitle: 'Zehn Aufrufe, zwei Tabs, eine Erneuerung',
+  tabsHint: 'Zwanzig Aufrufe brauchen im selben Augenblick einen neuen Token.',
   tabsIntro:
     'Beide Tabs rufen zehnmal zugleich auf, immer wieder, bis der Access-Token abläuft. Jeder Aufruf braucht den neuen, und eine einzige Anfrage holt ihn für alle.',
   tabsOpen: 'Einen zweiten Tab öffnen',
@@ -456,6 +471,7 @@ const de: typeof en = {
   tabsDone: (calls, refreshes) =>
     `${calls} Aufrufe, ${refreshes} ${refreshes === 1 ? 'Erneuerung' : 'Erneuerungen'}, und niemand hat es gemerkt.`,
   awayTitle: 'Der Server ist weg',
+  awayHint: 'Ein Neustart, ein Tunnel: Der Mensch bleibt angemeldet.',
   awayIntro:
     '20 Sekunden lang tut diese Seite, als käme keine Anfrage beim Server an, länger als ein Token lebt. Um es wirklich zu sehen, stoppen Sie den Server in seinem Terminal und starten Sie ihn wieder.',
   awayButton: 'Den Server wegnehmen',

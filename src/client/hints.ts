@@ -31,8 +31,9 @@ export function hint(url: string, transport: string, { info, access, isOther }: 
   else if (!seen.has(url)) {
     if (/2..|3..|404|405/.test(`${status}`))
       warnOnce(`${url} is no route of Daypass (HTTP ${status}): check baseUrl, the paths and the server's routes.`)
-    // A page cannot see why it may not read a response. If the address can be reached, the reason is the page's origin.
-    else if (reason === 'TypeError' && globalThis.document)
+    // A page cannot see why it may not read a response. If the address can be reached, the reason is the page's origin,
+    // unless the page is of the server's own: then the response was lost.
+    else if (reason === 'TypeError' && globalThis.document && !url.startsWith(`${location.origin}/`))
       fetch(url, { mode: 'no-cors' }).then(
         () => warnOnce(refused),
         () => {},

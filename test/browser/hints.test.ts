@@ -128,6 +128,27 @@ describe('hints in a real Chromium', { timeout: 120_000 }, () => {
     assert.match(lines[0]!, /\/auth\/login refuses pages of http:\/\/localhost:\d+: list that in the server's origins/)
   })
 
+  test('the first refresh of a page of the server’s own gets no answer: no warning', async (t) => {
+    const { server, context } = await openContext(t, browser, script)
+    const page = await context.newPage()
+    const lines: string[] = []
+    page.on('console', (message) => {
+      if (message.text().startsWith('daypass: ')) lines.push(message.text())
+    })
+    await page.goto(server.url)
+    await page.route('**/auth/refresh', (route) => route.abort(), { times: 1 })
+    const status = await page.evaluate(async () => {
+      const client = globalThis.page.createClient({ baseUrl: '/auth' })
+      await client.signIn({ password: 'right' })
+      await client.getAccessToken({ forceFresh: true })
+      // A hint is given after one more request to the same address.
+      await fetch('/auth/refresh', { mode: 'no-cors' })
+      return client.getSession().status
+    })
+    assert.equal(status, 'signed-in')
+    assert.deepEqual(lines, [])
+  })
+
   test('on localhost, signed in and reloaded: no warning', async (t) => {
     const { lines } = await signIn(
       t,

@@ -99,7 +99,7 @@ async function checkWidth(page: Page, state: string): Promise<void> {
   }
 }
 
-describe('the page of npm start', { timeout: 150_000, concurrency: 2 }, () => {
+describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
   test('the first visit says what Daypass is, and Try it signs in without an account or a form', async (t) => {
     const guest = await visit(t, await openServer(t))
     const { page, server } = guest
@@ -203,6 +203,123 @@ describe('the page of npm start', { timeout: 150_000, concurrency: 2 }, () => {
     await sees(guest, 'signed-out')
     await other.getByTestId('signed-out').waitFor()
     await sees(guest, 'ending', 'You signed out.')
+    assert.deepEqual(guest.watched.problems, [])
+  })
+
+  test('a lost response: the server rotated once, the page asked again, and the same token came', async (t) => {
+    const guest = await tryIt(t)
+    const { page, server } = guest
+    await click(guest, 'open-lost-response')
+    await click(guest, 'lose')
+    await sees(guest, 'lost-steps', /The answer arrived: refresh token (\d+)\. You are still signed in/)
+    const steps = (await page.getByTestId('lost-steps').textContent())!
+    const numbers = [...steps.matchAll(/refresh token (\d+)/g)].map(([, number]) => number)
+    assert.ok(numbers.length >= 3, steps)
+    assert.equal(new Set(numbers).size, 1, steps)
+    // The server's own log says the same: one rotation made that token, and each repetition got it.
+    const [id] = events(server, 'issued').map(({ sessionId }) => sessionId)
+    const ofToken = server.log.filter(({ sessionId, generation }) => sessionId === id && `${generation}` === numbers[0])
+    const [first, ...rest] = ofToken.map(({ message }) => message)
+    assert.equal(first, 'rotated')
+    assert.ok(rest.length > 0 && rest.every((message) => message === 'replayed'), String(rest))
+    await sees(guest, 'renewal-row', 'no answer')
+    await sees(guest, 'status', 'Signed in')
+    assert.equal(
+      await page.locator('img[alt^=Drawing]').evaluate((image) => (image as HTMLImageElement).naturalWidth > 0),
+      true,
+    )
+    await checkAccess(page, 'lost response')
+    await checkWidth(page, 'lost response')
+    for (const trouble of ['reused', 'revoked', 'superseded']) assert.deepEqual(events(server, trouble), [], trouble)
+    assert.deepEqual(guest.watched.problems, [])
+  })
+
+  for (const [first, second] of [
+    ['thief', 'phone'],
+    ['phone', 'thief'],
+  ] as const) {
+    test(`a theft: the ${first} refreshes, then the ${second}, and the session ends for both`, async (t) => {
+      const guest = await tryIt(t)
+      const { page, server } = guest
+      // By the keyboard: the button is gone afterwards, and the next one has the focus.
+      await page.getByTestId('open-theft').focus()
+      await page.keyboard.press('Enter')
+      await page.getByTestId('phone').focus()
+      await page.keyboard.press('Enter')
+      await sees(guest, 'theft-state', 'holds token 0')
+      assert.equal(await page.evaluate(() => (document.activeElement as HTMLElement).dataset.testid), 'copy')
+      await sees(guest, 'notice', 'A new device signed in: Phone')
+      await click(guest, 'phone-refreshes')
+      await sees(guest, 'theft-state', 'token 0 was traded for token 1')
+      await click(guest, 'copy')
+      await sees(guest, 'theft-state', 'both hold token 1')
+      await click(guest, `${first}-refreshes`)
+      await sees(guest, 'theft-state', 'token 1 was traded for token 2')
+      await click(guest, `${first}-refreshes`)
+      await sees(guest, 'theft-state', 'token 2 was traded for token 3')
+      assert.equal(await page.locator('[data-testid^=token-]').count(), 4)
+      await click(guest, `${second}-refreshes`)
+      await sees(guest, 'theft-state', 'came with token 1, which had been traded before')
+      await sees(guest, 'collision', 'used twice: ended')
+      await sees(guest, 'mail', 'We ended that session')
+      await sees(guest, 'mail', '“Phone”')
+      await sees(guest, 'notice', 'A copy of the token of Phone was used')
+      await click(guest, `${first}-refreshes`)
+      await sees(guest, 'theft-state', 'asked again: the session is over')
+
+      await checkAccess(page, 'theft')
+      await checkWidth(page, 'theft')
+      assert.equal(events(server, 'reused').length, 1)
+      assert.deepEqual(
+        events(server, 'revoked').map(({ reason, clientId }) => [reason, clientId]),
+        [['reuse', 'try-phone']],
+      )
+      // The page's own session is another one.
+      await click(guest, 'call')
+      await sees(guest, 'log-row', '200')
+      await page.getByTestId('device').nth(1).waitFor({ state: 'detached' })
+      await click(guest, 'theft-again')
+      await sees(guest, 'theft-state', 'There is no phone yet.')
+      assert.deepEqual(guest.watched.problems, [])
+    })
+  }
+
+  test('ten calls in each of two tabs, and one refresh for all of them', async (t) => {
+    const guest = await tryIt(t)
+    const { page, server } = guest
+    await click(guest, 'open-two-tabs')
+    const [other] = await Promise.all([page.context().waitForEvent('page'), click(guest, 'open-tab')])
+    const watched = watch(other)
+    await other.getByTestId('holder').filter({ hasText: 'Guest' }).waitFor()
+    await sees(guest, 'tabs-state', '2 tabs are open.')
+    await click(guest, 'tabs-start')
+    await sees(guest, 'tabs-state', /^\d+ calls, 1 refresh, and nobody noticed\.$/)
+    const rows = await page.getByTestId('tabs-rows').locator('tr').allTextContents()
+    assert.equal(rows.length, 3)
+    const cells = await page.getByTestId('tabs-rows').locator('tr:last-child td').allTextContents()
+    const [calls = 0, failed, refreshes] = cells.map((text) => Number(text.replaceAll(',', '')))
+    assert.ok(calls >= 40 && calls % 10 === 0, `${calls} calls`)
+    assert.deepEqual([failed, refreshes], [0, 1])
+    await checkAccess(page, 'two tabs')
+    await checkWidth(page, 'two tabs')
+    for (const trouble of ['reused', 'revoked', 'superseded', 'replayed']) {
+      assert.deepEqual(events(server, trouble), [], trouble)
+    }
+    await other.close()
+    await sees(guest, 'tabs-state', 'Only this tab is open.')
+    assert.deepEqual([...guest.watched.problems, ...watched.problems], [])
+  })
+
+  test('a page that no request leaves is calm, and renews by itself afterwards', async (t) => {
+    const guest = await tryIt(t)
+    await click(guest, 'open-away')
+    await click(guest, 'go-away')
+    await sees(guest, 'banner', 'You are still signed in.')
+    await sees(guest, 'status', 'Offline')
+    await guest.page.getByTestId('away-state').filter({ hasText: 'The server is back' }).waitFor({ timeout: 40_000 })
+    await guest.page.getByTestId('banner').waitFor({ state: 'hidden' })
+    await sees(guest, 'status', 'Signed in')
+    assert.equal(events(guest.server, 'issued').length, 1)
     assert.deepEqual(guest.watched.problems, [])
   })
 
