@@ -169,6 +169,20 @@ for (const [name, library] of Object.entries(libraries)) {
   })
 }
 
+test('a cache that comes after the sign-in is cleared for the next person, and once for each', async (t) => {
+  const { client, exports } = await loadRecipe(t, page, { files: [], packages: [] })
+  let cleared = 0
+  t.after(exports.onPersonChange(() => cleared++))
+  await signInAs(client, 'bob')
+  assert.equal(cleared, 1)
+  await client.getAccessToken({ forceFresh: true })
+  await signInAs(client, 'bob')
+  assert.equal(cleared, 1)
+  await client.signOut()
+  await signInAs(client, 'bob')
+  assert.equal(cleared, 2)
+})
+
 test('TanStack Query: a query that is cancelled stops waiting, and the refresh goes on for the others', async (t) => {
   const { server, modules } = await loadRecipe(t, page, libraries['TanStack Query']!)
   const [{ queries, me }] = modules

@@ -18,7 +18,7 @@ export async function loadRecipe(
   const [{ client }] = modules as [{ client: DaypassClient }]
   await client.signIn({ password: 'right' })
   server.seen.length = 0
-  return { server, client, modules: modules.slice(1), write }
+  return { server, client, exports: modules[0], modules: modules.slice(1), write }
 }
 
 /** The page's API is `/api` of the server here. The client does not wait between two attempts. */
