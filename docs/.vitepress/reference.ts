@@ -53,6 +53,18 @@ for (const module of project.children ?? []) {
 }
 rmSync(out, { recursive: true, force: true })
 await app.generateOutputs(project)
+/** The index has each entry with its exports. */
+const rows = (project.children ?? []).map(({ name, children = [] }) => {
+  const names = [...new Set(children.map((child) => child.name))].sort((a, b) => a.localeCompare(b))
+  return `| [${name}](${name}.md) | ${names.map((each) => `\`${each}\``).join(', ')} |`
+})
+const intro =
+  'The entries of the package with all that they export, made of the doc comments. [Options](../options.md) has the options on one page, [server.md](../server.md) and [client.md](../client.md) have the rest in context.'
+writeFileSync(
+  join(out, 'index.md'),
+  `# Every export\n\n${intro}\n\n| entry | exports |\n|---|---|\n${rows.join('\n')}\n`,
+)
+
 // A comment names a page as `docs/postgres.md`: here it is a link. The title's anchor must not be that of an export.
 for (const file of globSync(`${out}/**/*.md`)) {
   const pages = relative(dirname(file), join(root, 'docs'))
