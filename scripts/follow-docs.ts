@@ -30,6 +30,8 @@ interface Part {
   before?: string[]
   /** The command that installs, as the page prints it. `daypass` is the packed package. */
   install: string
+  /** The packages and files that the framework's own template has, and the command that builds them. */
+  template?: { packages: string[]; files: Record<string, string>; build: string[] }
   /** How it is started, as the page prints it, and the program that does so. */
   start: { says: string; file?: [name: string, code: string]; command: string[] }
   /** The output of the page's commands with curl, if it has any. */
@@ -132,6 +134,39 @@ const parts: Part[] = [
     needs: 'deno',
   },
   {
+    title: 'React Router',
+    page: 'docs/ssr.md',
+    files: { ...onFetch, 'app/routes/auth.ts': 'app/routes/auth.ts', 'app/routes/home.ts': 'app/routes/home.ts' },
+    install: 'npm install daypass',
+    template: {
+      // The newest version that the registry has of all four.
+      packages: [
+        ...['react-router', '@react-router/node', '@react-router/serve', '@react-router/dev'].map(
+          (name) => `${name}@8.4.0`,
+        ),
+        ...['react', 'react-dom', 'isbot', 'vite'],
+      ],
+      files: {
+        'vite.config.js': `import { reactRouter } from '@react-router/dev/vite'\nexport default { plugins: [reactRouter()] }\n`,
+        'app/routes.ts': `import { index, route } from '@react-router/dev/routes'
+export default [
+  index('routes/home.ts'),
+  route('auth/*', 'routes/auth.ts'),
+  route('.well-known/jwks.json', 'routes/auth.ts', { id: 'jwks' }),
+]
+`,
+        'app/root.tsx': `import { Outlet, Scripts } from 'react-router'
+export default () => <html lang="en"><body><Outlet /><Scripts /></body></html>
+`,
+      },
+      build: ['node_modules/.bin/react-router', 'build'],
+    },
+    start: {
+      says: "`route('auth/*', 'routes/auth.ts')`, and `route('.well-known/jwks.json', 'routes/auth.ts', { id: 'jwks' })`",
+      command: ['node', 'node_modules/.bin/react-router-serve', 'build/server/index.js'],
+    },
+  },
+  {
     title: 'Express, rendered on the server',
     page: 'docs/ssr.md',
     files: { ...onFetch, 'express.ts': 'express.ts' },
@@ -158,7 +193,7 @@ console.log(first, second, session.getSession().status)
 `
 
 async function follow(
-  { title, page, before, files, install, start, curl }: Part,
+  { title, page, before, files, install, template, start, curl }: Part,
   program: string | undefined,
 ): Promise<void> {
   const text = readFileSync(join(root, page), 'utf8')
@@ -177,10 +212,13 @@ async function follow(
   await npm(folder, [
     'install',
     tarball,
+    ...(template?.packages ?? []),
     ...install.split(' ').filter((word) => !/^(?:npm|install|daypass)$/.test(word)),
   ])
   for (const [name, snippet] of Object.entries(files)) write(name, readCode(page, snippet))
   if ('nest.ts' in files) await compileNest(folder)
+  for (const [name, code] of Object.entries(template?.files ?? {})) write(name, code)
+  if (template) await run(process.execPath, template.build, { cwd: folder, timeout: 180_000 })
   if (start.file) write(...start.file)
   write('visitor.js', visitor)
 
