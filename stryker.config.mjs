@@ -21,7 +21,7 @@ const layers = {
       'test/verify/{token-cache,key-responses,access-token,imports}.test.ts',
       'test/attacks/{vectors,tokens}.test.ts',
       'test/fuzz/{json,tokens}.test.ts',
-      'test/{core/keys,package/unknown-options,verify/web-crypto,verify/remote-keys}.test.ts',
+      'test/{core/keys,package/unknown-options,docs/setup-errors,verify/web-crypto,verify/remote-keys}.test.ts',
     ],
   },
   core: {
@@ -29,8 +29,8 @@ const layers = {
     tests: [
       'test/core/{options,refresh-token,subject,find-session,refresh,warn,store-clock,hmac}.test.ts',
       'test/core/{sign-in-lifetimes,sign-in-values,update,endings,keys,adopt}.test.ts',
+      'test/{package/unknown-options,docs/setup-errors,http/sign-in-over}.test.ts',
       'test/attacks/{vectors,sessions}.test.ts',
-      'test/package/unknown-options.test.ts',
       'test/core/*.test.ts',
     ],
   },
@@ -42,9 +42,8 @@ const layers = {
       'test/adapters/{guard,handler,connections,misuse,middleware,odd-requests}.test.ts',
       'test/fuzz/{headers,redirect}.test.ts',
       'test/adapters/{arrival,mount,matrix}.test.ts',
+      'test/{package/unknown-options,docs/setup-errors,attacks/http}.test.ts',
       'test/http/{malformed,faults}.test.ts',
-      'test/attacks/http.test.ts',
-      'test/package/unknown-options.test.ts',
     ],
   },
 }

@@ -44,6 +44,26 @@ test('invalid options are rejected at the start, each with a message that names 
     ['secret', { secret: `${'a1b2c3d4'.repeat(6)},${'e5f6a7b8'.repeat(6)}` }],
     ['maxSessionsPerSubject', { maxSessionsPerSubject: 0 }],
     ['maxSessionsPerSubject', { maxSessionsPerSubject: Number.NaN }],
+    ['maxSessionsPerSubject', { maxSessionsPerSubject: '100' }],
+    ['issuer', { issuer: 'https://id.example\0' }],
+    ['retryInterval', { retryInterval: -1 }],
+    ['retryInterval', { retryInterval: '30' }],
+    ['adopt', { adopt: null }],
+    ['adopt', { adopt: {} }],
+    ['adopt', { adopt: () => null }],
+    ['claims', { claims: null }],
+    ['claims', { claims: {} }],
+    ['claims', { claims: { '~standard': null } }],
+    ['claims', { claims: { '~standard': {} } }],
+    ['signingKeys', { signingKeys: null }],
+    ['signingKeys', { signingKeys: 'secret' }],
+    ['signingKeys', { signingKeys: ['secret', 'another'] }],
+    ['signingKeys', { signingKeys: ['another', 'secret'] }],
+    ['findSubject', { findSubject: 'findSubject' }],
+    ['onEvent', { onEvent: console }],
+    ['onWarning', { onWarning: true }],
+    ['clock', { clock: 7 }],
+    ['random', { random: new Uint8Array(32) }],
   ]
   for (const [name, options] of wrong) {
     assert.throws(
@@ -53,6 +73,34 @@ test('invalid options are rejected at the start, each with a message that names 
         assert.ok(error.message.includes(`\`${name}\``), `${error.message} does not name ${name}`)
         return true
       },
+    )
+  }
+})
+
+test('without options the error shows the call', () => {
+  for (const given of [undefined, null, 'a secret', []]) {
+    assert.throws(
+      () => createDaypass(given as never),
+      (error) =>
+        isDaypassError(error, 'ERR_OPTION_INVALID') &&
+        /createDaypass\(\{ secret, issuer, store \}\)/.test(error.message),
+    )
+  }
+})
+
+test('an option of an adapter or of another library is rejected, and the error says where it belongs', () => {
+  const ofAdapters = ['authenticate', 'basePath', 'cookie', 'origins', 'paths', 'routes', 'transport', 'trustedProxies']
+  const advice = {
+    ...Object.fromEntries(ofAdapters.map((name) => [name, '`createExpressAuth` and the other adapters take it.'])),
+    findUser: 'It is called `findSubject`.',
+    expiresIn: 'Set `accessTokenLifetime`, in seconds.',
+    refreshTokenLifetime: 'Set `idleTimeout` and `absoluteTimeout`, in seconds.',
+  }
+  for (const [name, sentence] of Object.entries(advice)) {
+    assert.throws(
+      () => createDaypass({ ...good(), [name]: '1' } as never),
+      (error) => isDaypassError(error, 'ERR_OPTION_INVALID') && error.message.includes(sentence),
+      name,
     )
   }
 })
