@@ -1,7 +1,8 @@
 // A MySQL for tests: the one that `MYSQL_URL` names (MySQL or MariaDB), or MariaDB as Debian packages it, in a new folder.
+// Beside it MySQL 8, where scripts/install-mysql.sh has put it.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -39,17 +40,40 @@ export const noMysql: string | false = (() => {
   }
 })()
 
+const mysqld8 = join(import.meta.dirname, '../../.cache/mysql/bin/mysqld')
+
+/** The reason why there is no MySQL 8, or false. In CI a missing one is a failure. */
+export const noMysql8: string | false = !existsSync(mysqld8) && 'not run: no MySQL 8 (scripts/install-mysql.sh)'
+
 export async function startMysql(): Promise<MysqlEngine> {
   const given = process.env.MYSQL_URL
   if (given) {
     const nothing = async () => {}
     return createEngine(given, { stop: nothing, start: nothing, remove: nothing })
   }
+  return startServer('mariadbd', async (common) => {
+    await promisify(execFile)(
+      'mariadb-install-db',
+      [...common, '--auth-root-authentication-method=normal', '--skip-test-db'],
+      { env },
+    )
+    return []
+  })
+}
+
+export function startMysql8(): Promise<MysqlEngine> {
+  return startServer(mysqld8, async (common) => {
+    await promisify(execFile)(mysqld8, [...common, '--initialize-insecure'], { env })
+    return ['--mysqlx=OFF', '--skip-log-bin', '--default-authentication-plugin=mysql_native_password']
+  })
+}
+
+/** @param install Makes the folder of the data. Returns more flags of the server. */
+async function startServer(program: string, install: (common: string[]) => Promise<string[]>): Promise<MysqlEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-mysql-'))
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
   const common = ['--no-defaults', `--datadir=${join(folder, 'data')}`, ...user]
-  const install = [...common, '--auth-root-authentication-method=normal', '--skip-test-db']
-  await promisify(execFile)('mariadb-install-db', install, { env })
+  const more = await install(common)
   const rights = join(folder, 'rights.sql')
   // One statement a line.
   const account = "daypass@'%'"
@@ -65,7 +89,7 @@ export async function startMysql(): Promise<MysqlEngine> {
 
   async function start(): Promise<void> {
     let output = ''
-    server = spawn('mariadbd', [...common, ...address, ...files], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    server = spawn(program, [...common, ...address, ...files, ...more], { env, stdio: ['ignore', 'ignore', 'pipe'] })
     server.stderr!.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(-4000)
     })
@@ -76,7 +100,7 @@ export async function startMysql(): Promise<MysqlEngine> {
         return void (await once(url, 'SELECT 1'))
       } catch (error) {
         if (server.exitCode === null && Date.now() < until) continue
-        throw new Error(`mariadbd does not start (exit code ${server.exitCode}):\n${output}`, { cause: error })
+        throw new Error(`${program} does not start (exit code ${server.exitCode}):\n${output}`, { cause: error })
       }
     }
   }

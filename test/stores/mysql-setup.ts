@@ -37,11 +37,11 @@ export function throughCallbacks(url: string, options: mysql.PoolOptions = {}): 
 }
 
 /** A MySQL for one test file. @param prepare Runs before the tests. */
-export function useMysql(prepare = async (_engine: MysqlEngine) => {}) {
+export function useMysql(prepare = async (_engine: MysqlEngine) => {}, start = startMysql) {
   let engine: MysqlEngine | undefined
   before(
     async () => {
-      engine = await startMysql()
+      engine = await start()
       await prepare(engine)
     },
     { timeout: 120_000 },
