@@ -36,8 +36,8 @@ export interface ClientErrorDetails {
 }
 
 /**
- * The error class of the client. Its message is the code and the reason: the texts above would be a tenth of the bytes that
- * a browser loads. It contains no token and no key, so it may be logged.
+ * The error class of the client. Its message is the code and the reason, and docs/errors.md has the text of each code: the
+ * texts would be a tenth of the bytes that a browser loads. It contains no token and no key, so it may be logged.
  *
  * @example
  * ```ts
