@@ -46,13 +46,24 @@ function render(): void {
 }
 
 function makeSignedIn(signal: AbortSignal, session: ClientSession): HTMLElement[] {
-  const aside = make('div', { class: 'column' }, makeDevices(signal, leaveSession), makeClaims(signal))
-  if (!isGuest()) aside.append(makePassword())
-  const column = make('div', { class: 'column' }, makeStories(signal), makeCalls(signal))
+  const [stories, calls, claims] = [makeStories(signal), makeCalls(signal), makeClaims(signal)]
+  const devices = makeDevices(signal, leaveSession)
+  // Two columns of about the same height.
+  const [first, second] = isGuest()
+    ? [
+        [stories, calls],
+        [devices, claims],
+      ]
+    : [[calls, devices, makePassword(), stories], [claims]]
   return [
     makeNotices(signal, session),
     makeTicket(signal),
-    make('div', { class: 'columns', testid: 'signed-in' }, column, aside),
+    make(
+      'div',
+      { class: 'columns', testid: 'signed-in' },
+      make('div', { class: 'column' }, ...first),
+      make('div', { class: 'column' }, ...second),
+    ),
   ]
 }
 

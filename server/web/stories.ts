@@ -1,6 +1,7 @@
 // The list of stories: things that a person can let happen to their own throw-away session.
 
 import { make } from './dom.ts'
+import { findOffers } from './offers.ts'
 import { isGuest } from './pass.ts'
 import { tellAway } from './stories/away.ts'
 import { tellLostResponse } from './stories/lost-response.ts'
@@ -23,7 +24,7 @@ const stories: Story[] = [
   { name: 'away', title: words.awayTitle, hint: words.awayHint, tell: tellAway },
 ]
 
-/** Makes the panel. People with an account are told how to see the stories. */
+/** Makes the panel. It says to people with an account how to see the stories, where they can. */
 export function makeStories(signal: AbortSignal): HTMLElement {
   const list = isGuest()
     ? stories.map(({ name, title, hint, tell }) =>
@@ -35,10 +36,16 @@ export function makeStories(signal: AbortSignal): HTMLElement {
         ),
       )
     : [make('p', { class: 'soft' }, words.storiesForGuests)]
-  return make(
+  const panel = make(
     'section',
     { class: 'panel stories', 'aria-labelledby': 'stories-title' },
     make('h2', { id: 'stories-title' }, words.stories),
     ...list,
   )
+  if (!isGuest()) {
+    void findOffers().then(({ trial }) => {
+      panel.hidden = !trial
+    })
+  }
+  return panel
 }

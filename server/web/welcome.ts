@@ -2,16 +2,11 @@
 
 import { make, makeButton, say } from './dom.ts'
 import { sayFailure } from './format.ts'
+import { findOffers } from './offers.ts'
 import { client } from './pass.ts'
 import { drawPicture } from './picture.ts'
 import { type Mode, makeSignIn } from './sign-in.ts'
 import { words } from './words.ts'
-
-/** The ways in that the server offers. */
-interface Offers {
-  registration: boolean
-  trial: boolean
-}
 
 /** Makes the page of somebody who is not signed in. `wasGuest`: the session that just ended was a throw-away one. */
 export function makeWelcome(wasGuest: boolean): HTMLElement {
@@ -64,10 +59,4 @@ export function makeWelcome(wasGuest: boolean): HTMLElement {
     ),
     beside,
   )
-}
-
-/** Asks the server. Without an answer every way is shown, and says at the click what is wrong. */
-async function findOffers(): Promise<Offers> {
-  const response = await fetch('/auth/offers').catch(() => undefined)
-  return response?.ok ? response.json() : { registration: true, trial: true }
 }

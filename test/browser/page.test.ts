@@ -144,6 +144,11 @@ describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       await checkAccess(page, `signed in, ${colorScheme}`)
     }
+    // With reduced motion nothing glides: the pass burns down in steps.
+    await click(guest, 'renew')
+    await sees(guest, 'renewals', '2')
+    const easings = await page.evaluate(() => document.getAnimations().map(({ effect }) => effect?.getTiming().easing))
+    assert.deepEqual(easings, ['steps(10)'])
     await checkWidth(page, 'signed in')
     assert.deepEqual(guest.watched.problems, [])
   })

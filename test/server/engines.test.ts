@@ -22,6 +22,7 @@ async function live(t: TestContext, store: string | undefined, { hide = '', forg
     DAYPASS_SECRET: randomBytes(48).toString('base64'),
     // Both drivers use the Cluster, one after the other, and its rows belong to one issuer.
     DAYPASS_ISSUER: 'https://id.example',
+    DAYPASS_TRY: 'on',
     ...(store !== undefined && { DAYPASS_STORE: store }),
     ...(hide !== '' && { NODE_OPTIONS: hideModules, HIDE_MODULES: hide }),
   })
@@ -57,6 +58,18 @@ async function liveAt(server: ServerProcess, forgets: boolean): Promise<void> {
   assert.equal((await post(`${server.url}/auth/logout`, { refreshToken: phone.body.refreshToken })).status, 204)
   assert.equal((await refresh(phone.body.refreshToken)).status, 401)
   assert.equal((await get('/auth/me', phone.body.accessToken)).status, 401)
+
+  const guest = await post(`${server.url}/auth/try`, { transport: 'body' })
+  const asGuest = { authorization: `Bearer ${guest.body.accessToken}` }
+  const pretend = await post(`${server.url}/auth/try/phone`, { label: 'Phone' }, asGuest)
+  const copied = { refreshToken: pretend.body.refreshToken }
+  const owner = await post(`${server.url}/auth/try/refresh`, copied, { 'idempotency-key': newKey() })
+  const thief = await post(`${server.url}/auth/try/refresh`, copied, { 'idempotency-key': newKey() })
+  assert.deepEqual(
+    [guest, pretend, owner, thief].map(({ status }) => status),
+    [200, 200, 200, 401],
+  )
+  assert.equal(thief.body.code, 'ERR_REFRESH_TOKEN_REUSED')
 
   assert.equal(await server.stop(), 0)
   await server.start()
