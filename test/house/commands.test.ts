@@ -18,7 +18,7 @@ const commands: Record<string, { args: string[]; prints: RegExp }> = {
 }
 
 for (const [name, { args, prints }] of Object.entries(commands)) {
-  test(`npm run ${name}`, { timeout: 120_000 }, async () => {
+  test(`npm run ${name}`, { timeout: 600_000 }, async () => {
     const [, file] = /^node (\S+\.ts)$/.exec(scripts[name]) ?? []
     assert.ok(file, `${name} is a script of package.json`)
     const { stdout } = await promisify(execFile)(process.execPath, [file, ...args], { cwd: root })
