@@ -98,6 +98,16 @@ test('socket.io: it is connected while somebody is signed in', async (t) => {
   assert.equal(new Set(tokens).size, 2)
 })
 
+test('socket.io: the next person gets a connection of their own, also without a sign-out in between', async (t) => {
+  const { client, io, ask, signIn } = await startSocketIo(t)
+  await signIn()
+  assert.equal(await ask(), 'ada')
+  await client.signIn({ name: 'bob', password })
+  await until(() => [...io.of('/').sockets.values()].some(({ data }) => data.auth.subject === 'bob'))
+  assert.equal(await ask(), 'bob')
+  assert.equal(io.of('/').sockets.size, 1)
+})
+
 test('socket.io: a connection ends with its token, and the next one has the next token', async (t) => {
   const { io, tokens, ask, signIn, refreshes } = await startSocketIo(t, { accessTokenLifetime: 2, idleTimeout: 60 })
   await signIn()
