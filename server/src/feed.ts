@@ -9,7 +9,7 @@ export interface Feed {
   /**
    * Sends the events of the token's person, until the token is no longer good. `after` is the last id that the reader has.
    *
-   * @throws DaypassError `ERR_OVERLOADED` where there are too many readers.
+   * @throws DaypassError `ERR_RATE_LIMITED` where the person has too many readers, and `ERR_OVERLOADED` where the server has.
    */
   send(reply: FastifyReply, accessToken: string, subject: string, after: string | undefined): void
   /** Ends all streams. */
@@ -25,6 +25,10 @@ interface Kept {
 /** For readers that connect again. */
 const mostKept = 200
 const mostReaders = 1000
+/** Of one person: the windows that are in front, on all devices. */
+const mostOfOne = 10
+/** Bytes of events that a reader has not taken yet. One that takes nothing would keep them all in memory. */
+const mostUnread = 65_536
 /** Milliseconds between two checks of a reader's token. They do no I/O. */
 const checkEvery = 1000
 
@@ -46,6 +50,8 @@ export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
     },
     send(reply, accessToken, subject, after = '') {
       if (readers.size >= mostReaders) throw new DaypassError('ERR_OVERLOADED')
+      const own = [...readers].filter((reader) => reader.subject === subject)
+      if (own.length >= mostOfOne) throw new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter: 10 })
       reply.hijack()
       const { raw } = reply
       raw.writeHead(200, {
@@ -61,12 +67,21 @@ export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
       }, checkEvery)
       const reader = {
         subject,
-        write: (text: string) => void raw.write(text),
+        write(text: string) {
+          raw.write(text)
+          // It may connect again, and gets what it missed.
+          if (raw.writableLength <= mostUnread) return
+          forget()
+          raw.destroy()
+        },
         end() {
-          clearInterval(timer)
-          readers.delete(reader)
+          forget()
           raw.end()
         },
+      }
+      const forget = () => {
+        clearInterval(timer)
+        readers.delete(reader)
       }
       readers.add(reader)
       raw.on('close', reader.end)

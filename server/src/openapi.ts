@@ -160,7 +160,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
         summary: 'The events of your own sessions, as they happen',
         description: 'Server-sent events. The stream ends with its access token; connect again with Last-Event-ID.',
         ...bearer,
-        responses: { 200: ok('text/event-stream.'), ...errors({ ...badAccess, 503: later[503] }) },
+        responses: { 200: ok('text/event-stream.'), ...errors({ ...badAccess, ...later }) },
       },
     },
     '/auth/offers': {

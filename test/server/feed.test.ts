@@ -1,7 +1,11 @@
 // The stream of a person's own events: nobody else's, none missed, and no longer than the token is good.
 
 import assert from 'node:assert/strict'
+import { createServer, get, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
+import type { DaypassEvent } from 'daypass'
+import { createFeed } from '../../server/src/feed.ts'
 import { post, type ServerProcess, startServerProcess } from './process.ts'
 
 let server: ServerProcess
@@ -98,6 +102,63 @@ describe('GET /auth/events', () => {
     const reader = await read(t, accessToken)
     await reader.ended
     assert.equal((await fetch(`${server.url}/auth/me`, { headers: bearer(accessToken) })).status, 401)
+  })
+})
+
+describe('nobody’s streams use up the server', () => {
+  test('a person with ten gets no more, and other people do', async (t) => {
+    const [ada, eve] = [await begin(), await begin()]
+    const readers = await Promise.all(Array.from({ length: 10 }, () => read(t, eve.accessToken)))
+    await Promise.all(readers.map((reader) => reader.until('event: ready')))
+    const refused = await fetch(`${server.url}/auth/events`, { headers: bearer(eve.accessToken) })
+    assert.equal(refused.status, 429)
+    assert.ok(Number(refused.headers.get('retry-after')) > 0)
+    await (await read(t, ada.accessToken)).until('event: ready')
+  })
+
+  test('a reader that takes nothing is disconnected: its events do not stay in memory', async (t) => {
+    const feed = createFeed({ verify: async () => ({}) as never })
+    let responses = 0
+    const server = createServer((_request, raw) => {
+      responses++
+      feed.send({ raw, hijack() {} } as never, 'a token', 'ada', undefined)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    t.after(() => {
+      feed.close()
+      server.closeAllConnections()
+      server.close()
+    })
+    const open = () =>
+      new Promise<IncomingMessage>((resolve) => {
+        get({ port, host: '127.0.0.1', agent: false }, resolve)
+      })
+    const [slow, quick] = [await open(), await open()]
+    let received = ''
+    quick.on('data', (chunk) => {
+      received += chunk
+    })
+    const ended = new Promise<void>((resolve) => slow.once('close', resolve))
+    slow.on('error', () => {})
+    const event = { type: 'issued', subject: 'ada', device: { userAgent: 'x'.repeat(16_384) } }
+    // 32 MB, more than the operating system keeps for a connection.
+    for (let n = 0; n < 1000; n++) {
+      // Two at once: the second one may come right after the disconnection.
+      feed.publish(event as DaypassEvent)
+      feed.publish(event as DaypassEvent)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    // What was sent until then, and then the end.
+    slow.resume()
+    await ended
+    assert.equal(slow.complete, false)
+    feed.publish({ ...event, subject: 'ada', type: 'revoked' } as DaypassEvent)
+    for (let n = 0; n < 200 && !received.includes('event: revoked'); n++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    assert.match(received.slice(-20_000), /event: revoked/)
+    assert.equal(responses, 2)
   })
 })
 
