@@ -186,6 +186,8 @@ const en = {
   theftHint: 'One token with two holders: the second use ends the session.',
   theftIntro:
     'A pretend phone signs in beside this page, and keeps its refresh token in the page’s memory. A thief copies it. Whoever refreshes second shows that there are two.',
+  theftPicture:
+    'Drawing: a thief refreshes with a copied token, then the owner comes with the same one, and the session ends for both.',
   theftPhone: 'Sign a phone in',
   theftCopy: 'Copy its token',
   theftPhoneRefreshes: 'Phone refreshes',
@@ -423,6 +425,8 @@ const de: typeof en = {
   theftHint: 'Ein Token mit zwei Inhabern: Die zweite Benutzung beendet die Sitzung.',
   theftIntro:
     'Ein gedachtes Telefon meldet sich neben dieser Seite an und hat seinen Refresh-Token im Speicher der Seite. Ein Dieb kopiert ihn. Wer als Zweiter erneuert, zeigt, dass es zwei sind.',
+  theftPicture:
+    'Zeichnung: Ein Dieb erneuert mit einem kopierten Token, dann kommt der Besitzer mit demselben, und die Sitzung endet für beide.',
   theftPhone: 'Ein Telefon anmelden',
   theftCopy: 'Seinen Token kopieren',
   theftPhoneRefreshes: 'Telefon erneuert',

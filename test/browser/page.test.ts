@@ -230,7 +230,10 @@ describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
     await sees(guest, 'renewal-row', 'no answer')
     await sees(guest, 'status', 'Signed in')
     assert.equal(
-      await page.locator('img[alt^=Drawing]').evaluate((image) => (image as HTMLImageElement).naturalWidth > 0),
+      await page
+        .getByTestId('story-lost-response')
+        .locator('img[alt^=Drawing]')
+        .evaluate((image) => (image as HTMLImageElement).naturalWidth > 0),
       true,
     )
     await checkAccess(page, 'lost response')
@@ -249,6 +252,8 @@ describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
       // By the keyboard: the button is gone afterwards, and the next one has the focus.
       await page.getByTestId('open-theft').focus()
       await page.keyboard.press('Enter')
+      const drawing = page.getByTestId('story-theft').locator('img[alt^=Drawing]')
+      await drawing.waitFor()
       await page.getByTestId('phone').focus()
       await page.keyboard.press('Enter')
       await sees(guest, 'theft-state', 'holds token 0')
@@ -256,6 +261,7 @@ describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
       await sees(guest, 'notice', 'A new device signed in: Phone')
       await click(guest, 'phone-refreshes')
       await sees(guest, 'theft-state', 'token 0 was traded for token 1')
+      assert.equal(await drawing.isVisible(), false)
       await click(guest, 'copy')
       await sees(guest, 'theft-state', 'both hold token 1')
       await click(guest, `${first}-refreshes`)

@@ -23,6 +23,12 @@ export function tellTheft(signal: AbortSignal): HTMLElement[] {
   const state = make('p', { role: 'status', class: 'state', testid: 'theft-state' }, words.theftState.none)
   const problem = make('p', { class: 'problem', role: 'alert', testid: 'theft-problem' })
   const drawing = make('div', { class: 'drawing', testid: 'family', hidden: true })
+  /** The drawing of the docs, until there is a family to draw. */
+  const sketch = make(
+    'figure',
+    {},
+    make('img', { src: '/theft.svg', alt: words.theftPicture, width: 480, height: 540, loading: 'lazy' }),
+  )
   const mail = make('div', { testid: 'mail', hidden: true })
 
   const act = (testid: string, text: string, run: () => Promise<void>) =>
@@ -103,6 +109,7 @@ export function tellTheft(signal: AbortSignal): HTMLElement[] {
     for (const button of [buttons.phone, buttons.copy, buttons.again])
       button.classList.toggle('primary', !button.hidden)
     drawing.hidden = phone === undefined
+    sketch.hidden = phone !== undefined
     drawing.replaceChildren(...(phone === undefined ? [] : [drawFamily(phone)]))
     // The button that had the keyboard's focus may be gone.
     if (focused?.hidden) all.find((button) => !button.hidden)?.focus()
@@ -119,6 +126,7 @@ export function tellTheft(signal: AbortSignal): HTMLElement[] {
     state,
     make('div', { class: 'actions' }, ...Object.values(buttons)),
     problem,
+    sketch,
     drawing,
     mail,
     make('p', { class: 'soft' }, words.theftHonest),
