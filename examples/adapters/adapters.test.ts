@@ -4,16 +4,17 @@ import assert from 'node:assert/strict'
 import { execFileSync, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from 'daypass/client'
 import { readSnippet } from '../../test/docs/project.ts'
 import { freePort } from '../../test/server/process.ts'
 
 const here = import.meta.dirname
+const root = join(here, '../..')
 
 /** Starts an example with an empty folder to work in. */
 async function start(t: TestContext, file: string) {
@@ -84,10 +85,34 @@ for (const name of ['express', 'fastify', 'node', 'hono', 'koa', 'fetch']) {
   test(name, { timeout: 60_000 }, (t) => visit(t, join(here, `${name}.ts`)))
 }
 
-test('nest', { timeout: 120_000 }, async (t) => {
-  const tsc = join(here, '../../node_modules/.bin/tsc')
-  execFileSync(tsc, ['-p', join(here, 'tsconfig.json'), '--noCheck'], { stdio: 'inherit' })
-  await visit(t, join(here, 'dist/nest.js'))
+/** The oldest NestJS that `daypass/nest` takes, which `.ci/run` installs. In CI a missing one is a failure. */
+const older = join(root, '.cache/nest11/node_modules')
+const noNest11 =
+  !existsSync(older) &&
+  'not run: npm install --prefix .cache/nest11 @nestjs/common@11 @nestjs/core@11 @nestjs/platform-express@11 reflect-metadata rxjs'
+if (noNest11 && process.env.CI) throw new Error(noNest11)
+
+describe('nest', () => {
+  before(() => {
+    const tsc = join(root, 'node_modules/.bin/tsc')
+    execFileSync(tsc, ['-p', join(here, 'tsconfig.json'), '--noCheck'], { stdio: 'inherit' })
+  })
+
+  test('NestJS 12', { timeout: 60_000 }, (t) => visit(t, join(here, 'dist/nest.js')))
+
+  test('NestJS 11', { timeout: 60_000, skip: noNest11 }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'daypass-nest11-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    const modules = join(folder, 'node_modules')
+    // A copy: through a link, its imports would be found in the repository, which has NestJS 12.
+    cpSync(join(root, 'dist'), join(modules, 'daypass/dist'), { recursive: true })
+    cpSync(join(root, 'package.json'), join(modules, 'daypass/package.json'))
+    for (const name of ['@nestjs', 'reflect-metadata', 'rxjs']) symlinkSync(join(older, name), join(modules, name))
+    symlinkSync(join(root, 'node_modules/jose'), join(modules, 'jose'))
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+    cpSync(join(here, 'dist/nest.js'), join(folder, 'nest.js'))
+    await visit(t, join(folder, 'nest.js'))
+  })
 })
 
 for (const [name, snippet] of Object.entries({ hono: 'hono.ts', koa: 'koa.ts', nest: 'nest.ts', fetch: 'auth.ts' })) {
