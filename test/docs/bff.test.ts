@@ -121,6 +121,28 @@ test('a sign-out that was not heard keeps its row, and is sent again', async (t)
   assert.deepEqual([people.count(), rows.size], [0, 0])
 })
 
+test('a page of another origin signs nobody in or out', async (t) => {
+  const { server, people, bff, signIn, me } = await start(t)
+  const cookie = await signIn('ada')
+  const ofBrowser = (site: string) => ({ 'sec-fetch-site': site, origin: 'https://evil.example' })
+  const json = { name: 'eve', password: 'right' }
+  for (const headers of [ofBrowser('cross-site'), ofBrowser('same-site'), { origin: 'https://evil.example' }]) {
+    // A browser takes the Set-Cookie of the response to a form, also to another site's form.
+    for (const sent of [headers, { ...headers, cookie }]) {
+      const { status, headers: got } = await call(bff.origin, 'POST /logout', { headers: sent })
+      assert.deepEqual([status, got['set-cookie']], [403, undefined])
+    }
+    const login = await call(bff.origin, 'POST /login', { headers, json })
+    assert.deepEqual([login.status, login.headers['set-cookie']], [403, undefined])
+  }
+  const mine = await me(cookie)
+  assert.deepEqual([mine.json.subject, mine.headers['cache-control']], ['ada', 'no-store'])
+  assert.equal(people.count(), 1)
+  assert.ok(!server.happened('revoked'))
+  const own = { cookie, 'sec-fetch-site': 'same-origin', origin: bff.origin }
+  assert.equal((await call(bff.origin, 'POST /logout', { headers: own })).status, 204)
+})
+
 test('a client that was dropped for idleness is made again from its row, also by another process', async (t) => {
   const { server, people, create, signIn, me } = await start(t)
   const cookie = await signIn('ada')
