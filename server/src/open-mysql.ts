@@ -2,9 +2,10 @@
 
 import { DaypassError } from 'daypass'
 import { createMysqlStore } from 'daypass/mysql'
+import type { Pool, PoolConnection } from 'mysql2'
 import { RateLimiterMySQL } from 'rate-limiter-flexible'
 import { createMysqlAccounts, type Query } from './accounts-mysql.ts'
-import { withinPatience } from './deadline.ts'
+import { patience, withinPatience } from './deadline.ts'
 import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
@@ -25,22 +26,40 @@ export async function openMysql(url: string): Promise<Stores> {
   // Prepared statements: some settings of a server change how the driver must quote a value in a text.
   const query: Query = (text, values = []) =>
     withinPatience(async () => {
+      const { connection, end } = await lend(pool)
       try {
-        const [result] = await pool.promise().execute(text, values)
+        const [result] = await connection.promise().execute(text, values)
+        end()
         return Array.isArray(result) ? { rows: result, matched: 0 } : { rows: [], matched: result.affectedRows }
       } catch (error) {
+        // A server that became a replica keeps its connections. The next one may lead to the new primary.
+        connection.destroy()
+        end()
         // Without the server's message, which may quote a value.
         const { code } = error as { code?: string }
         throw Object.assign(new Error(code), { code })
       }
     })
+  /** As the limiter uses a pool. */
+  const storeClient = {
+    getConnection: (callback: (error: unknown, connection?: object) => void) =>
+      lend(pool).then(
+        ({ connection, end }) =>
+          callback(null, {
+            query: connection.query.bind(connection),
+            rollback: connection.rollback.bind(connection),
+            release: end,
+          }),
+        callback,
+      ),
+  }
   return {
     sessions: createMysqlStore(pool),
     accounts: createMysqlAccounts(query),
     createLimiter: (options) =>
       new RateLimiterMySQL({
         ...options,
-        storeClient: pool,
+        storeClient,
         storeType: 'pool',
         dbName,
         tableName: 'daypass_limit',
@@ -49,4 +68,24 @@ export async function openMysql(url: string): Promise<Stores> {
       }),
     close: () => pool.promise().end(),
   }
+}
+
+/**
+ * Takes a connection. It is closed if it is not given back in time: it may lead to a server that never answers again, and
+ * would then be missing in the pool.
+ */
+function lend(pool: Pool): Promise<{ connection: PoolConnection; end(): void }> {
+  return new Promise((resolve, reject) => {
+    pool.getConnection((error, connection) => {
+      if (error) return reject(error)
+      const late = setTimeout(() => connection.destroy(), patience)
+      resolve({
+        connection,
+        end() {
+          clearTimeout(late)
+          connection.release()
+        },
+      })
+    })
+  })
 }
