@@ -56,7 +56,8 @@ describe('a server', { skip: noSqld }, () => {
   }
 
   test('the end of the run names it', (t) => t.diagnostic('engine: libSQL (@libsql/client; sqld)'))
-  contract('over HTTP', onServer)
+  // The longest rule is 5,000 round trips, and the statements are those that run in memory.
+  contract('over HTTP', onServer, { isQuick: true })
   contract(
     'over WebSocket, with intMode bigint',
     () => onServer({ url: server.url.replace('http', 'ws'), intMode: 'bigint' }),
