@@ -55,9 +55,7 @@ export function createFetch(send: typeof fetch, trusts: (url: string) => boolean
     // Whether the body can be read only once. (A stream inside a Request cannot be recognized; it is copied while it is sent.)
     const isOneShot = Object(given)[Symbol.asyncIterator]
     const sendWith = (token?: string, isFirst?: boolean) => {
-      // A request without a body can be sent again as it is. (Firefox and React Native have no `request.body`.)
-      const needsCopy = isFirst && !isOneShot && request.body !== null
-      const sent = body ? new Request(request, { body }) : needsCopy ? request.clone() : request
+      const sent = body ? new Request(request, { body }) : isFirst && !isOneShot ? request.clone() : request
       if (token) sent.headers.set('authorization', `Bearer ${token}`)
       return send(sent)
     }
