@@ -72,7 +72,8 @@ const started = performance.now()
 
 const events = run({
   files,
-  concurrency: Math.max(2, availableParallelism()),
+  // One more than there are cores: many files wait for a browser, an engine or a clock.
+  concurrency: availableParallelism() + 1,
   timeout: values.watch ? undefined : 900_000,
   watch: values.watch ?? false,
   ...(values.name !== undefined && { testNamePatterns: values.name }),
