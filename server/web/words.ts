@@ -14,7 +14,7 @@ const en = {
   otherLanguage: 'Deutsch',
   api: 'The API of this server',
   away: 'The server is away. You are still signed in.',
-  awayMore: 'The page keeps asking, less and less often. Nothing is lost meanwhile.',
+  awayMore: 'The page keeps asking, less and less often. Calls fail meanwhile, and the session is not lost.',
   signedOutHereOnly:
     'You are signed out here. The server could not be reached, so the session there lives until it expires.',
   notices: 'Notices',
@@ -96,7 +96,7 @@ const en = {
   keepCalling: 'Keep calling',
   answered: 'answered',
   failed: 'failed',
-  nothingCalled: 'Nothing called yet. Each call and each renewal gets a line here.',
+  nothingCalled: 'No calls yet. Each call and each renewal of this tab gets a line here.',
   logLabel: 'Log of calls and renewals',
   time: 'Time',
   request: 'Request',
@@ -179,7 +179,7 @@ const en = {
     `The page asked the same question, with the same key${count > 1 ? `, ${count} times` : ''}. The server wrote nothing, and gave the same refresh token ${n}.`,
   lostArrived: (n: number) => `The answer arrived: refresh token ${n}. You are still signed in.`,
   lostHonest:
-    'This is a real cut, made by the server for this throw-away session alone. The lines are the server’s own events. All answers of 0.4 seconds are lost, because browsers ask once more by themselves at once.',
+    'This is a real cut, made by the server for this throw-away session alone. The lines are the server’s own events. Every answer within 0.4 seconds is lost, because browsers ask once more by themselves at once.',
   lostPicture:
     'Drawing: the page sends token 3 and a key, the answer with token 4 is lost, the page sends the same again, and gets the same token 4.',
   theftTitle: 'A thief copies the token',
@@ -242,7 +242,7 @@ const en = {
     'For 20 seconds this page acts as if no request reached the server, longer than a token lives. To see the real thing, stop the server in its terminal and start it again.',
   awayButton: 'Take the server away',
   awayNow: (seconds: number) => `No request leaves this page for ${seconds} seconds …`,
-  awayOver: 'The server is back. The page renewed its token by itself.',
+  awayOver: 'The server is back, and you are still signed in.',
 }
 
 const de: typeof en = {
@@ -258,7 +258,7 @@ const de: typeof en = {
   otherLanguage: 'English',
   api: 'Die API dieses Servers',
   away: 'Der Server ist nicht erreichbar. Sie sind weiterhin angemeldet.',
-  awayMore: 'Die Seite fragt weiter, immer seltener. Es geht nichts verloren.',
+  awayMore: 'Die Seite fragt weiter, immer seltener. Aufrufe schlagen solange fehl, die Sitzung geht nicht verloren.',
   signedOutHereOnly:
     'Sie sind hier abgemeldet. Der Server war nicht erreichbar; dort lebt die Sitzung, bis sie abläuft.',
   notices: 'Meldungen',
@@ -339,7 +339,7 @@ const de: typeof en = {
   keepCalling: 'Weiter aufrufen',
   answered: 'beantwortet',
   failed: 'gescheitert',
-  nothingCalled: 'Noch kein Aufruf. Jeder Aufruf und jede Erneuerung bekommt hier eine Zeile.',
+  nothingCalled: 'Noch kein Aufruf. Jeder Aufruf und jede Erneuerung dieses Tabs bekommt hier eine Zeile.',
   logLabel: 'Liste der Aufrufe und Erneuerungen',
   time: 'Zeit',
   request: 'Anfrage',
@@ -418,7 +418,7 @@ const de: typeof en = {
     `Die Seite hat dieselbe Frage gestellt, mit demselben Schlüssel${count > 1 ? `, ${count} Mal` : ''}. Der Server hat nichts geschrieben und denselben Refresh-Token ${n} gegeben.`,
   lostArrived: (n) => `Die Antwort kam an: Refresh-Token ${n}. Sie sind weiterhin angemeldet.`,
   lostHonest:
-    'Die Verbindung wird wirklich gekappt, vom Server und nur für diese Wegwerf-Sitzung. Die Zeilen sind die Ereignisse des Servers. Alle Antworten von 0,4 Sekunden gehen verloren, weil Browser sofort von selbst noch einmal fragen.',
+    'Die Verbindung wird wirklich gekappt, vom Server und nur für diese Wegwerf-Sitzung. Die Zeilen sind die Ereignisse des Servers. Jede Antwort innerhalb von 0,4 Sekunden geht verloren, weil Browser sofort von selbst noch einmal fragen.',
   lostPicture:
     'Zeichnung: Die Seite schickt Token 3 und einen Schlüssel, die Antwort mit Token 4 geht verloren, die Seite schickt dasselbe noch einmal und bekommt denselben Token 4.',
   theftTitle: 'Ein Dieb kopiert den Token',
@@ -475,12 +475,12 @@ const de: typeof en = {
   tabsDone: (calls, refreshes) =>
     `${calls} Aufrufe, ${refreshes} ${refreshes === 1 ? 'Erneuerung' : 'Erneuerungen'}, und niemand hat es gemerkt.`,
   awayTitle: 'Der Server ist weg',
-  awayHint: 'Ein Neustart, ein Tunnel: Der Mensch bleibt angemeldet.',
+  awayHint: 'Ein Neustart, ein Deploy, ein Tunnel: Der Mensch bleibt angemeldet.',
   awayIntro:
     '20 Sekunden lang tut diese Seite, als käme keine Anfrage beim Server an, länger als ein Token lebt. Um es wirklich zu sehen, stoppen Sie den Server in seinem Terminal und starten Sie ihn wieder.',
   awayButton: 'Den Server wegnehmen',
   awayNow: (seconds) => `${seconds} Sekunden lang verlässt keine Anfrage diese Seite …`,
-  awayOver: 'Der Server ist wieder da. Die Seite hat ihren Token von selbst erneuert.',
+  awayOver: 'Der Server ist wieder da, und Sie sind noch angemeldet.',
 }
 
 const key = 'daypass-page:language'
