@@ -17,7 +17,7 @@ const web = createHonoAuth(auth, { getConnInfo, cookie: { sameSite: 'lax' } })
 export const app = new Hono()
 app.use(web.routes)
 app.post('/auth/login', async (c) => {
-  const { name, password } = await c.req.json()
+  const { name, password } = await c.req.json().catch(() => ({}))
   if (name !== 'ada' || password !== 'secret') return c.json({ error: 'invalid_grant' }, 401)
   return web.signIn(c, { subject: 'Ada', claims: { role: 'admin' } })
 })
