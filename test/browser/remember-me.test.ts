@@ -41,6 +41,7 @@ async function openProfile(t: TestContext) {
 const seesHolder = (page: Page) => page.getByTestId('holder').filter({ hasText: email }).waitFor()
 
 async function signUp(page: Page, isRemembered: boolean): Promise<void> {
+  await page.getByTestId('show-sign-up').click()
   await page.getByTestId('email').fill(email)
   await page.getByTestId('password').fill(password)
   assert.equal(await page.getByTestId('remember-me').isChecked(), true)
