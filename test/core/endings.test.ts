@@ -642,3 +642,24 @@ test('a listener that throws or rejects, at once or later, does not fail a refre
     await new Promise((resolve) => setImmediate(resolve))
   }
 })
+
+onEachStore('a refresh token ends its own session alone, if the caller says which one it is', {}, async ({ auth }) => {
+  const [one, other] = [await auth.issue('user-1'), await auth.issue('user-1')]
+  assert.equal(await auth.revokeToken(one.refreshToken, { sessionId: other.session.id }), false)
+  assert.equal((await auth.sessions('user-1')).length, 2, 'nothing has ended')
+  assert.equal(await auth.revokeToken(one.refreshToken, { sessionId: one.session.id }), true)
+  assert.equal((await auth.sessions('user-1')).length, 1)
+})
+
+test('a subject that no session can have is looked for in no store: an engine may alter such a text', async () => {
+  const { store, calls } = spyOn(createMemoryStore())
+  const { auth } = createRig(store)
+  for (const subject of ['', 'user\0', 'user\ud800', 'x'.repeat(256)]) {
+    assert.equal(await auth.revokeSubject(subject), 0)
+    assert.deepEqual(await auth.sessions(subject), [])
+  }
+  assert.deepEqual(
+    calls.filter((name) => name === 'revokeSubject' || name === 'list'),
+    [],
+  )
+})
