@@ -70,7 +70,7 @@ const parts: Part[] = [
     files: { 'hono.ts': 'hono.ts' },
     install: 'npm install daypass hono @hono/node-server',
     start: {
-      says: '`serve(app)` of `@hono/node-server` starts it.',
+      says: "On Node, `import { serve } from '@hono/node-server'` and `serve(app)` start it, on port 3000.",
       file: [
         'server.js',
         "import { serve } from '@hono/node-server'\nimport { app } from './hono.ts'\nserve({ ...app, port: 3000 })\n",
