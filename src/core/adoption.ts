@@ -13,7 +13,7 @@ import type { RequestOrigin } from './events.ts'
 import { issueOptions, newSession } from './new-session.ts'
 import type { Parts } from './parts.ts'
 import type { RefreshToken } from './refresh-token.ts'
-import { advance } from './rotation.ts'
+import { afterAdvance } from './rotation.ts'
 import { beginSession, type Current, type RevokedReason, type Session } from './session.ts'
 import type { Advance, Advanced } from './store.ts'
 import { lookUp } from './subject.ts'
@@ -148,9 +148,7 @@ export function createAdoption<C>(adopter: Adopter<C>, parts: Parts<C>, end: End
       const known = await lookUp(parts, begun)
       if (known === null) throw new DaypassError('ERR_SUBJECT_INACTIVE')
       const { generation } = token
-      const session = advance({ ...known.session, generation, burstGeneration: generation }, step)
-      // The lifetime is less than a millisecond, so the session is expired from the start.
-      if (session === null) throw new DaypassError('ERR_SESSION_EXPIRED')
+      const session = afterAdvance({ ...known.session, generation, burstGeneration: generation }, step)
       // Sign before writing the row: if the signer fails, there must be no session without a holder.
       const accessToken = await parts.sign(session, step.now)
       return (await create(session)) ? { session, user: known.user, healed: false, accessToken } : null

@@ -294,6 +294,50 @@ test('concurrent copies of one trade begin one session, and none is told to sign
   }
 })
 
+test('a trade that ends while another one waits for the app is found: the same token for the same key', async () => {
+  const { adopter, give } = createList()
+  const waits = [Promise.withResolvers<void>()]
+  const slowest: Adopter = {
+    ...adopter,
+    async find(token, request) {
+      await waits.shift()?.promise
+      return adopter.find(token, request)
+    },
+  }
+  const [wait] = waits
+  const { auth } = start({ adopt: slowest })
+  const old = give()
+  const idempotencyKey = newKey()
+  const first = auth.refresh(old, { idempotencyKey })
+  await new Promise((resolve) => setImmediate(resolve))
+  const second = await auth.refresh(old, { idempotencyKey })
+  wait!.resolve()
+  assert.deepEqual([second.outcome, (await first).outcome], ['adopted', 'replayed'])
+  assert.equal((await first).refreshToken, second.refreshToken)
+})
+
+test('an error of Daypass that an adopter throws is passed on as it is', async () => {
+  const adopt: Adopter = {
+    find() {
+      throw new DaypassError('ERR_STORE_UNAVAILABLE')
+    },
+    forget() {},
+  }
+  await assert.rejects(start({ adopt }).auth.refresh(randomUUID()), { code: 'ERR_STORE_UNAVAILABLE' })
+})
+
+test('a refresh of an adopted session does not call the adopter', async () => {
+  const { adopter, give, asked } = createList()
+  const forgotten: string[] = []
+  const { auth, events } = start({ adopt: { ...adopter, forget: (token) => void forgotten.push(token) } })
+  const old = give()
+  const { refreshToken } = await auth.refresh(old)
+  await auth.refresh(refreshToken)
+  assert.deepEqual([asked, forgotten], [[old], [old]])
+  assert.equal('healed' in events[0]!, false, 'only a rotation can heal')
+  assert.equal('healed' in events[1]!, true)
+})
+
 describe('when something is unavailable', () => {
   test('the app’s list: 503, no session begins, and the token stays valid', async () => {
     const { adopter, give } = createList()

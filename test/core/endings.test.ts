@@ -378,6 +378,17 @@ test('a store that fails right after a sign-in was written: the caller gets the 
   assert.equal((await auth.sessions('user-1')).length, 2)
 })
 
+test('a replaced session that could not be ended does not fail the sign-in', async () => {
+  const { store, auth, another } = createRig(createMemoryStore())
+  const { refreshToken } = await auth.issue('user-1')
+  const spy = spyOn(store)
+  spy.before((name) => {
+    if (name === 'revoke') throw new Error('away')
+  })
+  const tokens = await another({ store: spy.store }).issue('user-1', { replaces: [refreshToken] })
+  assert.equal((await auth.refresh(tokens.refreshToken)).outcome, 'rotated')
+})
+
 test('the limit does not end a new session, even if another device refreshed while its claims were checked', async () => {
   for (const maxSessionsPerSubject of [1, 2]) {
     const { auth, time, another } = createRig(createMemoryStore(), { maxSessionsPerSubject })

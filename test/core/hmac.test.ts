@@ -38,3 +38,9 @@ test('a key for one call, with data in parts', () => {
     assert.deepEqual(hmacSha256(key), byNode(key, Buffer.alloc(0)))
   }
 })
+
+test('text is one byte for each character', () => {
+  const key = randomBytes(32)
+  const text = 'a\x80\xe9\xff'
+  assert.deepEqual(createHmacSha256(key)(text), byNode(key, Buffer.from(text, 'latin1')))
+})

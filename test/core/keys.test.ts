@@ -276,10 +276,41 @@ test('weak and missing secrets are rejected at the start, and never shown', () =
       },
     )
   }
-  assert.throws(
-    () => create({ secret: [] }),
-    (error) => isDaypassError(error, 'ERR_OPTION_INVALID'),
-  )
+  for (const signingKeys of [undefined, [{ algorithm: 'EdDSA', privateKey: ed.privateKey } as const]]) {
+    assert.throws(() => create({ secret: [], ...(signingKeys && { signingKeys }) }), {
+      code: 'ERR_OPTION_INVALID',
+      message: '`secret` is an empty list.',
+    })
+  }
+})
+
+test('the error says what is wrong with a secret', () => {
+  const problems: [secret: unknown, problem: string][] = [
+    [undefined, 'is missing'],
+    ['', 'is missing'],
+    [new Uint8Array(), 'is missing'],
+    [7, 'is neither a string nor bytes'],
+    [null, 'is neither a string nor bytes'],
+    ['x'.repeat(31), 'has 31 bytes'],
+    ['abcdefg'.repeat(5), 'has 35 bytes, but only 7 different ones, so it is not random'],
+  ]
+  for (const [given, problem] of problems) {
+    assert.throws(
+      () => create({ secret: given as string }),
+      (error: Error) => error.message.startsWith(`\`secret\` ${problem}. `),
+      problem,
+    )
+  }
+  create({ secret: 'abcdefgh'.repeat(4) })
+})
+
+test('a text with commas is taken for a list only if each part could be a secret', () => {
+  const part = () => randomBytes(24).toString('base64url')
+  assert.equal(part().length, 32)
+  for (const list of [`${part()},${part()}`, `${part()} , ${part()}\n`]) {
+    assert.throws(() => create({ secret: list }), { code: 'ERR_OPTION_INVALID', message: /several secrets/ })
+  }
+  for (const secret of [`${part()},`, `${part()},${part().slice(1)} `, `,${part()}`]) create({ secret })
 })
 
 test('a secret or a kid that is given twice is rejected at the start', () => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { accessTokenLifetimeOf } from '../../src/core/lifetimes.ts'
 import { nist } from '../../src/core/options.ts'
 import { createMemoryStore } from '../../src/stores/memory.ts'
 import { createSqliteStore } from '../../src/stores/sqlite.ts'
@@ -314,4 +315,34 @@ test('an authTime that is not an instant is rejected at the sign-in', async () =
   for (const authTime of [Number.NaN, Number.POSITIVE_INFINITY, '2026' as unknown as number]) {
     await refused(auth.issue('user-1', { authTime }), 'ERR_OPTION_INVALID')
   }
+})
+
+test('access tokens live shorter than the idle timeout, whichever of the two is the session’s own', () => {
+  const defaults = { idleTimeout: 600_000, absoluteTimeout: 6_000_000, accessTokenLifetime: 500 }
+  const lifetimes: [idleTimeout: number | null, accessTokenLifetime: number | null, expected: number][] = [
+    [null, null, 500],
+    [null, 599, 599],
+    [null, 600, 300],
+    [700_000, 600, 600],
+    [700_000, 700, 350],
+    [700_000, null, 350],
+    [2_000_000, null, 500],
+  ]
+  for (const [idleTimeout, accessTokenLifetime, expected] of lifetimes) {
+    assert.equal(accessTokenLifetimeOf({ idleTimeout, accessTokenLifetime }, defaults), expected)
+  }
+})
+
+test('the list of ended sessions is read back by the lifetime of access tokens, and a second for rounding', async () => {
+  const reads: number[] = []
+  const store = createMemoryStore()
+  const { auth, time } = createRig({
+    ...store,
+    revokedSince(since) {
+      reads.push(time.now() - since)
+      return store.revokedSince(since)
+    },
+  })
+  await auth.verify((await auth.issue('ada')).accessToken)
+  assert.deepEqual(reads, [15 * minute * 1000 + 1000 + 75_000])
 })

@@ -77,6 +77,15 @@ test('invalid options are rejected at the start, each with a message that names 
   }
 })
 
+test('a missing issuer is rejected with an example of one', () => {
+  for (const issuer of ['', undefined, null, 7]) {
+    assert.throws(() => createDaypass({ ...good(), issuer: issuer as string }), {
+      code: 'ERR_OPTION_INVALID',
+      message: /Give your server's address, such as 'https:\/\/example\.com'\.$/,
+    })
+  }
+})
+
 test('without options the error shows the call', () => {
   for (const given of [undefined, null, 'a secret', []]) {
     assert.throws(
@@ -255,6 +264,39 @@ test('a Standard Schema checks the claims, and its output goes into the token', 
     return true
   })
   assert.equal((await auth.sessions('user-1')).length, 1, 'rejected claims made no session')
+})
+
+test('all issues of a schema are in the error', async () => {
+  const issues = [{ message: 'role is missing' }, { message: 'level is missing' }]
+  const claims: ClaimsSchema<any> = { '~standard': { version: 1, vendor: 'test', validate: () => ({ issues }) } }
+  await assert.rejects(createDaypass({ ...good(), claims }).issue('ada', { claims: {} }), {
+    code: 'ERR_CLAIMS_INVALID',
+    message: 'The claims do not fit their schema: role is missing; level is missing',
+  })
+})
+
+test('a sign-in without claims: `findSubject` provides them, and without it the schema decides', async () => {
+  const findSubject = () => ({ claims: { role: 'admin' as const, level: 2 } })
+  const { session } = await createDaypass({ ...good(), claims: profile, findSubject }).issue('ada')
+  assert.deepEqual(session.claims, { role: 'admin', level: 2 })
+  const alone = createDaypass<any>({ ...good(), claims: profile })
+  await refused(alone.issue('ada'), 'ERR_CLAIMS_INVALID')
+})
+
+test('the subject of a sign-in is named in the error', async () => {
+  await assert.rejects(createDaypass(good()).issue(7 as never), {
+    code: 'ERR_OPTION_INVALID',
+    message: /^`subject` is/,
+  })
+})
+
+test('the verifier warns through `onWarning`, too', async () => {
+  const warnings: string[] = []
+  const options = good()
+  const { accessToken } = await createDaypass({ ...options, audience: 'https://api.example' }).issue('ada')
+  const auth = createDaypass({ ...options, onWarning: ({ code }) => warnings.push(code) })
+  await refused(auth.verify(accessToken), 'ERR_ACCESS_TOKEN_INVALID')
+  assert.deepEqual(warnings, ['DAYPASS_TOKEN_FOREIGN'])
 })
 
 test('claims are typed, by parameter or by schema: this file compiles only if they are', async () => {

@@ -447,13 +447,17 @@ onEachStore(
   },
 )
 
-onEachStore('a refresh without a race is one store call', {}, async (rig) => {
+onEachStore('a refresh without a race is one store call, and one that is sent again two', {}, async (rig) => {
   const spy = spyOn(rig.store)
   const auth = rig.another({ store: spy.store })
   const { refreshToken } = await auth.issue('user-1')
   spy.calls.length = 0
-  await auth.refresh(refreshToken, { idempotencyKey: newKey(), ip: '192.0.2.1' })
+  const idempotencyKey = newKey()
+  await auth.refresh(refreshToken, { idempotencyKey, ip: '192.0.2.1' })
   assert.deepEqual(spy.calls, ['advance'])
+  spy.calls.length = 0
+  await auth.refresh(refreshToken, { idempotencyKey, ip: '192.0.2.1' })
+  assert.deepEqual(spy.calls, ['advance', 'find'])
 })
 
 onEachStore('the store is unavailable: 503 that says when to try again, and nothing is lost', {}, async (rig) => {

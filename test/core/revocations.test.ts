@@ -184,6 +184,49 @@ test('the list is used for 10 seconds without a successful read, and no longer',
   }
 })
 
+test('a list that does not reach back far enough for a token does not decide about it', async () => {
+  const { isRevoked, answerWith } = setUp()
+  assert.equal(await isRevoked('a'), false)
+  answerWith(away)
+  await assert.rejects(isRevoked('a', 3 * 3600_000), isUnknown)
+  assert.equal(await isRevoked('a'), false, 'other tokens are still accepted')
+})
+
+test('a slow read holds back the next one for five seconds, and does not end it', async (t) => {
+  // The timers of the waits would hold this process.
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let monotonic = 10_000
+  t.mock.method(performance, 'now', () => monotonic)
+  const { time, looks, isRevoked, answerWith } = setUp({ whenStoreIsAway: 'accept' })
+  const slow = Promise.withResolvers<void>()
+  const check = async (passed: number) => {
+    time.advance(passed / 1000)
+    monotonic += passed
+    void isRevoked('a')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  answerWith(() => slow.promise)
+  await check(0)
+  await check(1000)
+  await check(3999)
+  assert.equal(looks.length, 1)
+  answerWith(() => new Promise(() => {}))
+  await check(1)
+  assert.equal(looks.length, 2)
+  slow.resolve()
+  await check(0)
+  await check(2000)
+  assert.equal(looks.length, 2, 'the second read is still under way')
+})
+
+test('a read that has ended leaves no timer behind, so that a script can end', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  const { isRevoked } = setUp()
+  await isRevoked('a')
+  assert.equal(timers(), before)
+})
+
 test('an idle process does not use an hour-old list: it waits for a slow read', async () => {
   const { time, isRevoked, answerWith, end } = setUp()
   await isRevoked('a')

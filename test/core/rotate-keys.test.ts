@@ -175,6 +175,20 @@ test('garbage does not warn of an unknown secret', async (t) => {
   assert.deepEqual(warnings, [])
 })
 
+test('a server with two secrets warns of neither’s tokens, also if they were changed', async (t) => {
+  const [old, fresh] = [makeSecret(), makeSecret()]
+  const { create, warnings } = await setUp(t, { secret: old })
+  const { refreshToken } = await create({ secret: old }).issue('ada')
+  const changed = `${refreshToken.slice(0, -4)}AAAA`
+  for (const secret of [
+    [old, fresh],
+    [fresh, old],
+  ]) {
+    await refused(create({ secret }).refresh(changed), 'ERR_REFRESH_TOKEN_INVALID')
+  }
+  assert.deepEqual(warnings, [])
+})
+
 test('two secrets whose one-byte ids are the same are told apart by their proofs', async (t) => {
   const idOf = (token: string) => Buffer.from(token.slice(4), 'base64url')[1]
   const bySecret = new Map<number, Buffer>()

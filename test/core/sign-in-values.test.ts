@@ -135,7 +135,10 @@ onEachStore('a member that does not exist is an error: of the device, of an adop
   for (const given of [{ claim: { role: 'user' } }, { authtime: 5 }, { device }]) {
     const adopt = { find: () => ({ subject: 'ada', ...given }), forget() {} }
     const auth = rig.another({ adopt: adopt as never })
-    await refused(auth.refresh('an-old-token-of-ada'), 'ERR_OPTION_INVALID')
+    await assert.rejects(auth.refresh('an-old-token-of-ada'), {
+      code: 'ERR_OPTION_INVALID',
+      message: /`adopt\.find\.(claim|authtime)`|`device\.name`/,
+    })
   }
   assert.deepEqual(await rig.auth.sessions('ada'), [])
   const adopted = rig.another({ adopt: { find: () => ({ subject: 'ada', claims: { role: 'user' } }), forget() {} } })
@@ -168,4 +171,11 @@ onEachStore('a member of findSubject’s result that does not exist: 503, and no
   }
   found = { claims: { role: 'guest' } }
   assert.deepEqual((await auth.refresh(refreshToken)).session.claims, { role: 'guest' })
+})
+
+onEachStore('characters that no store can keep become U+FFFD in a device', {}, async ({ auth }) => {
+  const device = { userAgent: 'a\0b\ud800c', ip: '\ufffe', label: '\uffff' }
+  const { session } = await auth.issue('ada', { device })
+  assert.deepEqual({ ...session.device }, { userAgent: 'a\ufffdb\ufffdc', ip: '\ufffd', label: '\ufffd' })
+  await assert.rejects(auth.issue('ada\0'), { message: /without NUL, U\+FFFE, U\+FFFF or unpaired surrogates/ })
 })

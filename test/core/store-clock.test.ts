@@ -27,6 +27,8 @@ test('a wrong clock is corrected by the store’s, and a small difference is ign
     [0, 0],
     [900, 0],
     [-900, 0],
+    [1000, 0],
+    [1001, -1001],
     [60_000, -60_000],
     [-86_400_000, 86_400_000],
   ] as const) {
@@ -54,6 +56,19 @@ test('a difference within the round trip to the store is ignored', async () => {
   assert.equal(clock.ahead(), 0)
 })
 
+test('a difference beyond the round trip to the store is corrected', async () => {
+  let own = 0
+  const slow = {
+    async now() {
+      own += 10_000
+      return 12_000
+    },
+  }
+  const clock = createStoreClock(slow, () => own, noWarning)
+  await clock.measure()
+  assert.equal(clock.ahead(), 7000)
+})
+
 test('with a store without a clock, this machine’s clock is used', async () => {
   const clock = createStoreClock(createMemoryStore(), () => 42, noWarning)
   await clock.measure()
@@ -65,6 +80,8 @@ test('a clock that is more than half a minute off, in either direction, gives a 
   for (const [off, told] of [
     [-29_000, undefined],
     [29_000, undefined],
+    [30_000, undefined],
+    [30_001, /30 seconds ahead of/],
     [-45_000, /45 seconds behind its database/],
     [45_000, /45 seconds ahead of its database.*NTP/],
   ] as const) {
@@ -235,4 +252,109 @@ test('a store that fails to read its clock after the machine’s was set: the ca
   isAway = false
   await clock.settle()
   assert.equal(clock(), time.clock())
+})
+
+/** A store clock that counts how often the store's clock is read. Milliseconds. */
+async function createCounted() {
+  const state = { own: 1_000_000, monotonic: 5000, reads: 0, isAway: false }
+  const store = {
+    async now() {
+      state.reads++
+      if (state.isAway) throw new Error('away')
+      return state.own
+    },
+  }
+  const clock = createStoreClock(
+    store,
+    () => state.own,
+    noWarning,
+    () => state.monotonic,
+  )
+  await clock.measure()
+  state.reads = 0
+  const pass = (milliseconds: number) => {
+    state.own += milliseconds
+    state.monotonic += milliseconds
+  }
+  return { state, clock, pass }
+}
+
+test('the store’s clock is read again after a minute, once, and nobody waits for it', async () => {
+  const { state, clock, pass } = await createCounted()
+  pass(59_999)
+  assert.equal(clock.settle(), undefined)
+  assert.equal(state.reads, 0)
+  pass(1)
+  assert.deepEqual([clock.settle(), clock.settle()], [undefined, undefined])
+  assert.equal(state.reads, 1)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(clock.settle(), undefined)
+  assert.equal(state.reads, 1, 'the new measurement counts')
+})
+
+test('a store that fails when its clock is read in the background fails no call', async () => {
+  const { state, clock, pass } = await createCounted()
+  state.isAway = true
+  pass(60_000)
+  assert.equal(clock.settle(), undefined)
+  // An unhandled rejection would fail this file.
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(state.reads, 1)
+})
+
+test('a clock that was set by more than a second is noticed at once', async () => {
+  for (const off of [-1001, 1001]) {
+    const { state, clock, pass } = await createCounted()
+    pass(30_000)
+    state.own += off
+    assert.ok(clock.settle() instanceof Promise)
+  }
+  for (const off of [-1000, 1000]) {
+    const { state, clock, pass } = await createCounted()
+    pass(30_000)
+    state.own += off
+    assert.equal(clock.settle(), undefined)
+    assert.equal(state.reads, 0)
+  }
+})
+
+test('by default the time that passes is measured with a clock that is never set', async () => {
+  let reads = 0
+  const store = {
+    async now() {
+      reads++
+      return Date.now()
+    },
+  }
+  const clock = createStoreClock(store, Date.now, noWarning)
+  await clock.measure()
+  assert.equal(clock.settle(), undefined)
+  assert.equal(reads, 1)
+})
+
+test('a clock that the app provides is used as it is: the store’s clock changes neither rows nor tokens', async () => {
+  const time = createFakeClock()
+  let reads = 0
+  const now = async () => {
+    reads++
+    return time.now() + 3_600_000
+  }
+  const auth = createDaypass({
+    secret: randomBytes(48),
+    issuer: 'https://id.example',
+    store: { ...createMemoryStore(), now },
+    clock: time.clock,
+    onWarning() {},
+  })
+  const { session, accessToken, refreshToken } = await auth.issue('ada')
+  assert.equal(session.createdAt, time.now())
+  const { issuedAt, authTime } = await auth.verify(accessToken)
+  assert.deepEqual([issuedAt, authTime], [time.now(), time.now()])
+  assert.equal((await auth.update(session.id, { authTime: time.now() }))?.authTime, time.now())
+  // The prune reads the store's clock once a minute. A refresh never does.
+  await new Promise((resolve) => setImmediate(resolve))
+  reads = 0
+  time.set(time.now() - 3000)
+  await auth.refresh(refreshToken)
+  assert.equal(reads, 0)
 })

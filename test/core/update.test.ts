@@ -255,3 +255,8 @@ onEachStore('without a change, an external signer signs once for a refresh', {},
     assert.equal(signed, 1)
   }
 })
+
+test('a session that does not exist belongs to nobody', async () => {
+  const { auth } = createRig(createMemoryStore())
+  assert.equal(await auth.update('unknown', { label: 'phone' }, { subject: 'ada' }), null)
+})
