@@ -434,6 +434,7 @@ test('ES256: only 64 bytes of r‖s; DER, other lengths, and r or s of 0 or n ar
     good.subarray(0, 63),
     Buffer.concat([good, Buffer.alloc(1)]),
     Buffer.concat([Buffer.alloc(1), good]),
+    Buffer.concat([r, Buffer.alloc(1), s]),
     good.subarray(0, 32),
     Buffer.concat([zero, zero]),
     Buffer.concat([r, zero]),

@@ -42,6 +42,16 @@ test('without Node’s globals, daypass/verify imports no node: module and no pa
   assert.deepEqual(fromNode, [], 'jose included')
 })
 
+test('a runtime with one of the two modules is one without them', async (t) => {
+  const get = process.getBuiltinModule
+  for (const missing of ['node:crypto', 'node:buffer']) {
+    t.mock.method(process, 'getBuiltinModule', (name: string) => (name === missing ? undefined : get(name)))
+    const { node } = await import(`../../src/verify/node.ts?without-${missing}`)
+    assert.equal(node, undefined)
+    t.mock.restoreAll()
+  }
+})
+
 test('where node:crypto is, jose is not loaded', () => {
   assert.deepEqual(run([]).imported, [])
 })

@@ -87,6 +87,20 @@ test('a token that expires while isRevoked waits is rejected', async () => {
   await refused(makeToken(), 'ERR_ACCESS_TOKEN_EXPIRED', verifier)
 })
 
+test('the tolerance counts also for a token that expires while isRevoked waits', async () => {
+  for (const [clockTolerance, passed] of [
+    [30, 329],
+    [0, 299],
+  ] as const) {
+    const time = createFakeClock(now)
+    const isRevoked = async () => {
+      time.advance(passed)
+      return false
+    }
+    assert.ok(await makeVerifier({ clock: time.clock, clockTolerance, isRevoked }).verify(makeToken()))
+  }
+})
+
 test('an invalid token is not cached, and displaces no valid one', async () => {
   const verifier = makeVerifier({ cacheSize: 1 })
   const token = makeToken()
