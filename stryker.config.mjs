@@ -39,7 +39,7 @@ const layers = {
     mutate: ['src/http/**/*.ts', 'src/adapters/{node-http,fetch-request,fetch}.ts'],
     tests: [
       'test/http/{find-route,client-address,http-auth,cookie-lines}.test.ts',
-      'test/adapters/{guard,misuse,connections}.test.ts',
+      'test/adapters/{node-request,guard,misuse,connections}.test.ts',
       'test/{http/caller,adapters/handler,http/sign-in-over}.test.ts',
       'test/adapters/{middleware,odd-requests}.test.ts',
       'test/http/{csrf,routes,cookies}.test.ts',
