@@ -47,8 +47,9 @@ function hasUniqueMembers(text: string): boolean {
     } else if (part === '}' || part === ']') {
       open.pop()
     } else if (part === ',') {
-      expectName = open.at(-1) !== null
+      expectName = true
     } else if (expectName) {
+      // Null in an array, which has no names.
       const names = open.at(-1)
       const name = JSON.parse(part) as string
       if (names?.has(name)) return false

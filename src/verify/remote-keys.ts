@@ -58,7 +58,7 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): KeySource {
   async function refresh(): Promise<void> {
     // A Cloudflare Worker cannot await a promise that another request has created.
     if (isCloudflareWorker()) fetching = undefined
-    if (fetching === undefined && isPausing()) return
+    if (isPausing()) return
     fetching ??= fetchNow().finally(() => {
       fetching = undefined
     })

@@ -143,6 +143,26 @@ test('the keys of a set are in use until maxAge, and then only while fetching fa
   assert.equal(source.current(), undefined, 'the next token fetches the keys')
 })
 
+test('keys beyond maxAge are not in use while the first fetch after it runs', async (t) => {
+  const keys = makeSource(t)
+  await keys.find()
+  keys.time.advance(100)
+  const found = keys.find()
+  assert.equal(keys.requests, 2)
+  assert.equal(keys.source.current(), undefined)
+  await found
+  assert.notEqual(keys.source.current(), undefined)
+})
+
+test('a key without `alg` is for the only algorithm of its kind; a set of secret keys has no usable one', async (t) => {
+  const keys = makeSource(t)
+  keys.answer = async () => Response.json({ keys: [{ ...jwk, alg: undefined }] })
+  assert.notEqual(await keys.find(), undefined)
+  keys.answer = async () =>
+    Response.json({ keys: [{ kty: 'oct', k: Buffer.alloc(32, 7).toString('base64url'), alg: 'HS256', kid: 'a' }] })
+  await assert.rejects(verifyWith(keys.answer), (error) => isDaypassError(error, 'ERR_JWKS_UNAVAILABLE'))
+})
+
 test('keys beyond maxAge stay in use while a fetch runs or has just failed, and end with staleFor', async (t) => {
   const keys = makeSource(t)
   await keys.find()
