@@ -119,6 +119,6 @@ function decode(text: unknown): Buffer | null {
   const encoded = text.slice(prefix.length)
   const bytes = Buffer.from(encoded, 'base64url')
   // Accept one encoding per token only: decoders ignore stray bits and characters.
-  const isCanonical = bytes.length === size && bytes.toString('base64url') === encoded
+  const isCanonical = bytes.toString('base64url') === encoded
   return isCanonical && bytes[0] === version ? bytes : null
 }

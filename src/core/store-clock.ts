@@ -63,7 +63,7 @@ export function createStoreClock(
   }
 
   function settle(): Promise<void> | undefined {
-    if (store.now === undefined || measuredAt === undefined) return undefined
+    if (measuredAt === undefined) return undefined
     const passed = monotonic() - measuredAt.monotonic
     const isSet = Math.abs(own() - measuredAt.own - passed) > tolerance
     if (!isSet && passed < measureEvery) return undefined

@@ -326,6 +326,19 @@ test('an error of Daypass that an adopter throws is passed on as it is', async (
   await assert.rejects(start({ adopt }).auth.refresh(randomUUID()), { code: 'ERR_STORE_UNAVAILABLE' })
 })
 
+test('a sign-in that replaces nothing does not call the adopter', async () => {
+  const { adopter, asked } = createList()
+  await start({ adopt: adopter }).auth.issue('ada')
+  assert.deepEqual(asked, [])
+})
+
+test('the record of a trade has a subject of its own, so that no list of sessions grows', async () => {
+  const { auth, time, rows, store } = start({ adopt: adoptJwt({ secret: oldSecret }) })
+  await auth.refresh(sign(time))
+  const [session, mark] = await Promise.all(rows.map((id) => store.find(id)))
+  assert.deepEqual([session?.subject, mark?.subject], ['ada', `adopted ${mark?.id}`])
+})
+
 test('a refresh of an adopted session does not call the adopter', async () => {
   const { adopter, give, asked } = createList()
   const forgotten: string[] = []

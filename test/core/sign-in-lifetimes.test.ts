@@ -15,6 +15,7 @@ onEachStore('a phone’s session lives a year, a browser’s a week, and a refre
   const auth = rig.another({ store: spy.store })
   const phone = await auth.issue('ada', { clientId: 'phone', idleTimeout: year, absoluteTimeout: year })
   const browser = await auth.issue('ada', { clientId: 'browser' })
+  assert.deepEqual([phone.session.persistent, browser.session.persistent], [true, true])
   assert.equal(phone.session.expiresAt - time.now(), year * 1000)
   assert.equal(phone.session.idleExpiresAt - time.now(), year * 1000)
   time.advance(6 * day)

@@ -358,3 +358,35 @@ test('a clock that the app provides is used as it is: the store’s clock change
   await auth.refresh(refreshToken)
   assert.equal(reads, 0)
 })
+
+test('a Daypass without a clock of the app’s follows the store’s clock also after the machine’s was set', async (t) => {
+  const { store, time } = createRemoteStore()
+  let off = 0
+  t.mock.method(Date, 'now', () => time.clock() + off)
+  const auth = createDaypass({ secret: randomBytes(48), issuer: 'https://id.example', store, onWarning() {} })
+  assert.equal((await auth.issue('ada')).session.createdAt, time.clock())
+  off = 3_600_000
+  assert.equal((await auth.issue('ada')).session.createdAt, time.clock())
+})
+
+test('an access token ends with its session, whichever clock is ahead', async (t) => {
+  for (const ahead of [-600_000, 600_000]) {
+    const time = createFakeClock()
+    const store: Store = { ...createMemoryStore(), now: async () => time.clock() + ahead }
+    t.mock.method(Date, 'now', time.clock)
+    const auth = createDaypass({
+      secret: randomBytes(48),
+      issuer: 'https://id.example',
+      store,
+      idleTimeout: 1000,
+      absoluteTimeout: 1000,
+      accessTokenLifetime: 900,
+      onWarning() {},
+    })
+    const { refreshToken } = await auth.issue('ada')
+    time.advance(500)
+    const { accessToken, expiresIn } = await auth.refresh(refreshToken)
+    assert.equal(expiresIn, 500)
+    assert.equal((await auth.verify(accessToken)).expiresAt, time.now() + 500_000)
+  }
+})
