@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressOf, createRouteTable, readDeclared, readParams } from '../../src/http/find-route.ts'
+import { addressOf, checkRoutes, createRouteTable, readDeclared, readParams } from '../../src/http/find-route.ts'
 import type { DaypassRoute } from '../../src/http/route.ts'
 
 const route = (method: string, path: string) =>
@@ -25,6 +25,7 @@ test('a route has one address: below the mount, unless its path begins with the 
     ['/.well-known/jwks.json', '/api/auth', '/auth', '/api/auth/.well-known/jwks.json'],
     ['/authors', '/api/auth', '/auth', '/api/auth/authors'],
     ['/apiary', '/api', '', '/api/apiary'],
+    ['//refresh', '/api', '', '/api//refresh'],
     ['/refresh', '/api', '', '/api/refresh'],
   ]
   for (const [path, mount, basePath, address] of addresses) {
@@ -92,4 +93,57 @@ test('the parts of a path are read by their names', () => {
   assert.deepEqual(readParams('/sessions/:id', '/sessions/abc'), { id: 'abc' })
   assert.deepEqual(readParams('/a/:one/b/:two', '/a/1/b/2'), { one: '1', two: '2' })
   assert.deepEqual(readParams('/sessions', '/sessions'), {})
+})
+
+test('a declared route is checked when the routes are made', () => {
+  const run = () => ({})
+  const page = { method: 'GET', path: '/me', access: 'page', run }
+  const good = [
+    ...['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((method) => ({ ...page, method })),
+    ...['/a', '/a/:id', '/:id', '/a.b/~c-d_e/9', '/a/:one/:two'].map((path) => ({ ...page, path })),
+    { ...page, access: 'credentials' },
+    { ...page, access: 'bearer', scope: 'a b', maxAge: 0, allow: () => true },
+    { ...page, access: 'custom', check: () => {} },
+  ]
+  checkRoutes(good as never)
+  const wrong: [route: unknown, message: string][] = [
+    ...['HEAD', 'OPTIONS', 'get', '', undefined].map((method): [unknown, string] => [
+      { ...page, method },
+      ' is no route',
+    ]),
+    ...['', '/', 'a', 'x/a', '/a/', '/a b', '//a', '/a?b', '/a/:', '/:i-d', '/a\n', undefined].map(
+      (path): [unknown, string] => [{ ...page, path }, ' is no route'],
+    ),
+    [{ ...page, access: 'public' }, "is no route: 'GET' '/me' for 'public'. See `Route`"],
+    [{ ...page, access: '' }, 'is no route'],
+    [{ ...page, access: undefined }, 'is no route'],
+    [{ ...page, run: undefined }, 'is no route'],
+    [{ ...page, access: 'custom' }, 'is no route'],
+    [{ ...page, access: 'custom', check: true }, 'is no route'],
+    [null, 'is no route: null.'],
+    ['GET /me', "is no route: 'GET /me'."],
+    [{ ...page, scopes: 'a' }, '`routes[0].scopes` is not an option'],
+    [{ ...page, check: run }, '`routes[0].check` is not an option'],
+    ...['scope', 'maxAge', 'allow'].map((name): [unknown, string] => [
+      { ...page, [name]: 1 },
+      "It needs an access token: `access: 'bearer'`.",
+    ]),
+    [{ ...page, access: 'bearer', scope: '' }, '`scope` is '],
+    [{ ...page, access: 'bearer', maxAge: -1 }, '`maxAge` is '],
+    [{ ...page, access: 'bearer', allow: 'admin' }, '`allow` is '],
+  ]
+  for (const [route, message] of wrong) {
+    assert.throws(
+      () => checkRoutes([route] as never),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'ERR_OPTION_INVALID')
+        assert.ok(error.message.includes(message), error.message)
+        return true
+      },
+    )
+  }
+  assert.throws(
+    () => checkRoutes([{ ...page, access: 'bearer', scopes: 'a' }] as never),
+    ({ message }: Error) => message.startsWith('`routes[0].scopes`') && !message.includes('It needs an access token'),
+  )
 })

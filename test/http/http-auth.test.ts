@@ -895,3 +895,115 @@ test('options of another kind are errors, and the error says what to give', () =
     cookie: { name: 'a_-9' },
   })
 })
+
+describe('an older app’s cookie', () => {
+  const old = 'an-old-token-of-ada'
+  function openWithOld() {
+    const forgotten: string[] = []
+    const adopt = {
+      find: (text: string) => (text === old ? { subject: 'ada', claims: { role: 'member' } } : null),
+      forget: (text: string) => void forgotten.push(text),
+    }
+    return { ...open({ cookie: { oldName: 'old' } }, { adopt }), forgotten }
+  }
+
+  test('is traded by a refresh, and only where there is none of ours', async () => {
+    const { ask, forgotten } = openWithOld()
+    const traded = await ask('POST /auth/refresh', { headers: { ...ownPage, cookie: `old=${old}` } })
+    assert.equal(traded.status, 200)
+    assert.deepEqual(forgotten, [old])
+    const both = await ask('POST /auth/refresh', { headers: { ...ownPage, cookie: `old=other; ${traded.cookie}` } })
+    assert.equal(both.json.session.id, traded.json.session.id)
+    const page = { cookie: `old=${old}` }
+    assertRejected(await ask('POST /auth/refresh', { headers: page }), 403, 'ERR_ORIGIN_REFUSED')
+  })
+
+  test('is worthless after a sign-out, also by a form', async () => {
+    for (const options of [undefined, { redirect: '/bye' }]) {
+      const { signOutAs, signIn, auth, forgotten } = openWithOld()
+      const cookie = `${(await signIn('cookie')).cookie}; old=${old}`
+      await signOutAs({ headers: { ...ownPage, cookie } }, options)
+      assert.deepEqual([await auth.sessions('ada'), forgotten], [[], [old]])
+      const alone = openWithOld()
+      await alone.signOutAs({ headers: { ...ownPage, cookie: `old=${old}` } }, options)
+      assert.deepEqual(alone.forgotten, [old])
+    }
+  })
+})
+
+test('a sign-out of one transport leaves the other’s session', async () => {
+  const { ask, signIn, auth } = open()
+  const cookie = (await signIn('cookie')).cookie!
+  const { refreshToken, session } = (await signIn()).json
+  const wrong = await ask('POST /auth/logout', { json: { refreshToken }, headers: { ...ownPage, cookie } })
+  assertRejected(wrong, 400, 'ERR_REQUEST_INVALID')
+  await ask('POST /auth/logout', { headers: { ...ownPage, cookie } })
+  assert.deepEqual(
+    (await auth.sessions('ada')).map(({ id }) => id),
+    [session.id],
+  )
+  const byBody = await ask('POST /auth/logout', { json: { refreshToken }, headers: ownPage })
+  assert.equal(byBody.headers['set-cookie'], undefined)
+  assert.deepEqual(await auth.sessions('ada'), [])
+})
+
+test('a page that is rendered without a cookie asks nobody', async () => {
+  const { web, auth } = open()
+  let asked = 0
+  auth.findSession = async () => {
+    asked++
+    return null
+  }
+  assert.equal(await createHttpAuth(auth).findSession(makeRequest('GET /')), null)
+  assert.equal(await web.findSession(makeRequest('GET /')), null)
+  assert.equal(asked, 0)
+})
+
+test('a GET needs no page, and a wrong option of a guard is an error at once', async () => {
+  const evil = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.test' }
+  const routes = [{ method: 'GET', path: '/page', access: 'page', run: () => ({ body: 1 }) }] as never
+  assert.equal((await open({ routes }).ask('GET /page', { headers: evil })).status, 200)
+  // The demands of a route that needs no token are in no challenge.
+  const custom = {
+    method: 'GET',
+    path: '/custom',
+    access: 'custom',
+    check() {
+      throw new DaypassError('ERR_ACCESS_TOKEN_MISSING')
+    },
+    run: () => ({}),
+  }
+  assert.equal((await open({ routes: [custom] as never }).ask('GET /custom')).headers['www-authenticate'], 'Bearer')
+})
+
+test('a user of the sign-in is returned, and without one that of `findSubject`', async () => {
+  const findSubject = () => ({ claims: { role: 'member' }, user: { name: 'Found' } })
+  const { signInAs } = open({}, { findSubject })
+  const given = { transport: 'body' }
+  assert.deepEqual((await signInAs({}, { subject: 'ada' }, given)).json.user, { name: 'Found' })
+  assert.deepEqual((await signInAs({}, { subject: 'ada', user: { name: 'Own' } }, given)).json.user, { name: 'Own' })
+  assert.deepEqual((await signInAs({}, { subject: 'ada', user: null }, given)).json.user, null)
+})
+
+test('JSON is told by its type alone: a parser’s value without one is no body', async () => {
+  const { ask } = open()
+  const refresh = (asked: Asked) => ask('POST /auth/refresh', asked)
+  const json = { refreshToken: 'dpr_x' }
+  for (const type of [' application/json ', 'application/json ; x=1', 'application/json;  charset = utf-8']) {
+    const { json: body } = await refresh({ json, headers: { 'content-type': type } })
+    assert.equal(
+      body.code,
+      type.includes(' = ') || !type.startsWith(' ') ? 'ERR_REFRESH_TOKEN_INVALID' : body.code,
+      type,
+    )
+  }
+  for (const type of ['application/json; charset=utf-81', 'application/json; charset=xutf-8']) {
+    assertRejected(await refresh({ json, headers: { 'content-type': type } }), 415, 'ERR_MEDIA_TYPE')
+  }
+  assert.equal((await refresh({ headers: { 'transfer-encoding': 'chunked' } })).status, 415)
+  const http2 = { 'content-type': 'application/json', 'content-length': [] }
+  assert.equal((await refresh({ parsedBody: json, headers: http2 })).json.code, 'ERR_REFRESH_TOKEN_INVALID')
+  const claimed = { 'content-type': 'application/json', 'content-length': '2' }
+  const long = { refreshToken: 'x'.repeat(20_000) }
+  assert.equal((await refresh({ parsedBody: long, headers: claimed })).json.code, 'ERR_REFRESH_TOKEN_INVALID')
+})

@@ -115,3 +115,44 @@ test('by default no page of another origin may use the server, and nobody is war
   assert.deepEqual([origins.has('https://id.test', request), origins.has(listed, request)], [true, false])
   assert.equal(origins.isOwn('http://id.test', request), false)
 })
+
+test('two Origins are no listed one, and an empty header is not the same as none', () => {
+  const origins = createOrigins([listed])
+  const headersOf = (origin: string[], method = 'GET', allow?: string) =>
+    origins.headers(makeRequest(`${method} /`, { headers: { origin } }), allow)
+  for (const origin of [[], [''], [listed, listed], ['https://evil.test']]) {
+    assert.deepEqual(headersOf(origin), { vary: 'Origin' })
+  }
+  const names = (method: string, allow?: string) => Object.keys(headersOf([listed], method, allow)).length
+  assert.deepEqual([names('GET'), names('GET', 'GET'), names('OPTIONS'), names('OPTIONS', 'GET')], [4, 4, 4, 7])
+  const preflight = (method: string, headers: Record<string, string | string[]>) =>
+    origins.isPreflight(makeRequest(`${method} /`, { headers: { origin: listed, ...headers } }))
+  assert.equal(preflight('OPTIONS', { 'access-control-request-method': 'POST' }), true)
+  assert.equal(preflight('POST', { 'access-control-request-method': 'POST' }), false)
+  assert.equal(preflight('OPTIONS', { 'access-control-request-method': ['POST', 'GET'] }), false)
+  assert.equal(preflight('OPTIONS', { 'access-control-request-method': 'POST', origin: [] }), false)
+})
+
+test('an origin that is listed is exact: a scheme and a host, as browsers send it', () => {
+  for (const origin of ['https://a.test', 'http://a.test:8080', 'capacitor://localhost', 'chrome-extension://abc']) {
+    createOrigins([origin])
+  }
+  for (const origin of [
+    'https://a.test/',
+    'https://a.test:443',
+    'https://A.test',
+    'https://*.a.test',
+    'app://*',
+    'file://',
+    'file://host',
+    'capacitor://',
+    'capacitor://localhost/',
+    'capacitor:localhost',
+    'a.test',
+    '',
+    7,
+    undefined,
+  ]) {
+    assert.throws(() => createOrigins([origin as string]), /`origins` is .* Give exact origins, without a path/)
+  }
+})
