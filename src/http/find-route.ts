@@ -41,7 +41,7 @@ export function createRouteTable<C>(routes: readonly DaypassRoute<C>[]): (path: 
 export function addressOf(path: string, mount: string, basePath: string): string {
   const folded = mount.toLowerCase()
   if (path.toLowerCase().startsWith(`${folded}/`)) return path
-  const hasBase = basePath !== '' && folded.endsWith(basePath.toLowerCase()) && path.startsWith(`${basePath}/`)
+  const hasBase = folded.endsWith(basePath.toLowerCase()) && path.startsWith(`${basePath}/`)
   return mount + (hasBase ? path.slice(basePath.length) : path)
 }
 
@@ -93,7 +93,7 @@ export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
       (access !== 'custom' || typeof check === 'function')
     if (isRoute) {
       // A demand that is misspelled, or that this access does not make, would leave the route open.
-      checkOptions(route, membersOf[access], `routes[${index}].`, access === 'bearer' ? {} : demandAdvice)
+      checkOptions(route, membersOf[access], `routes[${index}].`, demandAdvice)
       if (route.access === 'bearer') checkNeeds(route)
       continue
     }

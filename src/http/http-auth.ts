@@ -113,11 +113,9 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
           return router.run(request, { method: 'POST', path: '', access: 'cookie', run: signOut })
         const location = findLocation(origins, request, redirect)
         origins.check(request, true)
-        // The body is a form's: it is not read.
-        const { token, old } = tokens.readCookies(request)
-        const readBody = async () => ({})
-        const held = { ...(token && { token }), ...(old && { old }) }
-        const { headers } = await signOut({ request, params: {}, readBody, ...held, transport: 'cookie' })
+        // Rejects a cookie that came twice. The body is a form's: it is not read.
+        tokens.readCookies(request)
+        const { headers } = await signOut({ request, transport: 'cookie' })
         return responder.respond(request, { status: 303, headers: { ...headers, location } })
       } catch (error) {
         return responder.fail(request, error)
@@ -160,6 +158,6 @@ function createGuard<C>(verifier: TokenVerifier<C>, responder: Responder): Guard
   }
   return (request, needs) =>
     request.headers('authorization').length === 0
-      ? { rejection: responder.fail(request, new DaypassError('ERR_ACCESS_TOKEN_MISSING'), { needs }) }
+      ? { rejection: responder.fail(request, new DaypassError('ERR_ACCESS_TOKEN_MISSING')) }
       : check(request, needs)
 }

@@ -128,7 +128,6 @@ function readOrigin(request: HttpRequest): string | undefined {
 function isOrigin(text: unknown): boolean {
   // The URL parser accepts a star in a host. There are no patterns here, so it would never match.
   if (typeof text !== 'string' || !URL.canParse(text) || text.includes('*')) return false
-  const { origin, protocol, host } = new URL(text)
-  if (origin !== 'null') return origin === text
+  const { protocol, host } = new URL(text)
   return protocol !== 'file:' && host !== '' && `${protocol}//${host}` === text
 }

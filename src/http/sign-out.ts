@@ -11,7 +11,7 @@ import type { TokenTransport } from './token-transport.ts'
 export function createSignOut<C>(
   auth: Daypass<C, true>,
   tokens: TokenTransport,
-): (call: RefreshTokenCall) => Promise<RouteResponse> {
+): (call: Pick<RefreshTokenCall, 'request' | 'token' | 'transport' | 'session'>) => Promise<RouteResponse> {
   return async ({ request, token, transport, session }) => {
     // A `session` that is not understood must not count as none: that would end whichever session is there.
     if (session !== undefined && typeof session !== 'string') {

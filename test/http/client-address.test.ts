@@ -72,6 +72,7 @@ test('`trustedProxies` takes addresses and networks alone', () => {
     ['::/129'],
     ['10.0.0.0/'],
     ['10.0.0.0/8/8'],
+    ['x/10.0.0.0/8'],
     ['10.0.0.0/1234'],
     [7],
     [undefined],

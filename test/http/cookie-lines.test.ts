@@ -57,6 +57,7 @@ const shown: [scheme: 'http' | 'https' | 'hidden', asked: Record<string, string>
   ['https', { origin: 'http://localhost' }],
   ['https', { origin: 'http://localhost:5173' }],
   ['https', {}],
+  ['https', { origin: 'https://localhost:3000' }, 'GET'],
   ['hidden', { origin: 'null' }],
   ['hidden', { 'sec-fetch-site': 'same-origin', origin: 'null' }],
   ['hidden', {}, 'GET'],
@@ -144,6 +145,7 @@ test('a cookie that came twice is no cookie; blanks and tabs before a name are r
   assert.deepEqual([cookie.readOld(both), cookie.readAll(both)], ['o', ['a', 'o']])
   assert.equal(cookie.readOld(request({ headers: { cookie: 'old=a; old=b' } })), undefined)
   assert.equal(make().readOld(both), undefined)
+  assert.equal(make().readOld(request({ headers: { cookie: 'undefined=x' } })), undefined)
 })
 
 test('a host that is not under the cookie’s domain is a warning', () => {
@@ -168,7 +170,8 @@ test('a host that is not under the cookie’s domain is a warning', () => {
 })
 
 test('a domain is a name with a dot, as the URL parser writes it', () => {
-  for (const domain of ['example.com', 'a-b.example.co.uk', 'xn--bcher-kva.example', '1.example']) make({ domain })
+  for (const domain of ['example.com', 'a-b.example.co.uk', 'xn--bcher-kva.example', '1.example', 'example.x1'])
+    make({ domain })
   for (const domain of [
     'com',
     '.example.com',
@@ -176,6 +179,7 @@ test('a domain is a name with a dot, as the URL parser writes it', () => {
     'Example.com',
     'a..b',
     '10.0.0.1',
+    '1.2.0x7',
     '1.2',
     'a_b.com',
     7,

@@ -101,5 +101,8 @@ export function assertRejected(response: Told, status: number, code: string, mes
   assert.deepEqual([response.status, response.json?.code], [status, code])
   assert.equal(response.headers['cache-control'], 'no-store')
   assert.equal(response.headers['set-cookie'], undefined)
+  assert.equal(response.headers['retry-after'], undefined)
+  // Only some codes have an `error` of OAuth.
+  assert.notEqual(response.json.error, '')
   assert.match(response.json.message, message ?? /./)
 }

@@ -96,6 +96,7 @@ test('a sign-in that leads on may come from another site, if it loads a page', (
       return false
     }
   }
+  origins.checkArrival(makeRequest('GET /own'), false)
   for (const allowsPost of [true, false]) {
     assert.equal(isLetIn('GET', load, allowsPost), true)
     assert.equal(isLetIn('POST', load, allowsPost), allowsPost)
