@@ -64,7 +64,7 @@ export function createOrigins(allowed: readonly string[] = [], warn: Warn = () =
     headers(request, allow) {
       if (allowedOrigins.size === 0) return {}
       const origin = readOrigin(request)
-      if (origin === undefined || !isAllowed(origin)) return { vary: 'Origin' }
+      if (!isAllowed(origin)) return { vary: 'Origin' }
       const headers: Record<string, string> = {
         vary: 'Origin',
         'access-control-allow-origin': origin,
@@ -104,7 +104,7 @@ const hidesPage =
 /** Anybody can send any Origin, so only an operator who knows a page should list it. */
 function describe(origin: string, { host, secure }: HttpRequest): string {
   const refused = `A page of the origin ${show(origin)} was refused.`
-  if (/^https?:\/\/(.*)$/.exec(origin)?.[1] === host) {
+  if (origin === `http://${host}` || origin === `https://${host}`) {
     return `${refused} That is this server's own host, but this request came over ${secure ? 'https' : 'http'}: load the page over it, too, or name the proxy that ends TLS in \`trustedProxies\`.`
   }
   if (isOrigin(origin)) return `${refused} If it is yours, and only then, list it: \`origins: [${show(origin)}]\`.`
@@ -115,11 +115,8 @@ function describe(origin: string, { host, secure }: HttpRequest): string {
   return `${refused} It cannot be listed: sandboxed frames, files and many others share it.${advice}`
 }
 
-/** Two headers are no listed origin, whether they come apart or joined. */
-function readOrigin(request: HttpRequest): string | undefined {
-  const values = request.headers('origin')
-  return values.length === 0 ? undefined : values.join(', ')
-}
+/** Two headers are no listed origin, whether they come apart or joined, and neither is an empty one. */
+const readOrigin = (request: HttpRequest): string => request.headers('origin').join(', ')
 
 /**
  * Whether a text is an origin as browsers send it. Apps in a WebView and browser extensions have schemes of their own,

@@ -413,6 +413,7 @@ describe('the router', () => {
     const { find, warnings } = open({ basePath: '/session' })
     await find('GET /v9/session/refresh')
     await find('POST /v9/other')
+    await find('POST /v9/session/sessions')
     assert.deepEqual(warnings, [])
     await find('POST /v9/session/refresh')
     assert.deepEqual(warnings, [
