@@ -38,7 +38,8 @@ const layers = {
     // The translation of requests and responses belongs to it.
     mutate: ['src/http/**/*.ts', 'src/adapters/{node-http,fetch-request,fetch}.ts'],
     tests: [
-      'test/http/{find-route,client-address,origins,idempotency-key,http-auth,cookie-lines}.test.ts',
+      'test/http/{find-route,client-address,ip-address,origins,idempotency-key,cookie-lines}.test.ts',
+      'test/http/{router,http-auth,daypass-routes}.test.ts',
       'test/adapters/{node-request,guard,misuse,connections}.test.ts',
       'test/{http/caller,adapters/handler,http/sign-in-over}.test.ts',
       'test/adapters/{middleware,odd-requests}.test.ts',
