@@ -39,6 +39,8 @@ const advice = {
   path: 'The path is always `/`: the prefix `__Host-` demands it. Apps on one host differ by `cookie.name`.',
 }
 
+const sameSites = { strict: 'Strict', lax: 'Lax', none: 'None' }
+
 /** The refresh token's cookie. */
 export interface Cookie {
   /** Its value in a request; throws `ERR_REQUEST_INVALID` where there are two (RFC 6265 §4.2.2 leaves the order open). */
@@ -70,7 +72,7 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
       '`cookie.name` must be letters, digits, - and _, without a prefix such as __Host-: that is added.',
     )
   }
-  if (!['strict', 'lax', 'none'].includes(sameSite)) {
+  if (!Object.hasOwn(sameSites, sameSite)) {
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.sameSite` is "strict", "lax" or "none".')
   }
   if (domain !== undefined && !isDomain(domain)) {
@@ -79,7 +81,7 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
       '`cookie.domain` must be a domain such as example.com: lower case, without a scheme, a port or a dot at its start.',
     )
   }
-  const site = `SameSite=${sameSite.replace(/^./, (letter) => letter.toUpperCase())}`
+  const site = `SameSite=${sameSites[sameSite]}`
   const secureName = `${domain === undefined ? '__Host-' : '__Secure-'}${name}`
 
   /** The names that a request's cookies may have, the one to read first in front, and the one to set. */

@@ -152,3 +152,25 @@ test('every value of a header is there; where middleware has set it, that counts
   assert.deepEqual(await two({ 'x-two': 7 }), ['7'])
   assert.deepEqual(await two({ 'x-two': 'a' }, ['X-Twos', 'b', 'Y-Two', 'c']), ['a'])
 })
+
+test('a body that other code kept is as long as the limit allows, and no longer', async () => {
+  const { auth } = makeDaypass()
+  const { refreshToken } = await auth.issue('ada', { claims: { role: 'member' } })
+  const text = JSON.stringify({ refreshToken })
+  const statusOf = async (bodyLimit: number, body: unknown) => {
+    const web = createNodeHttp(auth, { bodyLimit, transport: 'body' })
+    const responses: HttpResponse[] = []
+    const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }
+    await web.routes({
+      req: message({ method: 'POST', url: '/auth/logout', headers }),
+      res: { headersSent: false } as never,
+      body,
+      write: (response) => void responses.push(response),
+    })
+    return responses[0]?.status
+  }
+  for (const body of [text, Buffer.from(text)]) {
+    assert.equal(await statusOf(text.length - 1, body), 413)
+    assert.equal(await statusOf(text.length, body), 204)
+  }
+})

@@ -164,6 +164,8 @@ test('a host that is not under the cookie’s domain is a warning', () => {
       'badexample.com',
     ],
   ])
+  cookie.set(request({ host: '[2001:db8::1]:8443' }), 'T')
+  assert.equal(warnings.pop()?.[2], '[2001:db8::1]')
   const page = { 'sec-fetch-site': 'same-origin', origin: 'http://localhost:3000' }
   assert.doesNotMatch(cookie.set(request({ ...here, headers: page }), 'T')[0]!, /Domain/)
   assert.equal(warnings.length, 1, 'the cookie of this machine has no domain')
