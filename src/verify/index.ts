@@ -217,7 +217,7 @@ function findAddress(jwks: string | URL | undefined, issuer: string): URL {
 function parseUrl(address: string | URL, base?: string): URL | undefined {
   try {
     const url = new URL(address, base)
-    return /^https?:$/.test(url.protocol) ? url : undefined
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url : undefined
   } catch {
     return undefined
   }

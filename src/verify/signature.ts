@@ -75,8 +75,8 @@ function concatToDer(signature: Uint8Array): number[] {
 
 /** A positive INTEGER: without zeros in front, but for one where the next bit would be read as a minus (X.690 §8.3). */
 function toInteger(bytes: Uint8Array): number[] {
-  const start = bytes.findIndex((byte) => byte !== 0)
-  const digits = start === -1 ? [0] : [...bytes.subarray(start)]
+  // Where all bytes are zero, the index is -1: that takes the last one.
+  const digits = [...bytes.subarray(bytes.findIndex((byte) => byte !== 0))]
   if ((digits[0] ?? 0) > 0x7f) digits.unshift(0)
   return [0x02, digits.length, ...digits]
 }

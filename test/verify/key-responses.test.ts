@@ -225,3 +225,11 @@ test('in a Cloudflare Worker no request waits for another one’s promise', asyn
   for (const respond of waiting) respond(Response.json({ keys: [jwk] }))
   await Promise.all([here, there])
 })
+
+test('a runtime without `navigator` fetches keys', async (t) => {
+  const keys = makeSource(t)
+  const given = Object.getOwnPropertyDescriptor(globalThis, 'navigator')!
+  Object.defineProperty(globalThis, 'navigator', { value: undefined, configurable: true })
+  t.after(() => Object.defineProperty(globalThis, 'navigator', given))
+  assert.notEqual(await keys.find(), undefined)
+})
