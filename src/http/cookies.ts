@@ -39,7 +39,8 @@ const advice = {
   path: 'The path is always `/`: the prefix `__Host-` demands it. Apps on one host differ by `cookie.name`.',
 }
 
-const sameSites = { strict: 'Strict', lax: 'Lax', none: 'None' }
+// A map, so that nothing but these texts is found: a list with one of them is no such text.
+const sameSites: ReadonlyMap<unknown, string> = new Map(Object.entries({ strict: 'Strict', lax: 'Lax', none: 'None' }))
 
 /** The refresh token's cookie. */
 export interface Cookie {
@@ -72,7 +73,8 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
       '`cookie.name` must be letters, digits, - and _, without a prefix such as __Host-: that is added.',
     )
   }
-  if (!Object.hasOwn(sameSites, sameSite)) {
+  const site = sameSites.get(sameSite)
+  if (site === undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', '`cookie.sameSite` is "strict", "lax" or "none".')
   }
   if (domain !== undefined && !isDomain(domain)) {
@@ -81,7 +83,6 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
       '`cookie.domain` must be a domain such as example.com: lower case, without a scheme, a port or a dot at its start.',
     )
   }
-  const site = `SameSite=${sameSites[sameSite]}`
   const secureName = `${domain === undefined ? '__Host-' : '__Secure-'}${name}`
 
   /** The names that a request's cookies may have, the one to read first in front, and the one to set. */
@@ -101,7 +102,7 @@ export function createCookie(options: CookieOptions = {}, basePath = '/auth', wa
 
   function line(name: string, value: string, maxAge: number | undefined): string {
     const kept = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
-    const attributes = `; Path=/${kept}; HttpOnly; ${site}${name.startsWith('__') ? '; Secure' : ''}`
+    const attributes = `; Path=/${kept}; HttpOnly; SameSite=${site}${name.startsWith('__') ? '; Secure' : ''}`
     return `${name}=${value}${attributes}${name === secureName && domain ? `; Domain=${domain}` : ''}`
   }
 

@@ -285,7 +285,10 @@ test('options of another kind are errors, and the error says what to give', () =
     [{ cookie: { path: '/' } }, /`cookie\.path`.* The path is always/],
     [{ cookie: { name: '__Host-a' } }, /`cookie\.name` must be letters/],
     [{ cookie: { name: 'a b' } }, /`cookie\.name` must be letters/],
-    [{ cookie: { sameSite: 'Strict' } }, /`cookie\.sameSite` is "strict", "lax" or "none"/],
+    ...['Strict', ['lax'], 'toString', null, true].map((sameSite): [object, RegExp] => [
+      { cookie: { sameSite } },
+      /`cookie\.sameSite` is "strict", "lax" or "none"/,
+    ]),
     [{ cookie: { domain: '.example.com' } }, /`cookie\.domain` must be a domain/],
     [{ cookie: { domain: 'localhost' } }, /`cookie\.domain` must be a domain/],
     [{ cookie: { domain: '127.0.0.1' } }, /`cookie\.domain` must be a domain/],

@@ -49,13 +49,13 @@ export function makeRequest(line: string, { headers = {}, json, text: given, rea
 }
 
 /** A response whose body is parsed. */
-export interface Told extends Omit<HttpResponse, 'body'> {
+export interface ParsedResponse extends Omit<HttpResponse, 'body'> {
   json: any
   /** The refresh token's cookie, `name=value`. */
   cookie: string | undefined
 }
 
-const tell = ({ body, ...response }: HttpResponse): Told => ({
+const parse = ({ body, ...response }: HttpResponse): ParsedResponse => ({
   ...response,
   json: body === undefined ? undefined : JSON.parse(body),
   cookie: [response.headers['set-cookie'] ?? []].flat()[0]?.split(';')[0],
@@ -72,9 +72,9 @@ export function open(http: HttpOptions<Role> = {}, options: Partial<DaypassOptio
   /** Asks for a route. Null where there is none. */
   const find = async (line: string, asked: Asked = {}, mount?: string) => {
     const response = await web.routes(makeRequest(line, asked), mount)
-    return response && tell(response)
+    return response && parse(response)
   }
-  const ask = async (line: string, asked: Asked = {}): Promise<Told> => {
+  const ask = async (line: string, asked: Asked = {}): Promise<ParsedResponse> => {
     const response = await find(line, asked)
     assert.ok(response, `${line} is a route`)
     return response
@@ -86,18 +86,18 @@ export function open(http: HttpOptions<Role> = {}, options: Partial<DaypassOptio
     return response
   }
   const signInAs = async (asked: Asked, ...given: unknown[]) =>
-    tell(await web.signIn(makeRequest('POST /own', asked), ...(given as [any])))
+    parse(await web.signIn(makeRequest('POST /own', asked), ...(given as [any])))
   const signOutAs = async (asked: Asked, given?: object) =>
-    tell(await web.signOut(makeRequest('POST /own', asked), given))
+    parse(await web.signOut(makeRequest('POST /own', asked), given))
   const guard = async (asked: Asked, needs?: object) => {
     const { token, rejection } = await web.requireAuth(makeRequest('GET /me', asked), needs)
-    return token ?? tell(rejection)
+    return token ?? parse(rejection)
   }
   return { ...made, web, errors, warnings, find, ask, signIn, signInAs, signOutAs, guard }
 }
 
 /** Checks a rejection: its status, its code, and that it says no more than it should. */
-export function assertRejected(response: Told, status: number, code: string, message?: RegExp): void {
+export function assertRejected(response: ParsedResponse, status: number, code: string, message?: RegExp): void {
   assert.deepEqual([response.status, response.json?.code], [status, code])
   assert.equal(response.headers['cache-control'], 'no-store')
   assert.equal(response.headers['set-cookie'], undefined)

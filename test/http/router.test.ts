@@ -188,7 +188,7 @@ describe('the router', () => {
   })
 })
 
-test('JSON is told by its type alone: a parser’s value without one is no body', async () => {
+test('the type alone says whether a body is JSON, also of a body that a parser has read', async () => {
   const { ask } = open()
   const refresh = (asked: Asked) => ask('POST /auth/refresh', asked)
   const json = { refreshToken: 'dpr_x' }
@@ -232,8 +232,11 @@ describe('a route of the app’s own', () => {
       [{ status: 304, body: 1 }, 304],
     ] as const) {
       const { ask } = open(own({ method: 'GET', path: '/me', access: 'page', run: () => response }))
-      const told = await ask('GET /me')
-      assert.deepEqual([told.status, told.json, told.headers], [status, undefined, { 'cache-control': 'no-store' }])
+      const parsed = await ask('GET /me')
+      assert.deepEqual(
+        [parsed.status, parsed.json, parsed.headers],
+        [status, undefined, { 'cache-control': 'no-store' }],
+      )
     }
   })
 
