@@ -15,6 +15,7 @@ const help = `npm test -- [paths] [options]
   paths          files or folders of tests; all of them without any
   --name TEXT    only the tests whose name contains TEXT, or matches it as a regular expression
   --watch        runs the tests again when a file that they import changes (npm run test:watch)
+  --random       takes new random numbers, not those of a fixed seed
   --no-build     takes dist/ as it is
   --help         this
 
@@ -31,6 +32,7 @@ const { values, positionals } = parseArgs({
   options: {
     name: { type: 'string' },
     watch: { type: 'boolean' },
+    random: { type: 'boolean', default: false },
     build: { type: 'boolean', default: true },
     help: { type: 'boolean' },
   },
@@ -39,6 +41,9 @@ if (values.help) {
   console.log(help)
   process.exit()
 }
+
+// A run must not fail by chance. A failure of a random run prints its seed.
+if (!values.random) process.env.DAYPASS_TEST_SEED ??= '1'
 
 const wanted = positionals.map((path) => path.replace(/^\.\/|\/$/g, ''))
 const files = globSync(['test/**/*.test.ts', 'examples/*/*.test.ts'])

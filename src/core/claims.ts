@@ -44,13 +44,14 @@ export async function readClaims<C>(given: C | undefined, schema: ClaimsSchema<C
   // In JSON, NUL and unpaired surrogates are escaped.
   if (!isStorable(json)) throw new DaypassError('ERR_CLAIMS_INVALID', 'The claims contain U+FFFE or U+FFFF.')
   // Reject claims that a verifier would reject: otherwise every refresh of the session would return an invalid token.
-  if (parseStrictObject(bytes) === undefined) {
+  const copy = parseStrictObject(bytes)
+  if (copy === undefined) {
     throw new DaypassError(
       'ERR_CLAIMS_INVALID',
       'The claims are nested too deeply, or have a member named "__proto__".',
     )
   }
-  return JSON.parse(json)
+  return copy
 }
 
 function toJson(claims: object): string {

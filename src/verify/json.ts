@@ -11,19 +11,36 @@ export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | 
   try {
     text = decoder.decode(bytes)
     value = JSON.parse(text)
+    if (text.includes('\\')) {
+      text = withFewEscapes(text)
+      value = JSON.parse(text)
+    }
   } catch {
     return undefined
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
   if (!isPlain(value, maxDepth)) return undefined
   // JSON.stringify writes each member once. So a text that it would write needs no scan, and most tokens are such texts.
-  return JSON.stringify(value) === text || hasUniqueMembers(text) ? (value as Record<string, unknown>) : undefined
+  const written = JSON.stringify(value)
+  if (written === text) return value as Record<string, unknown>
+  const names = uniqueNames(text)
+  return names !== undefined && names === uniqueNames(written) ? (value as Record<string, unknown>) : undefined
+}
+
+/**
+ * Writes each string of a JSON text with the escapes that it needs and no others. V8 of Node 24 and 26 can read an escaped
+ * name as another one: after `{"\\":1}` it reads `{"\u0061":1}` as `{"\\":1}` (nodejs/node#63785). It reads names without
+ * escapes right. A name that needs an escape can still be read wrong, so the names are compared with those of the text.
+ */
+function withFewEscapes(text: string): string {
+  return text.replace(string, (part) => (part.includes('\\') ? JSON.stringify(JSON.parse(part)) : part))
 }
 
 // `ignoreBOM` keeps the mark in the text, and JSON.parse then refuses it.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const maxDepth = 32
-const token = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
+const string = /"(?:[^"\\]|\\.)*"/g
+const token = new RegExp(`${string.source}|[{}[\\],]`, 'g')
 
 /** Whether a parsed value has no member `__proto__`, and is nested no deeper than this. */
 function isPlain(value: unknown, depth: number): boolean {
@@ -35,10 +52,14 @@ function isPlain(value: unknown, depth: number): boolean {
   return true
 }
 
-/** Scans a text that JSON.parse has accepted. Strings, brackets and commas are enough to find the members' names. */
-function hasUniqueMembers(text: string): boolean {
+/**
+ * Returns the sorted names of all members as a text, or undefined if an object has a name twice. Scans a text that
+ * JSON.parse has accepted. Strings, brackets and commas are enough to find the names.
+ */
+function uniqueNames(text: string): string | undefined {
   /** The open containers: the names of an object's members so far, or null for an array. */
   const open: (Set<string> | null)[] = []
+  const all: string[] = []
   let expectName = false
   for (const [part] of text.matchAll(token)) {
     if (part === '{' || part === '[') {
@@ -51,11 +72,14 @@ function hasUniqueMembers(text: string): boolean {
     } else if (expectName) {
       // Null in an array, which has no names.
       const names = open.at(-1)
-      const name = JSON.parse(part) as string
-      if (names?.has(name)) return false
-      names?.add(name)
+      if (names) {
+        const name = JSON.parse(part) as string
+        if (names.has(name)) return undefined
+        names.add(name)
+        all.push(name)
+      }
       expectName = false
     }
   }
-  return true
+  return JSON.stringify(all.sort())
 }

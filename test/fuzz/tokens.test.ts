@@ -198,7 +198,8 @@ test('any text with a valid signature is a plain object or rejected', async () =
     fc.asyncProperty(fc.oneof(anyText, fc.json(), changed(JSON.stringify(payloadOf()))), async (payload) => {
       const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: 'ed' })}.${encode(payload)}`
       const token = await laterOutcome(() => verifier.verify(`${input}.${signers.EdDSA!(input).toString('base64url')}`))
-      if (token !== undefined) assert.equal(JSON.parse(payload).sub, token.subject)
+      // A lone surrogate becomes U+FFFD in UTF-8.
+      if (token !== undefined) assert.equal(JSON.parse(payload.toWellFormed()).sub, token.subject)
     }),
     runs(2000),
   )

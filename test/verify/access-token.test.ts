@@ -878,6 +878,23 @@ test('__proto__ is rejected at any depth, and nothing is polluted; constructor i
   assert.equal(({} as Record<string, unknown>).polluted, undefined)
 })
 
+test('a claim is read by the name that is written, whatever JSON the process has read before (nodejs/node#63785)', async () => {
+  const good = JSON.stringify(payloadOf())
+  const withMember = (member: string) => good.replace(/}$/, `,${member}}`)
+  /** Verifies a claim of this name, after V8 has read another name at its place. */
+  const claimAfter = (other: string, name: string, marker: string) => {
+    JSON.parse(withMember(`"${marker}":0,"${other}":0`))
+    return verify(makeToken(withMember(`"${marker}":0,"${name}":0`)))
+  }
+  const url = await claimAfter('https:\\\\/\\\\/id.exampl', 'https:\\/\\/id.example\\/', 'x1')
+  assert.deepEqual(url.claims, { x1: 0, 'https://id.example/': 0 })
+  assert.deepEqual((await claimAfter('\\\\u0', '\\u0061\\u0062\\u0063', 'x2')).claims, { x2: 0, abc: 0 })
+  // JSON cannot write this name without an escape. Depending on V8 it is read right, or the token is rejected.
+  const quote = await claimAfter('\\\\', '\\"', 'x3').catch((error) => error)
+  if (quote instanceof Error) assert.ok(isDaypassError(quote, 'ERR_ACCESS_TOKEN_INVALID'))
+  else assert.deepEqual(quote.claims, { x3: 0, '"': 0 })
+})
+
 test('deep JSON, a megabyte and many brackets are rejected at once, in header and payload', async () => {
   const nested = (depth: number) => `{"iss":"x","d":${'['.repeat(depth)}${']'.repeat(depth)}}`
   for (const depth of [40, 1000, 5000]) {
