@@ -7,13 +7,15 @@ import { DaypassError } from 'daypass'
 export const patience = 5000
 
 /**
- * Waits for a call of a database. Its error is replaced by one that reveals nothing of the database to callers.
+ * Waits for a call of a database, and calls `onLate` when the time is over. The call's error is replaced by one that
+ * reveals nothing of the database to callers.
  *
  * @throws DaypassError `ERR_STORE_UNAVAILABLE` when the call fails or the time is over.
  */
-export async function withinPatience<T>(call: () => Promise<T>): Promise<T> {
+export async function withinPatience<T>(call: () => Promise<T>, onLate?: () => void): Promise<T> {
   const timer = new AbortController()
   const late = delay(patience, undefined, { signal: timer.signal }).then(() => {
+    onLate?.()
     throw new DaypassError('ERR_STORE_UNAVAILABLE', undefined, { cause: `no answer in ${patience} ms` })
   })
   // It rejects when the timer is aborted, after every call that is in time.

@@ -64,8 +64,14 @@ async function openPostgresJs(url: string): Promise<Opened | undefined> {
   const sql = postgres(url, options)
   return {
     client: sql,
-    query: (text, values = []) =>
-      withinPatience(async () => [...(await sql.unsafe(text, values as (string | number)[]))]),
+    query: (text, values = []) => {
+      const statement = sql.unsafe(text, values as (string | number)[])
+      // A late statement is cancelled. It would keep its connection, which the sessions use too.
+      return withinPatience(
+        async () => [...(await statement)],
+        () => statement.cancel(),
+      )
+    },
     close: () => sql.end({ timeout: 5 }),
   }
 }
