@@ -24,8 +24,9 @@ async function serve(): Promise<void> {
   if (config.newSecretPath !== undefined) {
     console.error(`A secret was made and kept in ${config.newSecretPath}: back it up, or set DAYPASS_SECRET.`)
   }
-  const { startServer } = await import('./server.ts')
-  const server = await startServer(config)
+  const [{ startServer }, { openLog }] = await Promise.all([import('./server.ts'), import('./log.ts')])
+  const { log, close } = openLog(config.logLevel)
+  const server = await startServer(config, log)
   if (process.stdout.isTTY) console.error(`\n  Daypass is at ${server.url}\n`)
   let stopping = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -33,10 +34,14 @@ async function serve(): Promise<void> {
       // The second signal ends it at once.
       if (stopping) process.exit(1)
       stopping = true
-      server.stop().then(
-        () => process.exit(0),
-        () => process.exit(1),
+      const stopped = server.stop().then(
+        () => 0,
+        () => 1,
       )
+      stopped.then(async (code) => {
+        await close()
+        process.exit(code)
+      })
     })
   }
 }

@@ -1,5 +1,7 @@
 // The log: one JSON object a line on standard output, by pino.
 
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { isDaypassError } from 'daypass'
 import { type DestinationStream, type Logger, pino } from 'pino'
 
@@ -9,8 +11,30 @@ export type LogLevel = 'debug' | 'info' | 'error' | 'off'
 /** Fields must contain no secret. Events and error codes contain none. */
 export type Log = Logger
 
-/** Writes lines. If the reader of standard output ends, the server continues without a log. */
-export function createLog(level: LogLevel, destination?: DestinationStream): Log {
+/** The log of a process. */
+export interface ProcessLog {
+  log: Log
+  /** Writes the last lines in their order, which `process.exit` alone does not. A reader that stands still gets three seconds. */
+  close(): Promise<void>
+}
+
+/** Writes lines to standard output. If its reader ends, the server continues without a log. */
+export function openLog(level: LogLevel): ProcessLog {
+  const stdout = pino.destination(1)
+  const log = createLog(level, stdout)
+  return {
+    log,
+    async close() {
+      log.level = 'silent'
+      const closed = once(stdout, 'close')
+      stdout.end()
+      await Promise.race([closed, delay(3000)])
+    },
+  }
+}
+
+/** Writes lines to a destination. */
+export function createLog(level: LogLevel, destination: DestinationStream): Log {
   const options = {
     level: level === 'off' ? 'silent' : level,
     base: null,
@@ -18,7 +42,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  return destination === undefined ? pino(options) : pino(options, destination)
+  return pino(options, destination)
 }
 
 /** Logs the server's own errors. */

@@ -21,7 +21,7 @@ import { createDevices } from './devices.ts'
 import { sendError, toDaypassError } from './errors.ts'
 import { createFeed } from './feed.ts'
 import { createLimits, noLimits } from './limits.ts'
-import { createErrorLog, createLog, type Log, type LogError } from './log.ts'
+import { createErrorLog, type Log, type LogError, openLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { type PasswordSignIn, serverRoutes } from './routes.ts'
@@ -42,7 +42,7 @@ export const { version } = JSON.parse(readFileSync(new URL('../package.json', im
 }
 
 /** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`, `ERR_STORE_…`, or the error of `listen`. */
-export async function startServer(config: Config, log: Log = createLog(config.logLevel)): Promise<RunningServer> {
+export async function startServer(config: Config, log: Log = openLog(config.logLevel).log): Promise<RunningServer> {
   const logError = createErrorLog(log)
   const stores = await openStores(config.store, (error) => logError('the database’s driver failed', error))
   try {

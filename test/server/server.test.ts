@@ -211,6 +211,25 @@ describe('as a process', () => {
     }
   })
 
+  test('the log ends with its last line, also where no thread is free', async () => {
+    // A password is hashed while the server stops, on the only thread that could write the log.
+    const busy = `import { pbkdf2 } from 'node:crypto'
+      process.on('SIGTERM', () => pbkdf2('', '', 200_000, 64, 'sha512', () => {}))`
+    const server = await startServerProcess({
+      UV_THREADPOOL_SIZE: '1',
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(busy)}`,
+    })
+    try {
+      assert.equal(await server.stop(), 0)
+      assert.deepEqual(
+        server.log.map((line) => line.message),
+        ['listening', 'stopping', 'stopped'],
+      )
+    } finally {
+      await server.remove()
+    }
+  })
+
   test('sessions and the generated secret survive kill -9', async () => {
     const server = await startServerProcess()
     try {
