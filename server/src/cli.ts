@@ -30,18 +30,16 @@ async function serve(): Promise<void> {
   if (process.stdout.isTTY) console.error(`\n  Daypass is at ${server.url}\n`)
   let stopping = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
+    process.on(signal, async () => {
       // The second signal ends it at once.
       if (stopping) process.exit(1)
       stopping = true
-      const stopped = server.stop().then(
+      const code = await server.stop().then(
         () => 0,
         () => 1,
       )
-      stopped.then(async (code) => {
-        await close()
-        process.exit(code)
-      })
+      await close()
+      process.exit(code)
     })
   }
 }

@@ -18,15 +18,21 @@ export interface ProcessLog {
   close(): Promise<void>
 }
 
-/** Writes lines to standard output. If its reader ends, the server continues without a log. */
+/** Writes lines to standard output. If its reader ends or its disk is full, the server continues without a log. */
 export function openLog(level: LogLevel): ProcessLog {
   const stdout = pino.destination(1)
+  let isBroken = false
+  stdout.on('error', () => {
+    isBroken = true
+  })
   const log = createLog(level, stdout)
   return {
     log,
     async close() {
       log.level = 'silent'
-      const closed = once(stdout, 'close')
+      if (isBroken) return
+      // Its reader may end meanwhile.
+      const closed = once(stdout, 'close').catch(() => {})
       stdout.end()
       await Promise.race([closed, delay(3000)])
     },

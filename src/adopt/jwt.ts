@@ -2,6 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import { createPublicKey, createSecretKey, KeyObject } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { compactVerify, type JWTPayload, jwtVerify } from 'jose'
 import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
@@ -119,8 +120,11 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
       if (context.now >= until) return null
       const expected = { algorithms, issuer, audience, currentDate: new Date(context.now) }
       const verified = await jwtVerify(token, key, expected).catch(() => undefined)
-      if (verified === undefined || !(await accepts(verified.payload))) return null
+      const written = parseStrictObject(Buffer.from(token.split('.')[1] ?? '', 'base64url'))
+      // jose has checked what JSON.parse read, which may be another name (see json.ts).
+      if (verified === undefined || !isDeepStrictEqual(written, verified.payload)) return null
       const { payload } = verified
+      if (!(await accepts(payload))) return null
       const subject = options.subject ? options.subject(payload) : payload.sub
       if (typeof subject !== 'string' || subject === '') return null
       const found = stored && (await stored.find(token, context))

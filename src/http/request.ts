@@ -2,6 +2,7 @@
 
 import type { RequestOrigin } from '../core/events.ts'
 import { DaypassError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 
 /** A request, as far as a route may need it. */
 export interface RouteRequest extends RequestOrigin {
@@ -60,7 +61,7 @@ export async function readJsonObject(request: HttpRequest, limit: number): Promi
   if (parsedBody !== undefined && length === undefined && Buffer.byteLength(JSON.stringify(parsedBody)) > limit) {
     throw new DaypassError('ERR_BODY_TOO_LARGE')
   }
-  const body = parsedBody === undefined ? parseJson(await request.text(limit)) : parsedBody
+  const body = parsedBody === undefined ? parseBody(await request.text(limit)) : parsedBody
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new DaypassError('ERR_REQUEST_INVALID', 'The body must be a JSON object.')
   }
@@ -80,9 +81,9 @@ function isJsonInUtf8(mediaType: string): boolean {
   return type.trim() === 'application/json' && /^utf-?8$/.test(charset ?? 'utf-8')
 }
 
-function parseJson(text: string): unknown {
+function parseBody(text: string): unknown {
   try {
-    return text === '' ? {} : JSON.parse(text)
+    return text === '' ? {} : parseJson(text)
   } catch {
     // Without the parser's message: it quotes the body, which may hold a password.
     throw new DaypassError('ERR_REQUEST_INVALID', 'The body is not JSON.')

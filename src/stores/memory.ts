@@ -4,6 +4,7 @@ import { advance, isLive } from '../core/rotation.ts'
 import { applyChanges, type Claims, type RevokedReason, type Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 import { idTaken } from './store-error.ts'
 
 /**
@@ -129,6 +130,6 @@ function copy(row: Session): Session {
 }
 
 function copyClaims(claims: Claims): Claims {
-  for (const _ in claims) return JSON.parse(JSON.stringify(claims))
+  for (const _ in claims) return parseJson(JSON.stringify(claims)) as Claims
   return {}
 }

@@ -3,8 +3,9 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { advance, isLive } from '../core/rotation.ts'
-import { applyChanges, type RevokedReason, type Session } from '../core/session.ts'
+import { applyChanges, type Changes, type RevokedReason, type Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
+import { parseJson } from '../json.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
 import { checkFunctions } from '../option.ts'
 import { createBoundedCalls, readTimeout } from './deadline.ts'
@@ -278,7 +279,7 @@ export function createMysqlStore(client: MysqlClient | MysqlCallbackClient, opti
           const [found] = await read(`s.id = ${idLiteral(id)}`, until)
           if (found === undefined || !isLive(found.session, now)) return null
           // As it is stored: JSON.
-          const session = applyChanges(found.session, JSON.parse(JSON.stringify(changes)))
+          const session = applyChanges(found.session, parseJson(JSON.stringify(changes)) as Changes)
           const isWritten = await writeAll(Object.keys(toChanges(changes)), [{ found, row: toRecord(session), until }])
           return isWritten(id) ? session : 'again'
         }),

@@ -7,6 +7,7 @@ import { Buffer } from 'node:buffer'
 import { bufferOf } from '../core/bytes.ts'
 import type { Session } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 import { assembleSession, columns, createRowMapping } from './row.ts'
 
 const rowVersion = 1
@@ -65,7 +66,7 @@ export function readTexts(row: Buffer): { stored: Buffer; added: unknown[] } {
   let at = 1 + 6 * numbers.length
   for (const _ of pieces) at += 1 + row.readUInt8(at)
   const stored = row.subarray(at)
-  const parsed: unknown[] = JSON.parse(String(stored))
+  const parsed = parseJson(String(stored)) as unknown[]
   return { stored, added: parsed.slice(texts.length) }
 }
 
@@ -85,7 +86,7 @@ export function decodeRow(id: string, bytes: Buffer): Session {
     // A copy of bytes: the reply may be part of a much larger buffer, which would be kept with it.
     values[index] = kind === 'bytes' ? new Uint8Array(bytes.subarray(begin, at)) : bytes.toString('utf8', begin, at)
   }
-  const parsed: unknown[] = JSON.parse(bytes.toString('utf8', at))
+  const parsed = parseJson(bytes.toString('utf8', at)) as unknown[]
   texts.forEach(({ index }, position) => {
     values[index] = parsed[position]
   })

@@ -2,6 +2,7 @@
 
 import type { Changes, Claims, Device, Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
+import { parseJson } from '../json.ts'
 
 /** The kinds of values in a session, with their types. */
 interface Kinds {
@@ -80,7 +81,7 @@ export type RowCodec<Value> = { readonly [K in Kind]?: ValueCodec<Kinds[K], Valu
 /** JSON as text. Most sessions have no claims and no `amr`, so their texts are not parsed. */
 export const jsonText: ValueCodec<Kinds['json'], string> = {
   encode: (value) => JSON.stringify(value),
-  decode: (text: string) => (text === '{}' ? {} : text === '[]' ? [] : JSON.parse(text)),
+  decode: (text: string) => (text === '{}' ? {} : text === '[]' ? [] : (parseJson(text) as Kinds['json'])),
 }
 
 function toColumns<Field extends string>(fields: Readonly<Record<Field, Kind | `${Kind}?`>>) {

@@ -1,6 +1,7 @@
 // Fetches keys from a `jwks_uri` and caches them.
 
 import { DaypassError, isDaypassError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 import { algorithmOf, checkStrength, type Jwk } from './jwk.ts'
 import { type Key, type KeySource, pickKey } from './keys.ts'
 import { importKey } from './signature.ts'
@@ -174,7 +175,7 @@ async function importUsable(jwk: Jwk): Promise<Key | undefined> {
 
 function parseKeys(text: string): unknown {
   try {
-    return (JSON.parse(text) as { keys?: unknown } | null)?.keys
+    return (parseJson(text) as { keys?: unknown } | null)?.keys
   } catch {
     throw noKeys('the response is not JSON')
   }

@@ -1,7 +1,7 @@
 // An app's old refresh tokens are traded for sessions: each exactly once, and only valid ones.
 
 import assert from 'node:assert/strict'
-import { generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from 'node:crypto'
+import { createHmac, generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { SignJWT } from 'jose'
 import jwt from 'jsonwebtoken'
@@ -568,6 +568,18 @@ describe('adoptJwt', () => {
       const other = sign(time, {}, { algorithm: 'RS512' }, privateKey)
       await assert.rejects(auth.refresh(other), isRefused('ERR_REFRESH_TOKEN_INVALID'))
     }
+  })
+
+  test('does not trade an expired token whose `exp` JSON.parse reads as another name (nodejs/node#63785)', async () => {
+    const { auth, time } = start({ adopt: adoptJwt({ secret: oldSecret }) })
+    const encode = (text: string) => Buffer.from(text).toString('base64url')
+    const input = `${encode('{"alg":"HS256"}')}.${encode('{"sub":"ada","\\u0065xp":1000}')}`
+    const token = `${input}.${createHmac('sha256', oldSecret).update(input).digest('base64url')}`
+    for (const before of ['{}', '{"sub":"ada","\\\\u0":1}']) {
+      JSON.parse(before)
+      await assert.rejects(auth.refresh(token), isRefused('ERR_REFRESH_TOKEN_INVALID'))
+    }
+    assert.ok(time.now() > 1_000_000)
   })
 
   test('trades a token without `typ` in its header', async () => {

@@ -8,11 +8,12 @@ import { test } from 'node:test'
 const root = join(import.meta.dirname, '../..')
 
 /** Files that every layer but the client may import. */
-const leaves = ['errors.ts', 'option.ts', 'known-options.ts', 'warn.ts']
+const leaves = ['errors.ts', 'json.ts', 'option.ts', 'known-options.ts', 'warn.ts']
 
 /** The layers that each layer may import besides itself. CONTRIBUTING.md has the same table in words. */
 const layers: Record<string, string[]> = {
   'errors.ts': [],
+  'json.ts': [],
   'option.ts': ['errors.ts'],
   'known-options.ts': ['errors.ts', 'option.ts'],
   'warn.ts': [],

@@ -889,10 +889,8 @@ test('a claim is read by the name that is written, whatever JSON the process has
   const url = await claimAfter('https:\\\\/\\\\/id.exampl', 'https:\\/\\/id.example\\/', 'x1')
   assert.deepEqual(url.claims, { x1: 0, 'https://id.example/': 0 })
   assert.deepEqual((await claimAfter('\\\\u0', '\\u0061\\u0062\\u0063', 'x2')).claims, { x2: 0, abc: 0 })
-  // JSON cannot write this name without an escape. Depending on V8 it is read right, or the token is rejected.
-  const quote = await claimAfter('\\\\', '\\"', 'x3').catch((error) => error)
-  if (quote instanceof Error) assert.ok(isDaypassError(quote, 'ERR_ACCESS_TOKEN_INVALID'))
-  else assert.deepEqual(quote.claims, { x3: 0, '"': 0 })
+  // JSON cannot write this name without an escape.
+  assert.deepEqual((await claimAfter('\\\\', '\\"', 'x3')).claims, { x3: 0, '"': 0 })
 })
 
 test('deep JSON, a megabyte and many brackets are rejected at once, in header and payload', async () => {
