@@ -16,7 +16,7 @@ process.env.NODE_COMPILE_CACHE ??= resolve('.cache/node-compile')
  */
 const layers = {
   verify: {
-    mutate: ['src/verify/**/*.ts'],
+    mutate: ['src/verify/**/*.ts', 'src/json.ts'],
     tests: [
       'test/verify/{token-cache,key-responses,access-token,imports}.test.ts',
       'test/attacks/{vectors,tokens}.test.ts',

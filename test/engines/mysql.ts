@@ -2,7 +2,7 @@
 // Beside it MySQL 8, where scripts/install-mysql.sh has put it.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -72,7 +72,10 @@ export function startMysql8(): Promise<MysqlEngine> {
 async function startServer(program: string, install: (common: string[]) => Promise<string[]>): Promise<MysqlEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-mysql-'))
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
-  const common = ['--no-defaults', `--datadir=${join(folder, 'data')}`, ...user]
+  // A server that starts removes the temporary tables of its folder, also those of another server.
+  const temporary = join(folder, 'tmp')
+  mkdirSync(temporary)
+  const common = ['--no-defaults', `--datadir=${join(folder, 'data')}`, `--tmpdir=${temporary}`, ...user]
   const more = await install(common)
   const rights = join(folder, 'rights.sql')
   // One statement a line.
