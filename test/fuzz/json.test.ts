@@ -105,6 +105,14 @@ test('names of backslashes and quotes are read as written, whatever was read bef
   assert.ok(read > 10 && refused > 10)
 })
 
+test('a value that looks like a name stays a value, and what is no JSON stays an error', () => {
+  const value = { list: ['x', ':\n', '":"'], text: '{"a":1}' }
+  assert.deepEqual(parseJson(JSON.stringify(value)), value)
+  // JSON knows no such space before a colon.
+  assert.throws(() => parseJson('{"a"\u00a0:"\\n"}'), SyntaxError)
+  assert.throws(() => parseJson('{"\\x":1}'), SyntaxError)
+})
+
 test('32 levels are accepted, and no more', () => {
   const nested = (open: string, close: string, depth: number) => `{"a":${open.repeat(depth)}1${close.repeat(depth)}}`
   fc.assert(
