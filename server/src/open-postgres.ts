@@ -69,11 +69,18 @@ async function openPostgresJs(url: string): Promise<Opened | undefined> {
       // A late statement is cancelled. It would keep its connection, which the sessions use too.
       return withinPatience(
         async () => [...(await statement)],
-        () => statement.cancel(),
+        () => cancel(statement),
       )
     },
     close: () => sql.end({ timeout: 5 }),
   }
+}
+
+/** `statement.cancel()` drops the promise of its request, so a refused connection would end the process. */
+function cancel(statement: object): void {
+  const query = statement as { canceller?: ((query: unknown) => Promise<void>) | null }
+  query.canceller?.(query).catch(() => {})
+  query.canceller = null
 }
 
 function missing(): never {

@@ -25,7 +25,7 @@ export interface PostgresJs {
 }
 
 interface PostgresJsQuery {
-  raw(): PromiseLike<unknown[]> & { cancel(): unknown }
+  raw(): PromiseLike<unknown[]> & { cancel(): unknown; canceller?: unknown }
 }
 
 /** A value of a result; undefined where the client returns no lists. */
@@ -87,7 +87,10 @@ function sendPostgresJs(client: PostgresJs, text: string, values: (string | null
     // After a connection that broke between rows, the driver begins its next list with holes.
     answer: Promise.resolve(query).then((rows) => rows.filter((row) => row).map(firstOf)),
     cancel() {
-      Promise.resolve(query.cancel()).catch(() => {})
+      // `query.cancel()` calls this too, but drops its promise: a refused connection would end the process.
+      if (typeof query.canceller !== 'function') return void query.cancel()
+      Promise.resolve(query.canceller(query)).catch(() => {})
+      query.canceller = null
     },
   }
 }
