@@ -7,12 +7,12 @@ import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_pro
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { readPage, readScript, readSnippet } from '../test/docs/project.ts'
+import { freePort } from '../test/engines/free-port.ts'
 import { findRuntime } from '../test/engines/runtimes.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -283,16 +283,6 @@ async function untilListening(child: ChildProcess, origin: string): Promise<void
       await delay(100)
     }
   }
-}
-
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Follows a part and prints a line. */

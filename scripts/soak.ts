@@ -9,11 +9,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
-import { createServer } from 'node:net'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { freePort } from '../test/engines/free-port.ts'
 
 const { values } = parseArgs({
   options: {
@@ -66,15 +66,6 @@ const server = spawn(
 const ended = once(server, 'exit')
 // The server ends with this process, however this process ends.
 process.on('exit', () => server.kill('SIGKILL'))
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
-}
 
 interface Response {
   status: number

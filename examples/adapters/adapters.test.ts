@@ -11,7 +11,7 @@ import { before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from 'daypass/client'
 import { readSnippet } from '../../test/docs/project.ts'
-import { freePort } from '../../test/server/process.ts'
+import { freePort } from '../../test/engines/free-port.ts'
 
 const here = import.meta.dirname
 const root = join(here, '../..')

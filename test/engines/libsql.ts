@@ -1,14 +1,13 @@
 // A libSQL server for tests: `sqld`, which `.ci/run` puts into .cache/sqld, in a new folder.
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '@libsql/client'
 import { createLibsqlStore } from '../../src/stores/libsql.ts'
 import type { Store } from '../../src/testing/index.ts'
-import { freePort } from '../server/process.ts'
+import { startEngine } from './engine-process.ts'
+import { freePort } from './free-port.ts'
 
 export interface LibsqlServer {
   /** `http://127.0.0.1:PORT` */
@@ -31,38 +30,13 @@ export async function startSqld(): Promise<LibsqlServer> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const flags = ['--no-welcome', '--db-path', join(folder, 'data'), '--http-listen-addr', `127.0.0.1:${port}`]
-  let server: ChildProcess
-
-  async function start(): Promise<void> {
-    server = spawn(program!, flags, { stdio: 'ignore' })
-    process.once('exit', kill)
-    for (const until = Date.now() + 30_000; ; await delay(50)) {
-      const isUp = await fetch(`${url}/health`).then(
-        (response) => response.ok,
-        () => false,
-      )
-      if (isUp) return
-      if (server.exitCode !== null || Date.now() > until) throw new Error(`sqld does not start (${server.exitCode})`)
-    }
-  }
-  function kill(): void {
-    server.kill('SIGKILL')
-  }
-  async function stop(): Promise<void> {
-    process.off('exit', kill)
-    if (server.exitCode !== null || server.signalCode !== null) return
-    const gone = new Promise((resolve) => server.once('exit', resolve))
-    kill()
-    await gone
-  }
-
-  await start()
+  const server = await startEngine(program!, flags, async () => (await fetch(`${url}/health`)).ok)
   return {
     url,
-    stop,
-    start,
+    start: server.start,
+    stop: () => server.stop('SIGKILL'),
     async remove() {
-      await stop()
+      await server.stop('SIGKILL')
       rmSync(folder, { recursive: true, force: true })
     },
   }

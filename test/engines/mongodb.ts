@@ -1,14 +1,13 @@
 // A MongoDB for tests: the one that `MONGODB_URL` names, or SecantusDB as scripts/install-mongodb-engine.sh installs it.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { createMongoStore } from '../../src/stores/mongodb.ts'
 import type { Store, StoreHarness } from '../../src/testing/index.ts'
-import { freePort } from '../server/process.ts'
+import { startEngine } from './engine-process.ts'
+import { freePort } from './free-port.ts'
 
 export interface MongoEngine {
   url: string
@@ -60,46 +59,11 @@ export async function startMongo(): Promise<MongoEngine> {
   if (program === undefined) throw new Error('There is no MongoDB server: run scripts/install-mongodb-engine.sh')
   const path = join(root, program)
   const folder = mkdtempSync(join(tmpdir(), 'daypass-mongodb-'))
-  let port = await freePort()
-  let server: ChildProcess | undefined
-
-  async function start(): Promise<void> {
-    const flags = ['--host', '127.0.0.1', '--port', String(port), '--storage-path', folder, '--cache-size', '256M']
-    server = spawn(path, [...flags, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] })
-    // It ends with the tests, and does not keep them from ending.
-    server.unref()
-    process.once('exit', kill)
-    for (const until = Date.now() + 30_000; ; await delay(50)) {
-      if (server.exitCode !== null) throw new Error(`${path} ended with ${server.exitCode}`)
-      try {
-        return void (await versionOf(urlOf(port)))
-      } catch (error) {
-        if (Date.now() > until) throw error
-      }
-    }
-  }
-  function kill(): void {
-    server?.kill('SIGKILL')
-  }
-  async function stop(): Promise<void> {
-    process.off('exit', kill)
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return
-    const gone = new Promise((resolve) => server!.once('exit', resolve))
-    server.kill('SIGTERM')
-    const late = setTimeout(kill, 10_000)
-    await gone
-    clearTimeout(late)
-  }
-
-  try {
-    await start()
-  } catch {
-    // Another process took the port in the meantime.
-    await stop()
-    port = await freePort()
-    await start()
-  }
-  const url = urlOf(port)
+  const port = await freePort()
+  const url = `mongodb://127.0.0.1:${port}/?directConnection=true`
+  const flags = ['--host', '127.0.0.1', '--port', String(port), '--storage-path', folder, '--cache-size', '256M']
+  const isUp = async () => (await versionOf(url)) !== ''
+  const { start, stop, freeze, thaw } = await startEngine(path, [...flags, '--log-level', 'ERROR'], isUp)
   const version = /secantusdb-([^/]+)/.exec(program)![1]
   return {
     url,
@@ -108,16 +72,14 @@ export async function startMongo(): Promise<MongoEngine> {
     database,
     stop,
     start,
-    freeze: () => void server!.kill('SIGSTOP'),
-    thaw: () => void server!.kill('SIGCONT'),
+    freeze,
+    thaw,
     async remove() {
       await stop()
-      if (existsSync(folder)) rmSync(folder, { recursive: true, force: true })
+      rmSync(folder, { recursive: true, force: true })
     },
   }
 }
-
-const urlOf = (port: number) => `mongodb://127.0.0.1:${port}/?directConnection=true`
 
 /** A client as an app would make it, but with short timeouts. */
 export function newClient(url: string, options: object = {}): MongoClient {

@@ -1,16 +1,16 @@
 // A MySQL for tests: the one that `MYSQL_URL` names (MySQL or MariaDB), or MariaDB as Debian packages it, in a new folder.
 // Beside it MySQL 8, where scripts/install-mysql.sh has put it.
 
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
 import { createMysqlStore } from '../../src/stores/mysql.ts'
 import type { Store } from '../../src/testing/index.ts'
-import { freePort } from '../server/process.ts'
+import { env, startEngine } from './engine-process.ts'
+import { freePort } from './free-port.ts'
 
 export interface MysqlEngine {
   url: string
@@ -24,9 +24,6 @@ export interface MysqlEngine {
 }
 
 const notRun = 'not run: no MySQL server (set MYSQL_URL, or apt-get install mariadb-server)'
-
-/** Debian keeps the server in a folder that is not on every user's path. */
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 
 /** The reason why there is no server, or false. In CI a missing server is a failure. */
 export const noMysql: string | false = (() => {
@@ -88,44 +85,13 @@ async function startServer(program: string, install: (common: string[]) => Promi
   const url = `mysql://daypass:daypass@127.0.0.1:${port}/mysql`
   const address = [`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 'socket')}`]
   const files = [`--pid-file=${join(folder, 'pid')}`, `--init-file=${rights}`, '--skip-name-resolve']
-  let server: ChildProcess
-
-  async function start(): Promise<void> {
-    let output = ''
-    server = spawn(program, [...common, ...address, ...files, ...more], { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    server.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-4000)
-    })
-    // It ends with the tests, and does not keep them from ending.
-    process.once('exit', kill)
-    for (const until = Date.now() + 60_000; ; await delay(50)) {
-      try {
-        return void (await once(url, 'SELECT 1'))
-      } catch (error) {
-        if (server.exitCode === null && Date.now() < until) continue
-        throw new Error(`${program} does not start (exit code ${server.exitCode}):\n${output}`, { cause: error })
-      }
-    }
-  }
-  function kill(): void {
-    server.kill('SIGKILL')
-  }
-  async function stop(): Promise<void> {
-    process.off('exit', kill)
-    if (server.exitCode !== null || server.signalCode !== null) return
-    const gone = new Promise((resolve) => server.once('exit', resolve))
-    server.kill('SIGTERM')
-    const late = setTimeout(kill, 15_000)
-    await gone
-    clearTimeout(late)
-  }
-
-  await start()
+  const args = [...common, ...address, ...files, ...more]
+  const server = await startEngine(program, args, async () => (await once(url, 'SELECT 1')).length > 0)
   return createEngine(url, {
-    stop,
-    start,
+    stop: server.stop,
+    start: server.start,
     async remove() {
-      await stop()
+      await server.stop()
       rmSync(folder, { recursive: true, force: true })
     },
   })

@@ -1,22 +1,20 @@
 // A PgBouncer for tests: Debian's, in transaction mode, in front of the tests' PostgreSQL.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '../server/process.ts'
+import { env, startEngine } from './engine-process.ts'
+import { freePort } from './free-port.ts'
 import { once } from './postgres.ts'
 
 const notRun = 'not run: pgbouncer is not installed (apt-get install pgbouncer)'
 
-/** Debian's path, which is not in every PATH. */
-const path = `${process.env.PATH}:/usr/sbin`
-
 /** Its version, or the reason why there is none. In CI a missing one is a failure. */
 export const pgbouncer: { version: string } | { missing: string } = (() => {
   try {
-    const told = execFileSync('pgbouncer', ['--version'], { encoding: 'utf8', env: { ...process.env, PATH: path } })
-    return { version: /PgBouncer (\S+)/.exec(told)![1]! }
+    const output = execFileSync('pgbouncer', ['--version'], { encoding: 'utf8', env })
+    return { version: /PgBouncer (\S+)/.exec(output)![1]! }
   } catch (error) {
     if (process.env.CI) throw new Error(notRun, { cause: error })
     return { missing: notRun }
@@ -44,28 +42,17 @@ export async function startPgBouncer(url: string) {
   writeFileSync(file, `[databases]\n* = ${server}\n[pgbouncer]\n${lines.join('')}`)
   // It refuses to run as root; any other user may run it.
   const user = process.getuid?.() === 0 ? ['--user', 'nobody'] : []
-  const child = spawn('pgbouncer', ['-q', ...user, file], { stdio: 'ignore', env: { ...process.env, PATH: path } })
-  process.once('exit', () => child.kill('SIGKILL'))
   const through = (database: string) => {
     const address = new URL(database)
     address.host = `127.0.0.1:${port}`
     return address.href
   }
-  for (const until = Date.now() + 10_000; ; ) {
-    try {
-      await once(through(url), 'SELECT 1')
-      break
-    } catch (error) {
-      if (Date.now() > until || child.exitCode !== null) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
+  const isUp = async () => (await once(through(url), 'SELECT 1')).length > 0
+  const bouncer = await startEngine('pgbouncer', ['-q', ...user, file], isUp)
   return {
     through,
     async remove() {
-      const gone = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      await gone
+      await bouncer.stop('SIGKILL')
       rmSync(folder, { recursive: true, force: true })
     },
   }

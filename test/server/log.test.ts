@@ -15,8 +15,9 @@ import { createPostgresStore } from 'daypass/postgres'
 import { MongoClient } from 'mongodb'
 import pg from 'pg'
 import { createErrorLog, createLog } from '../../server/src/log.ts'
+import { freePort } from '../engines/free-port.ts'
 import { type RedisEngine, redisMissing, startRedis } from '../engines/redis.ts'
-import { freePort, post, startServerProcess } from './process.ts'
+import { post, startServerProcess } from './process.ts'
 
 const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 

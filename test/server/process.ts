@@ -4,10 +4,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../engines/free-port.ts'
 
 const cli = join(import.meta.dirname, '../../server/src/cli.ts')
 
@@ -24,16 +24,6 @@ export interface ServerProcess {
   start(): Promise<void>
   /** Ends it and removes its folder. */
   remove(): Promise<void>
-}
-
-/** Returns a free port. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 /** Servers on a shared database need a given secret. */

@@ -59,7 +59,7 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
         const server = engine.servers.find(({ port }) => port === hung)!
         const there = people.filter(({ port }) => port === hung).map((person) => ({ person, key: newKey() }))
         const others = people.filter(({ port }) => port !== hung)
-        server.signal('SIGSTOP')
+        server.freeze()
         try {
           // The server hangs until SIGCONT below, so each of these calls ends by the store's deadline.
           let pending = there.length
@@ -81,7 +81,7 @@ describe('one master of a Redis Cluster hangs', { skip: redisMissing, timeout: 1
           // Let the engine's clock pass every deadline.
           await delay(50)
         } finally {
-          server.signal('SIGCONT')
+          server.thaw()
         }
         const outcomes = new Set<string>()
         for (const { person, key } of there) {

@@ -99,7 +99,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
       const secret = randomBytes(32)
       const auth = createDaypass({ secret, issuer: 'test', store })
       const { refreshToken, session } = await auth.issue('ada')
-      server.signal('SIGSTOP')
+      server.freeze()
       const began = performance.now()
       try {
         // Without a key, so that only the store's deadline prevents the refresh an hour later from being a reuse.
@@ -113,7 +113,7 @@ describe('Redis, one server', { skip: redisMissing }, async () => {
         assert.ok(performance.now() - began < 1500)
         await delay(300)
       } finally {
-        server.signal('SIGCONT')
+        server.thaw()
       }
       await waitUntil(() => store.check().then(() => true))
       const row = await store.find(session.id)
@@ -454,7 +454,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
 
     const frozen = await masterOf(admin, engine.servers, victim)
     const froze = performance.now()
-    frozen.signal('SIGSTOP')
+    frozen.freeze()
     try {
       await delay(300)
       // `redis+cluster://` notices a hanging master. The drivers alone do not.
@@ -462,7 +462,7 @@ describe('Redis Cluster', { skip: redisMissing }, async () => {
       await waitUntil(async () => clients.every(({ name, lap }) => name !== 'redis+cluster://' || lap === laps), 20_000)
       t.diagnostic(`frozen: redis+cluster:// went on after ${Math.round(performance.now() - froze)} ms`)
     } finally {
-      frozen.signal('SIGCONT')
+      frozen.thaw()
     }
     await everyoneGoesOn()
     over = true

@@ -29,7 +29,7 @@ describe('late commands', { skip: redisMissing }, async () => {
       const session = makeSession(now)
       await store.create(session)
       const fresh = makeSession(now, { subject: 'fresh' })
-      server.signal('SIGSTOP')
+      server.freeze()
       try {
         await Promise.all(
           [
@@ -42,7 +42,7 @@ describe('late commands', { skip: redisMissing }, async () => {
         )
         await delay(300)
       } finally {
-        server.signal('SIGCONT')
+        server.thaw()
       }
       await waitUntil(() => store.check().then(() => true))
       assert.equal(await store.find(fresh.id), null)
