@@ -58,10 +58,11 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
 
   const call = <T>([kind, name]: Counter, body: (limiter: RateLimiterAbstract, key: string) => Promise<T>) =>
     withinPatience(() => body(limiters[kind], hashOf(name)))
-  const give = (counter: Counter) => call(counter, (limiter, key) => limiter.reward(key))
 
-  async function take(counter: Counter): Promise<void> {
+  /** @param onCounted Called where the try is counted, even if it is one too many. */
+  async function take(counter: Counter, onCounted: (counter: Counter) => void = () => {}): Promise<void> {
     const state = await call(counter, (limiter, key) => limiter.penalty(key))
+    onCounted(counter)
     if (state.consumedPoints > kinds[counter[0]].points) throw limited(state)
   }
 
@@ -73,7 +74,7 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
 
   /** Uncounts a try that was not a wrong password. */
   async function giveBack(counters: readonly Counter[]): Promise<void> {
-    await Promise.all(counters.map(give))
+    await Promise.all(counters.map((counter) => call(counter, (limiter, key) => limiter.reward(key))))
   }
 
   async function count(counter: Counter): Promise<void> {
@@ -88,29 +89,29 @@ export function createLimits(createLimiter: CreateLimiter): Limits {
       await Promise.all(counters.map(checkFull))
       // Count a try when its turn comes, so that waiting people with correct passwords behind one address fill no counter.
       return takeTurn(async () => {
-        const taken = await Promise.allSettled(counters.map(take))
-        const refused = taken.find((result) => result.status === 'rejected')
-        if (refused !== undefined) {
-          await giveBack(counters)
-          throw refused.reason
-        }
-        let isWrong = false
+        const counted: Counter[] = []
+        let found: Awaited<ReturnType<typeof check>>
         try {
-          const found = await check()
-          isWrong = found === null
-          if (!isWrong) await forget(counters)
-          return found
-        } finally {
-          if (!isWrong) await giveBack(counters.filter(isShared))
+          const taken = await Promise.allSettled(counters.map((counter) => take(counter, (one) => counted.push(one))))
+          for (const result of taken) if (result.status === 'rejected') throw result.reason
+          found = await check()
+        } catch (error) {
+          // Neither a limit nor a database that does not respond is a wrong password.
+          await giveBack(counted)
+          throw error
         }
+        if (found !== null) {
+          await forget(counters.filter((counter) => !isShared(counter)))
+          await giveBack(counters.filter(isShared))
+        }
+        return found
       })
     },
   }
 
   /** A correct password clears the wrong ones of the same browser, session, or network for the same account. */
   async function forget(counters: readonly Counter[]): Promise<void> {
-    const own = counters.filter((counter) => !isShared(counter))
-    await Promise.all(own.map((counter) => call(counter, (limiter, key) => limiter.delete(key))))
+    await Promise.all(counters.map((counter) => call(counter, (limiter, key) => limiter.delete(key))))
   }
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { describe, type TestContext, test } from 'node:test'
+import { DaypassError } from 'daypass'
 import { type Accounts, type Caller, createAccounts } from '../../server/src/accounts.ts'
 import { createDevices } from '../../server/src/devices.ts'
 import { createLimits } from '../../server/src/limits.ts'
@@ -113,6 +114,49 @@ describe('strangers who fill counters do not keep the owner out', () => {
     const change = () => accounts.changePassword(id, { current: 'wrong', next: 'another horse' }, 'session')
     for (let n = 0; n < 10; n++) await assert.rejects(change(), { code: 'ERR_REQUEST_INVALID' })
     await assert.rejects(change(), { code: limited })
+  })
+})
+
+describe('a database that fails is not a wrong password', () => {
+  const failing = async () => {
+    throw new DaypassError('ERR_STORE_LOCKED')
+  }
+  const away = 'ERR_STORE_LOCKED'
+
+  test('while the accounts fail, no counter fills', async (t) => {
+    const stores = await openStores('memory:')
+    t.after(() => stores.close())
+    const limits = createLimits(stores.createLimiter)
+    const accounts = createAccounts(stores.accounts, limits)
+    const accountsAway = createAccounts({ ...stores.accounts, findByEmail: failing, findById: failing }, limits)
+    const { id } = (await accounts.register({ email: 'ada@b.c', password }, from('192.0.2.9')))!
+    const callers = [from('192.0.2.1'), from('192.0.2.1', 'known')]
+    const change = { current: password, next: 'another horse' }
+    for (let n = 0; n < 120; n++) {
+      for (const caller of callers) assert.equal(await signIn(accountsAway, 'ada@b.c', password, caller), away)
+      await assert.rejects(accountsAway.changePassword(id, change, 'session'), { code: away })
+    }
+    for (const caller of callers) assert.equal(await signIn(accounts, 'ada@b.c', password, caller), 'in')
+    await accounts.changePassword(id, change, 'session')
+  })
+
+  test('a counter that fails is not given a try that it never counted', async (t) => {
+    const stores = await openStores('memory:')
+    t.after(() => stores.close())
+    let isAway = false
+    const limits = createLimits((options) => {
+      const limiter = stores.createLimiter(options)
+      if (options.keyPrefix !== 'pair') return limiter
+      const penalty = limiter.penalty.bind(limiter)
+      limiter.penalty = (...given) => (isAway ? failing() : penalty(...given))
+      return limiter
+    })
+    const accounts = createAccounts(stores.accounts, limits)
+    isAway = true
+    for (let n = 0; n < 5; n++) assert.equal(await signIn(accounts, 'ada@b.c', 'wrong', from('192.0.2.1')), away)
+    isAway = false
+    for (let n = 0; n < 10; n++) assert.equal(await signIn(accounts, 'ada@b.c', 'wrong', from('192.0.2.1')), 'wrong')
+    assert.equal(await signIn(accounts, 'ada@b.c', 'wrong', from('192.0.2.1')), limited)
   })
 })
 
