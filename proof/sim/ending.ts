@@ -60,7 +60,7 @@ function checkTab(life: Life, device: Device, number: number): Promise<void> {
 }
 
 async function checkCall(life: Life, { name, client, device }: Tab): Promise<void> {
-  // If a tab signed in and died before it told the others, they do not know of it. They find it when they refresh.
+  // If a tab signed in and died before it informed the others, they do not know of it. They find it when they refresh.
   if (client.getSession().status === 'signed-out') await client.getAccessToken({ forceFresh: true })
   const { status } = await client.fetch(`${site}/me`)
   if (status !== 200 && mustBeSignedIn(life, device)) {

@@ -70,7 +70,7 @@ export interface Thief {
   keysMade: number
   /** The token and key of his last successful refresh. */
   completed: { token: string; key: string | undefined } | undefined
-  /** Whether the server has told him that the session is over. */
+  /** Whether a response of the server has said that the session is over. */
   isDone: boolean
 }
 

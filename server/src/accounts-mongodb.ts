@@ -51,7 +51,7 @@ export function createMongoAccounts(db: Db): AccountStore {
   return {
     open: () =>
       withinPatience(async () => {
-        // A client whose first connection failed stays closed until it is told to connect.
+        // A client whose first connection failed stays closed until connect() is called.
         await db.client.connect()
         if ((await readRecord()) === null) {
           await checkFree()

@@ -63,12 +63,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       throw wrong(name, `is not a setting; the settings are ${Object.keys(variables).join(', ')}`)
     }
   }
-  const number = (name: string, least: number, most = Number.MAX_SAFE_INTEGER) => {
+  const number = (name: string, least: number) => {
     const text = env[name]
     if (text === undefined || text === '') return undefined
     const value = Number(text)
-    if (!Number.isFinite(value) || value < least || value > most)
-      throw wrong(name, `must be a number, ${least} or more`)
+    if (!Number.isFinite(value) || value < least) throw wrong(name, `must be a number, ${least} or more`)
     return value
   }
   const choice = <T extends string>(name: string, choices: readonly T[], fallback: T): T => {
@@ -82,7 +81,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       .split(',')
       .map((part) => part.trim())
       .filter(Boolean)
-  const port = number('PORT', 0, 65_535) ?? 3000
+  const port = number('PORT', 0) ?? 3000
+  if (!Number.isInteger(port) || port > 65_535) throw wrong('PORT', 'must be a whole number from 0 to 65535')
   const store = env.DAYPASS_STORE || 'sqlite:./data/daypass.db'
   const host = env.HOST || '127.0.0.1'
   const issuer = env.DAYPASS_ISSUER || `http://localhost:${port}`
@@ -151,7 +151,13 @@ function readSecret(given: string | undefined, store: string): Pick<Config, 'sec
 
 function readApiKey(key: string | undefined): string | undefined {
   if (!key) return undefined
-  if (key.length < 32) throw wrong('DAYPASS_API_KEY', 'must have at least 32 characters (openssl rand -base64 48)')
+  // It is sent in a header, as a Bearer token.
+  if (!/^[\x21-\x7e]{32,}$/.test(key)) {
+    throw wrong(
+      'DAYPASS_API_KEY',
+      'must have at least 32 characters of ASCII, without spaces (openssl rand -base64 48)',
+    )
+  }
   return key
 }
 

@@ -32,6 +32,14 @@ const credentials = object({ email: { ...string, format: 'email' }, password: st
 ])
 const later = { 429: 'Too many tries. Wait as Retry-After says.', 503: 'Try again shortly.' }
 const badAccess = { 401: 'The access token is missing, expired or revoked.' }
+/** The rejections of every request that may change something, and of every one with a body. */
+const foreign = { 403: 'A page of another origin sent it.' }
+const malformed = {
+  400: 'Malformed.',
+  413: 'The body is too large.',
+  415: 'The body is not `application/json`.',
+  ...foreign,
+}
 
 /** Describes the routes that the settings turn on. */
 export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'trial' | 'apiKey'>, version: string) {
@@ -44,7 +52,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
           ...body(credentials),
           responses: {
             200: ok('Signed in.', schema('Tokens')),
-            ...errors({ 400: 'Malformed.', 401: 'The credentials are not right.', ...later }),
+            ...errors({ ...malformed, 401: 'The credentials are not right.', ...later }),
           },
         },
       },
@@ -55,7 +63,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
         ...body(credentials),
         responses: {
           200: ok('Signed in.', schema('Tokens')),
-          ...errors({ 400: 'Malformed.', 401: 'The credentials are not right.', ...later }),
+          ...errors({ ...malformed, 401: 'The credentials are not right.', ...later }),
         },
       },
     },
@@ -74,6 +82,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
         responses: {
           200: ok('Refreshed.', schema('Tokens')),
           ...errors({
+            ...malformed,
             401: '`invalid_grant`: the session is over.',
             409: 'Another refresh came first. Read the newest token and ask again.',
             503: later[503],
@@ -85,7 +94,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
       post: {
         summary: 'End this session',
         ...body(object({ refreshToken: string }, []), false),
-        responses: { ...noContent('Signed out.'), ...errors({ 503: later[503] }) },
+        responses: { ...noContent('Signed out.'), ...errors({ ...malformed, 503: later[503] }) },
       },
     },
     '/auth/sessions': {
@@ -100,7 +109,10 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
       delete: {
         summary: 'End all other sessions',
         ...bearer,
-        responses: { 200: ok('Ended.', object({ ended: { type: 'integer' } })), ...errors(badAccess) },
+        responses: {
+          200: ok('Ended.', object({ ended: { type: 'integer' } })),
+          ...errors({ ...badAccess, ...foreign }),
+        },
       },
     },
     '/auth/sessions/{id}': {
@@ -111,14 +123,14 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
         ...body(object({ label: { type: ['string', 'null'], description: 'null removes it.' } })),
         responses: {
           200: ok('The session.', schema('Session')),
-          ...errors({ 400: 'Malformed.', ...badAccess, 404: 'No such session.' }),
+          ...errors({ ...malformed, ...badAccess, 404: 'No such session.' }),
         },
       },
       delete: {
         summary: 'End one session',
         ...bearer,
         parameters: [{ in: 'path', name: 'id', required: true, schema: string }],
-        responses: { ...noContent('Ended.'), ...errors({ ...badAccess, 404: 'No such session.' }) },
+        responses: { ...noContent('Ended.'), ...errors({ ...badAccess, ...foreign, 404: 'No such session.' }) },
       },
     },
     '/auth/me': {
@@ -151,7 +163,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
         ...body(object({ current: string, next: string })),
         responses: {
           ...noContent('Changed.'),
-          ...errors({ 400: 'Malformed, or the current password is wrong.', ...badAccess, ...later }),
+          ...errors({ ...malformed, 400: 'Malformed, or the current password is wrong.', ...badAccess, ...later }),
         },
       },
     },
@@ -183,7 +195,7 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
           ...body(object({ subject: string, claims: { type: 'object' } }, ['subject'])),
           responses: {
             200: ok('Begun.', schema('Tokens')),
-            ...errors({ 400: 'Malformed.', 401: 'Not the DAYPASS_API_KEY.' }),
+            ...errors({ ...malformed, 401: 'Not the DAYPASS_API_KEY.' }),
           },
         },
       },
@@ -211,7 +223,9 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
             tokenType: { const: 'Bearer' },
             expiresIn: { type: 'integer', description: 'Seconds.' },
             refreshToken: { ...string, description: 'With the transport `body` alone.' },
+            outcome: { ...string, description: 'Of /auth/try/refresh alone: `rotated`, or `replayed` for a retry.' },
             session: schema('Session'),
+            user: { type: 'object', description: 'The account: `id` and `email`. At a sign-in alone.' },
           },
           ['accessToken', 'tokenType', 'expiresIn', 'session'],
         ),
@@ -219,15 +233,20 @@ export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'tr
           {
             id: string,
             subject: string,
-            device: { type: 'object' },
+            clientId: { ...string, description: 'From /admin/sessions, and of throw-away sessions, alone.' },
+            scope: { ...string, description: 'Separated by spaces (RFC 6749 §3.3).' },
+            claims: { type: 'object' },
+            amr: { type: 'array', items: string },
+            device: object({ userAgent: string, ip: string, label: string }, []),
             createdAt: { type: 'integer', description: 'Epoch milliseconds, like all instants.' },
             rotatedAt: { type: 'integer' },
+            authTime: { type: 'integer', description: 'When the password was checked.' },
             idleExpiresAt: { type: 'integer' },
             expiresAt: { type: 'integer' },
             persistent: { type: 'boolean' },
             current: { type: 'boolean' },
           },
-          ['id', 'subject', 'createdAt', 'expiresAt'],
+          ['id', 'subject', 'device', 'createdAt', 'rotatedAt', 'authTime', 'idleExpiresAt', 'expiresAt', 'persistent'],
         ),
         Error: object({ error: string, code: { ...string, examples: ['ERR_RATE_LIMITED'] }, message: string }, [
           'code',
@@ -244,14 +263,14 @@ function trialPaths(): Record<string, Json> {
     ...bearer,
     description: 'For throw-away sessions alone: any other gets 403.',
   }
-  const refused = errors({ ...badAccess, 403: 'Not a throw-away session.' })
+  const refused = { ...badAccess, 403: 'Not a throw-away session, or a page of another origin sent it.' }
   return {
     '/auth/try': {
       post: {
         summary: 'Begin a throw-away session, without an account',
         description: 'Its access tokens live 10 seconds, and it ends after an hour, or 10 minutes without a refresh.',
         ...body(object({ transport }, []), false),
-        responses: { 200: ok('Begun.', schema('Tokens')), ...errors(later) },
+        responses: { 200: ok('Begun.', schema('Tokens')), ...errors({ ...malformed, ...later }) },
       },
     },
     '/auth/try/phone': {
@@ -259,21 +278,24 @@ function trialPaths(): Record<string, Json> {
         summary: 'Begin a second throw-away session of the same person, in the body transport',
         ...ofTrial,
         ...body(object({ label: string })),
-        responses: { 200: ok('Begun.', schema('Tokens')), ...refused, ...errors(later) },
+        responses: { 200: ok('Begun.', schema('Tokens')), ...errors({ ...malformed, ...refused, ...later }) },
       },
     },
     '/auth/try/refresh': {
       post: {
         summary: 'Refresh the session of /auth/try/phone, without a tolerance for races',
         ...body(object({ refreshToken: string })),
-        responses: { 200: ok('Refreshed.', schema('Tokens')), ...errors({ 401: 'The session is over.' }) },
+        responses: {
+          200: ok('Refreshed.', schema('Tokens')),
+          ...errors({ ...malformed, 401: 'The session is over.' }),
+        },
       },
     },
     '/auth/try/lost-response': {
       post: {
         summary: 'Lose the response to the next refresh of this session',
         ...ofTrial,
-        responses: { ...noContent('Armed.'), ...refused },
+        responses: { ...noContent('Armed.'), ...errors(refused) },
       },
     },
   }

@@ -112,11 +112,11 @@ export function createNodeGuard<C>(verifier: TokenVerifier<C>, options: Pick<Nod
 }
 
 function overNode<C>(guard: Guard<C>, onError: OnError | undefined): NodeGuard<C> {
-  // A guard needs no client's address, so it warns of no proxy.
+  // A guard does not use the client's address, so it warns about no proxy.
   const findClient: FindClient = (connection) => ({ ...connection, local: false })
   return async (exchange, needs) => {
     const guarded = guard(readRequest(exchange, findClient), needs)
-    // A rejection that is there already is sent before any code of the app that does not wait.
+    // Send an immediate rejection synchronously: the app may not wait for this function.
     const { token, rejection } = guarded instanceof Promise ? await guarded : guarded
     if (rejection === undefined) return token
     send(exchange, rejection, onError)

@@ -37,9 +37,9 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
  * Reads server-sent events with the client's session: EventSource over `client.fetch`. It connects again when the server
  * ends the stream, the network fails or the token was renewed. It sends `Last-Event-ID`, so that a server which gives its
  * events an `id` can send the missed ones. Waits grow from the server's `retry` (default one second, at least a tenth of
- * one) to half a minute, with a random part, and `Retry-After` is respected. They begin again from the shortest after a
- * stream that brought an event and was ended by the server, or that lasted longer than half a minute. Leaving the loop
- * closes the connection.
+ * one) to half a minute. A random part shortens each of them by up to a half, and `Retry-After` is respected. They begin
+ * again from the shortest after a stream that brought an event and was ended by the server, or that lasted longer than half
+ * a minute. Leaving the loop closes the connection.
  *
  * @throws DaypassClientError ERR_SIGNED_OUT: the session ended, or another one began. ERR_STREAM_REFUSED with `status` and
  *   `response`: a 4xx (except 408, 425 and 429), or a response that is not `text/event-stream`. ERR_STREAM_REFUSED with

@@ -117,7 +117,7 @@ export interface DaypassOptions<C = Claims, User = unknown> {
   onWarning?: OnWarning
   /**
    * Milliseconds since the epoch; all servers on one store must agree. Default: the store's own clock if it has one
-   * (PostgreSQL, MySQL, Redis, MongoDB), else `Date.now`.
+   * (PostgreSQL, MySQL, Redis, MongoDB, libSQL, D1), else `Date.now`.
    */
   clock?: () => number
   /** Random bytes. Default `crypto.randomBytes`. */

@@ -89,9 +89,9 @@ export type RevokedReason =
   | 'expired'
   /** The subject had more than `maxSessionsPerSubject` sessions. */
   | 'limit'
-  /** The app's word: the password was changed. */
+  /** Given by the app: the password was changed. */
   | 'password'
-  /** The app's word: an administrator ended it. */
+  /** Given by the app: an administrator ended it. */
   | 'admin'
   /** The same browser signed in again. */
   | 'replaced'

@@ -39,7 +39,7 @@ const advice = {
   path: 'The path is always `/`: the prefix `__Host-` demands it. Apps on one host differ by `cookie.name`.',
 }
 
-// A map, so that nothing but these texts is found: a list with one of them is no such text.
+// A Map compares without conversion: the list ['lax'] is not 'lax'.
 const sameSites: ReadonlyMap<unknown, string> = new Map(Object.entries({ strict: 'Strict', lax: 'Lax', none: 'None' }))
 
 /** The refresh token's cookie. */
@@ -211,7 +211,7 @@ function findScheme(request: HttpRequest): 'http' | 'https' | undefined {
   const page = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(?=\/|$)/.exec(origin || referer || '')?.[0]
   const isHere = site === 'same-origin' || site === 'same-site'
   if (site === '' ? page === `http://${request.host.toLowerCase()}` : isHere && page !== undefined) return 'http'
-  // A link, a typed address, such a form and one of another site say nothing of the page or the scheme.
+  // These requests do not show whether their page was loaded by http or https.
   if (origin === 'null' || (origin === '' && request.method === 'GET')) return undefined
   const isHidden = origin === '' && referer === ''
   if (mode === 'navigate' && (isHidden || site !== 'same-origin')) return undefined

@@ -105,7 +105,7 @@ export function createDaypassRoutes<C, Credentials>(
     async run({ credentials, request, signIn }) {
       const { ip, userAgent } = request
       const header = (name: string) => request.headers(name)[0]
-      // The type of the credentials is the app's own word: `authenticate` checks them.
+      // The app declares the type of the credentials; `authenticate` must check them.
       const signedIn = await authenticate(credentials as Credentials, { ip, userAgent, header })
       if (!signedIn) throw new DaypassError('ERR_CREDENTIALS_INVALID')
       return signIn(signedIn)

@@ -79,7 +79,7 @@ const membersOf: { [Access in Route['access']]: MembersOf<Access> } = {
 const needsToken = "It needs an access token: `access: 'bearer'`."
 const demandAdvice = { scope: needsToken, maxAge: needsToken, allow: needsToken }
 
-/** Checks the routes that an app declares. A route that is misspelled must not be open, nor never be found. */
+/** Checks the routes that an app declares. A misspelled route would be open, or would never be found. */
 export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
   for (const [index, route] of routes.entries()) {
     // Without types, a route may be anything.
@@ -99,7 +99,7 @@ export function checkRoutes<C>(routes: readonly Route<C, true>[]): void {
     }
     throw new DaypassError(
       'ERR_OPTION_INVALID',
-      `\`routes\` has a route that is no route: ${isObject(route) ? `${show(method)} ${show(path)} for ${show(access)}` : show(route)}. See \`Route\` for its members.`,
+      `\`routes[${index}]\` is not a route: ${isObject(route) ? `${show(method)} ${show(path)} for ${show(access)}` : show(route)}. See \`Route\` for its members.`,
     )
   }
 }

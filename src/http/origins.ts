@@ -46,7 +46,7 @@ export function createOrigins(allowed: readonly string[] = [], warn: Warn = () =
       if (isOwn(origin, request)) return
       if (origin === undefined && !usesCookie) return
     }
-    // No page, or one whose browser does not say which.
+    // A program, or a browser that does not name its page.
     if (origin === undefined)
       throw new DaypassError('ERR_ORIGIN_REFUSED', site === undefined ? notFromBrowser : undefined)
     warn('DAYPASS_ORIGIN_UNLISTED', describe(origin, request), origin)
@@ -88,7 +88,7 @@ export function createOrigins(allowed: readonly string[] = [], warn: Warn = () =
 
 /**
  * Whether a request loads a page of its own: not a frame, a script's call or a picture. A browser that sends no such
- * headers is told apart by its method alone.
+ * headers is judged by its method alone.
  */
 function isPageLoad(request: HttpRequest): boolean {
   const [site, mode, dest] = ['sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest'].map((name) => header(request, name))
@@ -115,7 +115,7 @@ function describe(origin: string, { host, secure }: HttpRequest): string {
   return `${refused} It cannot be listed: sandboxed frames, files and many others share it.${advice}`
 }
 
-/** Two headers are no listed origin, whether they come apart or joined, and neither is an empty one. */
+/** Two Origin headers, apart or joined, match no listed origin, and neither does an empty one. */
 const readOrigin = (request: HttpRequest): string => request.headers('origin').join(', ')
 
 /**

@@ -57,7 +57,7 @@ function lowerCase(headers: RouteResponse['headers'] = {}): HttpResponse['header
   return lower
 }
 
-/** Throws what would fail while the response is sent: nobody would hear of it there, and the caller would wait. */
+/** Throws what would fail while the response is sent: there it would not be reported, and the caller would wait. */
 function checkSendable(status: number | undefined, headers: HttpResponse['headers']): void {
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 599)) {
     throw wrongOption('status', status, 'A route returns a status from 200 to 599.')

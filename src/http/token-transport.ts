@@ -74,7 +74,7 @@ export function createTokenTransport(
       const body = await readBodyBeside(request, token ?? old)
       const { refreshToken, session } = body
       if (refreshToken === undefined) {
-        // Not "no token came", which would end the caller's session: something came that is not understood.
+        // Reject it instead of reporting a missing token, which would end the caller's session.
         if ((token ?? old) === undefined && session === undefined && Object.keys(body).length > 0) {
           throw new DaypassError('ERR_REQUEST_INVALID', 'The body has no `refreshToken`.')
         }

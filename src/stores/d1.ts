@@ -20,7 +20,7 @@ export interface D1Client {
 }
 
 /**
- * A store in Cloudflare D1 (`daypass/d1`). The first call makes the tables. A refresh takes one round trip. docs/sqlite.md
+ * A store in Cloudflare D1 (`daypass/d1`). The first call makes the tables. A refresh takes one round trip. docs/libsql.md
  * has the details.
  *
  * @param database The binding, as the Worker gets it: `env.DB`.

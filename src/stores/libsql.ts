@@ -18,7 +18,7 @@ export type LibsqlStatement = BatchStatement
 
 /**
  * A store in Turso or any other libSQL database (`daypass/libsql`). The first call makes the tables. A refresh takes one
- * round trip. docs/sqlite.md has the details.
+ * round trip. docs/libsql.md has the details.
  *
  * @param client What `createClient` of `@libsql/client` returns, or of `@libsql/client/web`; the app closes it.
  * @returns The store. Its calls fail with `ERR_STORE_UNAVAILABLE`, `ERR_STORE_LOCKED`, `ERR_STORE_READ_ONLY`,

@@ -12,7 +12,7 @@ export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | 
   try {
     const text = decoder.decode(bytes)
     value = JSON.parse(text)
-    // JSON.stringify writes each member once, and the name that was read. Most tokens are texts that it would write.
+    // If stringify gives back the same text, no name is there twice or was misread. That is true of most tokens.
     if (JSON.stringify(value) !== text) value = parseUniqueJson(text)
   } catch {
     return undefined

@@ -1,4 +1,4 @@
-// The app of runtimes.test.ts: the fetch door, the core, the memory store and the verifier, in whatever runtime runs it.
+// The app of runtimes.test.ts: daypass/fetch, the core, the memory store and the verifier, in whatever runtime runs it.
 
 import { createDaypass, type DaypassOptions } from 'daypass'
 import { createFetchAuth } from 'daypass/fetch'

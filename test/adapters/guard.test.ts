@@ -16,7 +16,7 @@ import { assertRefused, bearer, call, listen, makeDaypass, type Role } from '../
 const now = 1_800_000_000_000
 const clock = () => now
 
-/** An API whose only address asks this; what its operator is told is in `errors`. */
+/** An API with one guarded address; `errors` has what `onError` receives. */
 async function guarded(t: TestContext, verifier: TokenVerifier<unknown>, needed?: GuardOptions) {
   const errors: unknown[] = []
   const requireAuth = createRequireAuth(verifier, { onError: (error) => errors.push(error) })

@@ -79,7 +79,7 @@ test('a browser that says more than 255 characters of itself is signed in, and r
   assert.equal(json.session.device.userAgent, 'x'.repeat(255))
 })
 
-test('whoever ends a session, the event says from where', async (t) => {
+test('the event of an ended session has the request that ended it', async (t) => {
   const { origin, events } = await serve(t)
   const request = { ip: '127.0.0.1', userAgent: 'Phone 2' }
   const phone = { 'user-agent': request.userAgent }

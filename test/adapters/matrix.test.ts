@@ -826,7 +826,7 @@ describe('an API that only checks tokens (daypass/verify)', () => {
       assertRefused(refresh, 401, 'ERR_ACCESS_TOKEN_INVALID', 'invalid_token')
     })
 
-    test(`${name}: keys that cannot be fetched are a 503 to try again, told to the operator`, async (t) => {
+    test(`${name}: keys that cannot be fetched are a 503 to try again, and an error for onError`, async (t) => {
       const errors: unknown[] = []
       const nobody = await listen(() => {})
       await nobody.close()

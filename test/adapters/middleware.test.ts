@@ -278,7 +278,7 @@ describe('Fastify, which reads the body itself', () => {
     assert.deepEqual(errors, [])
   })
 
-  test('its raw request alone: 500 told to onError, and the session lives', async (t) => {
+  test('its raw request alone: 500, an error for onError, and the session lives', async (t) => {
     const { auth, origin, errors } = await serveFastify(t, (app, auth, options) => {
       const web = createNodeAuth(auth, options)
       app.all('/auth/*', async (request, reply) => {
@@ -369,7 +369,7 @@ describe('Express on functions, whose requests no socket brought', () => {
   }
 })
 
-test('the fetch door over a server of its own reads what middleware of Node left alone', async (t) => {
+test('daypass/fetch behind a server of node:http reads a body that middleware has not read', async (t) => {
   const { auth } = makeDaypass()
   const web = createFetchAuth(auth, { authenticate })
   const server: Running = await listen(overFetch(async (request, ip) => (await web.routes(request, { ip }))!))

@@ -61,7 +61,7 @@ test('what a parser left that read nothing, or that took JSON for a form, is no 
   }
 })
 
-/** What a route of the app is told of a request. */
+/** The parts of a request that a route of the app gets. */
 async function seen(
   given: Record<string, unknown>,
   { mount, ...options }: NodeOptions<Role> & { mount?: string } = {},

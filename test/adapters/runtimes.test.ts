@@ -1,4 +1,4 @@
-// The published fetch door, core, stores and verifier in Bun, Deno and workerd.
+// The published daypass/fetch, core, stores and verifier in Bun, Deno and workerd.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

@@ -165,7 +165,7 @@ describe('the page of npm start', { timeout: 240_000, concurrency: 4 }, () => {
     assert.equal(await closed.page.getByTestId('show-sign-up').isVisible(), false)
   })
 
-  test('a device that signs in is listed at once, is told as a notice, gets a name, and is ended', async (t) => {
+  test('a device that signs in is listed at once, is shown as a notice, gets a name, and is ended', async (t) => {
     const laptop = await visit(t, await openServer(t))
     const phone = await visit(t, laptop.server)
     for (const [device, way] of [

@@ -83,7 +83,7 @@ export async function startDaypass(
     seen,
     events,
     web,
-    /** Holds the next refresh back, done but not answered, until told to `answer`. */
+    /** Holds the response to the next refresh back until `answer` is called. */
     holdRefresh() {
       let asked = () => {}
       let answer = () => {}
@@ -103,7 +103,7 @@ export async function startDaypass(
     },
     /** The next refreshes are answered by these, in turn; then by the server. */
     faults: [] as Fault[],
-    /** Cuts every connection, there and to come, until told otherwise. */
+    /** Cuts every connection, also new ones, until it is called with false. */
     setAway(value: boolean) {
       isAway = value
       if (isAway) server.closeAllConnections()
@@ -151,7 +151,7 @@ export async function send(response: ServerResponse, answer: Response): Promise<
 
 const typeOf = (path: string) => (path.endsWith('.js') ? 'text/javascript' : 'text/html; charset=utf-8')
 
-/** A server, and a client of it that is signed in, in the body transport, on a clock that only moves when told. */
+/** A server, and a client of it that is signed in, in the body transport, on a clock that the test moves. */
 export async function startWithClient(
   t: { after(work: () => unknown): unknown },
   options: Partial<ClientOptions> = {},

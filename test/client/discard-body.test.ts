@@ -30,7 +30,7 @@ const refusals: Record<string, (response: ServerResponse) => unknown> = {
   },
 }
 
-/** An API beside the server: it refuses the first call as told, and lets in the next. */
+/** An API beside the server: it refuses the first call in the given way, and lets in the next. */
 async function start(t: TestContext, refuse: (response: ServerResponse) => unknown) {
   const all = await startWithClient(t)
   const open = new Set<ServerResponse>()

@@ -242,7 +242,7 @@ test('attempts for one call end after 15 seconds', async (t) => {
   await assert.rejects(client.fetch(api), (error) => isOffline(error) && error.retryAfter === 10)
   assert.ok(time.now - start <= 15_000)
   assert.equal(server.refreshes(), 2)
-  // The next call honours the wait it was told, and goes through.
+  // The next call waits as Retry-After says, and goes through.
   assert.equal((await client.fetch(api)).status, 200)
 })
 

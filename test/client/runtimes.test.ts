@@ -27,7 +27,7 @@ const runtimes: Record<string, string[]> = {
 const title = (name: string) =>
   `a whole session in ${name}: a lost answer, ten calls refused at once, a process that begins anew`
 
-/** Lets a runtime play a whole session, and looks at what it told. */
+/** Lets a runtime play a whole session, and checks what it printed. */
 async function playSession(t: TestContext, play: (url: string) => Promise<Told>): Promise<void> {
   const server = await startDaypass(t)
   const { api } = server

@@ -189,7 +189,7 @@ export function createJar() {
   return { jar, fetch: fetchWithJar }
 }
 
-/** A clock that only moves when told, or when somebody sleeps. */
+/** A clock that moves when the test moves it, and when code sleeps. */
 export function createFakeTime() {
   const time = {
     now: 1000,

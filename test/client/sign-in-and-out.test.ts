@@ -247,7 +247,7 @@ test('two tabs: a session that the server still knows is found after a sign-out 
   await first.getAccessToken({ forceFresh: true })
   assert.equal((await first.fetch(`${server.url}/api`)).status, 200)
   while (second.getSession().status !== 'signed-in') await new Promise(setImmediate)
-  // The next tab, which heard of no sign-out, agrees on when the session began.
+  // The next tab, which received no sign-out, agrees on when the session began.
   const third = createClient(options)
   await third.getAccessToken()
   await first.signOut()

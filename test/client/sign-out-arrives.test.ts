@@ -160,7 +160,7 @@ for (const transport of ['cookie', 'body'] as const) {
 }
 
 for (const transport of ['cookie', 'body'] as const) {
-  test(`${transport}: a program that goes on running is told of no sign-out too few, however often the network fails`, async (t) => {
+  test(`${transport}: a program that goes on running repeats each sign-out until it arrives, however often the network fails`, async (t) => {
     const { server, network, client, storage, living } = await start(t, transport)
     const time = { now: 0 }
     const daemon = createClient({

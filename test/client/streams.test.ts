@@ -390,7 +390,7 @@ test('signing out closes the socket, signing in opens one, a visitor has none, a
   assert.equal(live.socket, undefined)
   await client.signIn(credentials)
   await until('it is open again', () => sockets.length === 2)
-  // Another session: another socket, which is not told by the first one.
+  // Another session: another socket, which the first one does not use.
   await client.signIn(credentials)
   await until('there is another one', () => sockets.length === 3 && !sockets[1]!.isOpen)
   controller.abort()

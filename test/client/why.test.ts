@@ -206,7 +206,7 @@ const tests: Record<string, (t: TestContext) => Promise<void>> = {
       })
       await page.signIn({ password: 'right' })
 
-      // What renders a page has the cookie that came with the request, and sends on what it is told to set.
+      // A server that renders a page has the cookie of the request, and sends on the cookies that it receives.
       const cookie = [...browser.jar].map(([name, value]) => `${name}=${value}`).join('; ')
       const answers: Response[] = []
       const renderer = createClient({

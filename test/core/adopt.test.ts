@@ -278,7 +278,7 @@ describe('an old token', () => {
   })
 })
 
-test('concurrent copies of one trade begin one session, and none is told to sign in again', async (t) => {
+test('concurrent copies of one trade begin one session, and none gets `invalid_grant`', async (t) => {
   const chance = createSeededRandom(freshSeed())
   t.diagnostic(`seed ${chance.seed}`)
   for (let round = 0; round < 100; round++) {

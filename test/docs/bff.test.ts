@@ -106,7 +106,7 @@ test('wrong passwords and unknown cookies leave nothing', async (t) => {
   assert.deepEqual([people.count(), rows.size], [0, 0])
 })
 
-test('a sign-out that was not heard keeps its row, and is sent again', async (t) => {
+test('a sign-out without a response keeps its row, and is sent again', async (t) => {
   const { server, rows, people, signIn, me, signOut } = await start(t)
   const cookie = await signIn('ada')
   server.setAway(true)

@@ -71,7 +71,7 @@ test('Vue: a component shows the session while it is mounted, and rendering on a
   assert.equal(server.refreshes(), 0)
 })
 
-/** A client of the page that counts its listeners, and what each component is told. */
+/** A client of the page that counts its listeners, and the states that each component gets. */
 const clientModule = `
   import { createClient } from 'daypass/client'
   const made = createClient({ baseUrl: '/auth' })

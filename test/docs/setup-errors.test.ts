@@ -103,7 +103,7 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
     /`paths\.login` is '\/login\/'/,
     /'login' .*'\/login'/,
   ],
-  ['routes that are no routes', () => web({ routes: [null] }), /`routes` has a route that is no route/],
+  ['routes that are no routes', () => web({ routes: [null] }), /`routes\[0\]` is not a route/],
   ['authenticate that is no function', () => web({ authenticate: true }), /`authenticate` is true/],
   ['an adapter without a Daypass', () => js(createExpressAuth)(), /`auth` is missing/, /createDaypass\(\)/],
   ['a Daypass among the options', () => js(createFastifyAuth)({ auth }), /`auth` is an object/, /first/],

@@ -1,4 +1,4 @@
-// A free port for a server that has to be told its port.
+// A free port for a server that takes its port from a setting.
 
 import { createServer } from 'node:net'
 

@@ -7,103 +7,20 @@ import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
 
-/** The directories and files that the rules hold for. */
-const checked = [
-  'src/core',
-  'src/verify',
-  'src/adopt',
-  'src/http',
-  'src/adapters',
-  'src/client',
-  'src/stores',
-  'src/testing',
-  'src/errors.ts',
-  'src/option.ts',
-  'src/warn.ts',
-  'src/index.ts',
-  'test/core',
-  'test/verify',
-  'test/client',
-  'test/stores',
-  'test/http',
-  'test/adapters',
-  'test/house',
-  'test/attacks',
-  'test/fuzz',
-  'test/browser',
-  'test/package',
-  'test/engines',
-  'test/docs',
-  'test/cluster',
-  'test/server',
-  'test/proof',
-  'bench',
-  'examples',
-  'scripts',
-  'proof',
-  'server/web',
-  'server/src',
-]
-
-const files = checked.flatMap((path) =>
-  path.endsWith('.ts')
-    ? [path]
-    : globSync(`${path}/**/*.ts`, { cwd: root, exclude: ['**/node_modules', '**/next-env.d.ts'] }),
-)
+/** The TypeScript of the project, without what is installed or made. */
+const files = globSync('{src,test,bench,examples,scripts,proof,server/src,server/web}/**/*.ts', {
+  cwd: root,
+  exclude: ['**/node_modules', '**/next-env.d.ts', '**/.svelte-kit', '**/.next'],
+})
+const scripts = globSync('{scripts,server}/*.sh', { cwd: root })
 const textOf = (file: string) => readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '')
 
 /** The pages that the rule holds for. */
-const pages = [
-  'README.md',
-  'SECURITY.md',
-  'CONTRIBUTING.md',
-  'CHANGELOG.md',
-  ...[
-    ...[
-      'adopt',
-      'bff',
-      'client',
-      'comparison',
-      'decisions',
-      'errors',
-      'events',
-      'glossary',
-      'how-it-works',
-      'index',
-      'keys',
-      'operations',
-      'options',
-      'origins',
-      'proxy',
-      'orm',
-      'performance',
-      'protocol',
-      'recipes',
-      'recipes-components',
-      'recipes-connections',
-      'scaling',
-    ],
-    ...[
-      'libsql',
-      'mongodb',
-      'mysql',
-      'postgres',
-      'redis',
-      'security',
-      'server',
-      'sign-in',
-      'sqlite',
-      'start',
-      'ssr',
-      'testing',
-      'threat-model',
-    ],
-    'testing-your-app',
-    'why',
-  ].map((page) => `docs/${page}.md`),
-]
+const pages = globSync(['*.md', 'docs/*.md'], { cwd: root })
 
 const riddle = /^(?:What|Whatever|Who|Whoever|Whom|Whose|Nobody)\b/
+/** Words that stand for another: receive, learn, be informed, adapter, anybody who. “Told apart” is plain. */
+const metaphor = /\b(?:told(?! apart)|hears?|heard|doors?|brooms?|whoever)\b/i
 
 /** The sentences of all comments that begin a line. Examples in TSDoc are left out. */
 function sentencesOf(text: string): string[] {
@@ -120,14 +37,14 @@ function sentencesOf(text: string): string[] {
 
 test('the first line of each file is a comment, and not a question', () => {
   assert.ok(files.length > 40, 'the files are found')
-  for (const file of files) {
+  for (const file of [...files, ...scripts]) {
     const [first = ''] = textOf(file).split('\n', 1)
-    assert.match(first, /^(\/\/|\/\*\*) \S/, `${file} begins without a comment`)
+    assert.match(first, /^(\/\/|\/\*\*|#) \S/, `${file} begins without a comment`)
     assert.doesNotMatch(first, /\?\s*$/, `${file} begins with a question`)
   }
 })
 
-test('fewer than 1 % of the sentences in comments begin with What, Who, Whoever, Nobody or Whatever', (t) => {
+test('fewer than 1 % of the sentences in comments begin with What, Who, Nobody or the like', (t) => {
   const sentences = files.flatMap((file) => sentencesOf(textOf(file)).map((sentence) => ({ file, sentence })))
   const riddles = sentences.filter(({ sentence }) => riddle.test(sentence))
   const percent = (100 * riddles.length) / sentences.length
@@ -135,6 +52,17 @@ test('fewer than 1 % of the sentences in comments begin with What, Who, Whoever,
   const list = riddles.map(({ file, sentence }) => `${file}: ${sentence}`).join('\n')
   assert.ok(sentences.length > 500, 'the sentences are found')
   assert.ok(percent < 1, `${percent.toFixed(1)} % of the sentences:\n${list}`)
+})
+
+test('comments and test names use the conventional word', () => {
+  const found: string[] = []
+  for (const file of files) {
+    const text = textOf(file)
+    const names = [...text.matchAll(/^\s*(?:test|describe)\(\s*(['`])(.*?)\1/gms)].map(([, , name]) => name!)
+    for (const sentence of [...names, ...sentencesOf(text)])
+      if (metaphor.test(sentence)) found.push(`${file}: ${sentence}`)
+  }
+  assert.deepEqual(found, [])
 })
 
 test('no sentence, heading or cell of a page begins with one of these words', () => {

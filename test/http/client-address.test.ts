@@ -1,4 +1,4 @@
-// The client behind proxies: whose headers count, and what the operator is told.
+// The client behind proxies: the headers that count, and the warnings.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

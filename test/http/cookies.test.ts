@@ -156,8 +156,8 @@ describe('the cookie', () => {
     Forwarded: { headers: { forwarded: 'for=203.0.113.9' } },
     Via: { headers: { via: '1.1 proxy' } },
   }
-  for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
-    test(`loses its prefix over ${door} only where the caller, the Host and the page are on this machine`, async (t) => {
+  for (const [adapter, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
+    test(`loses its prefix over ${adapter} only where the caller, the Host and the page are on this machine`, async (t) => {
       const { auth } = makeDaypass()
       const { origin } = await startAs(t, start, auth)
       const login = ({ peer = '::1', headers = {}, host = 'localhost:3000' }: (typeof notAllHere)[string]) =>
@@ -198,8 +198,8 @@ describe('the cookie', () => {
     [false, { referer: 'https://app.test/login', 'sec-fetch-site': 'same-origin' }],
     [true, { referer: 'http://localhost:5173/login', 'sec-fetch-site': 'same-origin' }],
   ]
-  for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
-    test(`is plain over ${door} only where the browser called this machine over plain http, whatever origins are listed`, async (t) => {
+  for (const [adapter, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
+    test(`is plain over ${adapter} only where the browser called this machine over plain http, whatever origins are listed`, async (t) => {
       const { auth } = makeDaypass()
       const origins = pages.flatMap(([, { origin }]) => origin ?? [])
       const app = await start(auth, { authenticate, origins, onWarning: () => {} })

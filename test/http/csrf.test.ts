@@ -411,7 +411,7 @@ describe('CORS', () => {
     }
   })
 
-  test('nobody else is told anything, whatever the origin says', async (t) => {
+  test('other requests cause no warning, whatever the origin says', async (t) => {
     const { origin } = await serve(t, {}, { origins: [allowed] })
     for (const from of ['https://evil.test', 'null', 'https://evil.test\thttps://app.test', undefined]) {
       const answer = await call(origin, 'GET /auth/sessions', from === undefined ? {} : { headers: { origin: from } })

@@ -221,7 +221,7 @@ describe('a sign-out', () => {
     assert.deepEqual(revoked?.request, { ip: '192.0.2.1', userAgent: 'Test/1' })
   })
 
-  test('by a cookie ends that session, whoever’s access token is there; a cookie that is worthless is cleared', async () => {
+  test('by a cookie ends that session, even beside another person’s access token; a cookie that is worthless is cleared', async () => {
     const { ask, signIn, auth } = open()
     const cookie = (await signIn('cookie')).cookie!
     const { accessToken, session } = (await signIn()).json

@@ -130,7 +130,7 @@ describe('a login of the app’s own', () => {
     assert.equal((await auth.sessions('ada')).length, 1)
   })
 
-  test('a session that could not be replaced is told to the operator, and the sign-in succeeds', async () => {
+  test('a session that could not be replaced is an error for `onError`, and the sign-in succeeds', async () => {
     const made = open()
     const cookie = (await made.signIn('cookie')).cookie!
     const away = new Error('away')

@@ -278,8 +278,8 @@ const rows: Row[] = [
   ],
 ]
 
-for (const [door, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
-  describe(`malformed input over ${door}`, () => {
+for (const [adapter, start] of Object.entries({ 'node:http': startNode, fetch: startFetch })) {
+  describe(`malformed input over ${adapter}`, () => {
     const { auth, events } = makeDaypass()
     const errors: unknown[] = []
     let server: Running

@@ -1,4 +1,4 @@
-// Pages that may use this server, and what the operator is told of others.
+// Pages that may use this server, and the warnings about others.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -37,7 +37,7 @@ test('a request is let in by what its browser says of the page, or by its Origin
   }
 })
 
-test('others are refused; a page is told to the operator, and the caller learns what it can do', () => {
+test('others are refused; for a page there is a warning, and the response says what the caller can do', () => {
   const refused: [headers: Record<string, string>, usesCookie: boolean, page: string | undefined, message: RegExp][] = [
     [{}, true, undefined, /no browser sent it, and it may not use the cookie/],
     [{ 'sec-fetch-site': 'none' }, false, undefined, /^(?!.*no browser)/],

@@ -167,7 +167,7 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
   })
 
   describe(`sign-out racing, ${storeName}`, () => {
-    test('sign-out racing refresh: once it has answered, nothing of the session refreshes or opens a door', async (t) => {
+    test('sign-out racing refresh: after its response, no refresh and no access token of the session is accepted', async (t) => {
       const { store } = makeStore(t)
       const { origin, errors } = await serve(t, { store })
       for (let round = 0; round < 20; round++) {
@@ -236,7 +236,7 @@ for (const [storeName, makeStore] of Object.entries(stores)) {
       }
     })
 
-    test('revoke-all racing sign-in: who was signed in before is out, and whoever is in afterwards is wholly in', async (t) => {
+    test('revoke-all racing sign-in: earlier sessions are over, and a session that is there afterwards is complete', async (t) => {
       const { store } = makeStore(t)
       const { origin, auth, errors } = await serve(t, { store })
       for (let round = 0; round < 20; round++) {
@@ -310,7 +310,7 @@ describe('a server killed −9 in the middle of a refresh', () => {
       const [bodyKey, cookieKey] = [newKey(), newKey()]
 
       writeFileSync(flag, moment)
-      // All three in flight: group commit makes them one transaction, and nobody hears of it.
+      // All three in flight: group commit makes them one transaction, and no response arrives.
       const lost = await Promise.allSettled([
         refreshBody(first.origin, inBody.json.refreshToken, bodyKey),
         refreshCookie(first.origin, inCookie.cookie!, cookieKey),
@@ -343,7 +343,7 @@ describe('a server killed −9 in the middle of a refresh', () => {
       const lateCookie = await refreshCookie(third.origin, inCookie.cookie!, cookieKey)
       assert.equal(lateCookie.cookie, cookie.cookie)
 
-      // One lineage: the child goes on, and whoever holds the old token with another key ends it all.
+      // One lineage: the child goes on, and the old token with another key ends the session.
       const next = await refreshBody(third.origin, late.json.refreshToken, newKey())
       assert.equal(next.status, 200)
       assert.equal(countRows(database), 3)

@@ -233,7 +233,7 @@ for (const [name, start] of Object.entries(adapters)) {
 }
 
 for (const [name, start] of Object.entries(adapters)) {
-  test(`${name}: what cannot be sent is a 500 that onError hears, and the server lives`, async (t) => {
+  test(`${name}: what cannot be sent is a 500 and an error for onError, and the server goes on`, async (t) => {
     const bad: RouteResponse[] = [
       { headers: { 'x-name': 'Łukasz' } },
       { headers: { 'x-name': 'a\r\nset-cookie: b=c' } },

@@ -41,7 +41,7 @@ test('one browser has one session, however often a person signs in', async (t) =
   assert.deepEqual(types, ['issued', 'issued', 'revoked'], 'the new session is there before the old one ends')
 })
 
-test('another person signs in: the session of who was there is over, and told', async (t) => {
+test('another person signs in: the session of the person before ends, with an event', async (t) => {
   const { origin, events } = await serve(t)
   const ada = await signInCookie(origin)
   const bob = await signInCookie(origin, 'bob', { cookie: ada.cookie!, 'user-agent': 'Bob' })
@@ -82,7 +82,7 @@ test('a sign-in that fails leaves the session that is there', async (t) => {
   assert.equal((await refreshCookie(origin, cookie!)).status, 200)
 })
 
-test('the old session cannot be ended: the sign-in goes on, and onError is told', async (t) => {
+test('the old session cannot be ended: the sign-in goes on, and onError receives the error', async (t) => {
   for (const broken of ['find', 'revoke'] as const) {
     const memory = createMemoryStore()
     let isAway = false

@@ -139,7 +139,7 @@ describe('a sign-in', () => {
     ['of the person', { subject: 'grace', role: 'admin' }, {}],
     ['of the response', { subject: 'grace' }, { redirectTo: '/' }],
   ] as const) {
-    test(`with an option ${name} that does not exist: 500, told to onError, and no session`, async () => {
+    test(`with an option ${name} that does not exist: 500, an error for onError, and no session`, async () => {
       errors.length = 0
       const answer = await web.signIn(request(), person as never, options as never)
       assert.equal(answer.status, 500)

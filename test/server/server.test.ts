@@ -292,6 +292,9 @@ describe('as a process', () => {
       { DAYPASS_STORE: 'mysql://localhost', DAYPASS_SECRET: 'x'.repeat(40) },
       /names no database/,
     ],
+    ['a port that is too high', { PORT: '70000' }, /PORT must be a whole number from 0 to 65535/],
+    ['half a port', { PORT: '3000.5' }, /PORT must be a whole number/],
+    ['a key that no header can carry', { DAYPASS_API_KEY: `two words ${'x'.repeat(32)}` }, /DAYPASS_API_KEY.*spaces/],
     ['an unknown store', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
     ['a folder that is a file', { DAYPASS_STORE: 'sqlite:/dev/null/x.db' }, /DAYPASS_SECRET|database/],
   ]

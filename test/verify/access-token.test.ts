@@ -622,7 +622,7 @@ test('an invalid option is rejected when the verifier is made, and the error nam
   }
 })
 
-test('a token of another issuer or audience is told to the operator, with both values', async () => {
+test('a token of another issuer or audience is a warning, with both values', async () => {
   const differences = [
     [{ iss: 'https://other' }, `from the issuer 'https://other', and \`issuer\` is '${issuer}'`],
     [{ aud: ['x', 'y'] }, `for the audience 'x', 'y', and \`audience\` is '${audience}'`],

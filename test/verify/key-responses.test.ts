@@ -102,7 +102,9 @@ test('after a response no timer is left', async () => {
   assert.equal(timers(), before)
 })
 
-test('a fetch that ignores its signal is given up after five seconds, and told so', { timeout: 20_000 }, async () => {
+test('a fetch that ignores its signal is given up after five seconds, with an error that says so', {
+  timeout: 20_000,
+}, async () => {
   let signal: AbortSignal | null | undefined
   const failed = verifyWith((_url, init) => {
     signal = init?.signal

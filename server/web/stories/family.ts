@@ -1,4 +1,4 @@
-// Draws the family of a session's refresh tokens: one row a generation, under whoever holds it.
+// Draws the family of a session's refresh tokens: one row a generation, under its holder.
 
 import { draw } from '../dom.ts'
 import { words } from '../words.ts'
