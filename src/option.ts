@@ -14,6 +14,9 @@ export function wrongOption(name: string, given: unknown, instead: string): Dayp
   return new DaypassError('ERR_OPTION_INVALID', `\`${name}\` ${is}. ${instead}`)
 }
 
+/** The error of options that a sentence of its own describes. */
+export const optionError = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)
+
 /** The error of an option whose value may hold a secret, such as the address of a database: only its kind is shown. */
 export function wrongKind(name: string, given: unknown, instead: string): DaypassError {
   const is = given === undefined ? 'is missing' : `is ${kindOf(given)}`

@@ -8,7 +8,7 @@ import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions, requireOptions, wrongKind, wrongOption } from '../option.ts'
+import { checkFunctions, optionError, requireOptions, wrongKind, wrongOption } from '../option.ts'
 import { parseStrictObject } from '../verify/json.ts'
 
 /** The payload of an old token. Its members beside the registered ones are the app's own, of whatever type the app knows. */
@@ -95,7 +95,7 @@ export function adoptJwt<C = Claims>(options: AdoptJwtOptions<C>): Adopter<C> {
     algorithms.length === 0 ||
     !algorithms.every((name) => String(name).startsWith('HS') === (key.type === 'secret'))
   ) {
-    throw wrong('`algorithms` must fit the key: HS256 … for a `secret`, RS256 … and ES256 … for a `publicKey`.')
+    throw optionError('`algorithms` must fit the key: HS256 … for a `secret`, RS256 … and ES256 … for a `publicKey`.')
   }
   const until = options.until === undefined ? Number.POSITIVE_INFINITY : readDate(options.until)
   const accepts = options.accepts ?? (() => true)
@@ -150,14 +150,14 @@ function readDate(until: unknown): number {
 
 function readKey<C>({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOptions<C>): KeyObject {
   if ((secret === undefined) === (publicKey === undefined)) {
-    throw wrong('adoptJwt needs either a `secret` or a `publicKey`.')
+    throw optionError('adoptJwt needs either a `secret` or a `publicKey`.')
   }
   if (secret !== undefined) {
     if (typeof secret !== 'string' && !(secret instanceof Uint8Array)) {
       throw wrongKind('secret', secret, 'Give the string or the bytes that `jsonwebtoken` signed with.')
     }
     const bytes = Buffer.from(secret)
-    if (bytes.length === 0) throw wrong('adoptJwt: `secret` is empty.')
+    if (bytes.length === 0) throw optionError('adoptJwt: `secret` is empty.')
     if (bytes.length < 32 && !allowWeakSecret) {
       throw new DaypassError(
         'ERR_KEY_WEAK',
@@ -170,9 +170,8 @@ function readKey<C>({ secret, publicKey, allowWeakSecret = false }: AdoptJwtOpti
     const key = publicKey instanceof KeyObject ? publicKey : createPublicKey(publicKey ?? '')
     if (key.type === 'public') return key
   } catch {}
-  throw wrong('adoptJwt: `publicKey` cannot be read; pass a PEM string or a KeyObject.')
+  throw optionError('adoptJwt: `publicKey` cannot be read; pass a PEM string or a KeyObject.')
 }
 
 /** Whether a part of a token is encoded as we would encode it: each text has only one such encoding. */
 const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

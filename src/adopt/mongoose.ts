@@ -2,9 +2,8 @@
 
 import type { Adopter } from '../core/api.ts'
 import type { Claims } from '../core/session.ts'
-import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions, wrongKind, wrongOption } from '../option.ts'
+import { checkFunctions, optionError, wrongKind, wrongOption } from '../option.ts'
 
 // Mongoose's own types are generic in ways that no structural type without `any` accepts.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -90,7 +89,7 @@ function checkField({ schema }: MongooseModel, field: string, isNamed: boolean):
   const type = schema.path(field)
   if (type !== undefined && type !== null) {
     if (mayHoldTexts(type)) return
-    throw wrong(
+    throw optionError(
       `adoptMongoose: \`${field}\` is not an array of strings in the schema; write an \`Adopter\` of your own.`,
     )
   }
@@ -100,7 +99,7 @@ function checkField({ schema }: MongooseModel, field: string, isNamed: boolean):
     if (/token/i.test(name)) others.push(other.instance === 'Array' ? `${name}: [ … ]` : name)
   })
   if (others.length === 0) return
-  throw wrong(
+  throw optionError(
     `adoptMongoose: the schema has no \`refreshTokens\`, but ${others.join(', ')}. Name the field of the tokens with \`field\`.`,
   )
 }
@@ -111,5 +110,3 @@ function mayHoldTexts({ instance, embeddedSchemaType, caster }: Any): boolean {
   const element = embeddedSchemaType ?? caster
   return instance === 'Array' && ['String', 'Mixed', undefined].includes(element?.instance)
 }
-
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

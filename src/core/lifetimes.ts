@@ -1,7 +1,6 @@
 // The lifetimes of a session: those that its sign-in brought, and the options' for the rest.
 
-import { DaypassError } from '../errors.ts'
-import { wrongOption } from '../option.ts'
+import { optionError, wrongOption } from '../option.ts'
 import type { Session } from './session.ts'
 
 /** The lifetimes of one session, in seconds. Those that are absent are the options of `createDaypass`. */
@@ -95,12 +94,12 @@ export function accessTokenLifetimeOf(
  */
 export function checkOrder({ accessTokenLifetime, idleTimeout, absoluteTimeout }: DefaultLifetimes): void {
   if (accessTokenLifetime >= idleTimeout) {
-    throw wrong(
+    throw optionError(
       '`accessTokenLifetime` must be shorter than `idleTimeout`, best by half: only a refresh shows activity.',
     )
   }
   if (idleTimeout > absoluteTimeout) {
-    throw wrong(
+    throw optionError(
       `\`idleTimeout\` must not be longer than \`absoluteTimeout\`, which is ${absoluteTimeout} seconds. Give both.`,
     )
   }
@@ -111,5 +110,3 @@ export function readDuration(name: string, seconds: number, least: number, most 
   if (typeof seconds === 'number' && seconds >= least && seconds <= most) return seconds
   throw wrongOption(name, seconds, `Give a number of seconds, ${least} to ${most}.`)
 }
-
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

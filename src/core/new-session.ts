@@ -1,9 +1,8 @@
 // Makes the session of a sign-in.
 
 import { Buffer } from 'node:buffer'
-import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { wrongKind } from '../option.ts'
+import { optionError, wrongKind } from '../option.ts'
 import type { IssueOptions } from './api.ts'
 import { readAuthTime, shiftAuthTime } from './auth-time.ts'
 import { readClaims } from './claims.ts'
@@ -65,10 +64,10 @@ export async function newSession<C>(
   const session = beginSession({ id, subject, clientId: settings.clientId, secret, createdAt: now, expiresAt })
   const { clientId = session.clientId, scope = session.scope, authTime, amr = session.amr, device = {} } = given
   if (!isSubject(clientId)) {
-    throw wrong(`\`clientId\` must be a string of 1 to 255 characters, without ${unstorable}.`)
+    throw optionError(`\`clientId\` must be a string of 1 to 255 characters, without ${unstorable}.`)
   }
   if (!isStorable(scope) || !isShort(scope)) {
-    throw wrong(`\`scope\` must be a string without ${unstorable}, at most ${maxLength} bytes of JSON.`)
+    throw optionError(`\`scope\` must be a string without ${unstorable}, at most ${maxLength} bytes of JSON.`)
   }
   checkOptions(device, deviceNames, 'device.')
   const idleExpiresAt = Math.min(now + (lifetimes.idleTimeout ?? settings.idleTimeout), expiresAt)
@@ -88,7 +87,7 @@ export async function newSession<C>(
 /** The stored form of `amr`. */
 export function readAmr(amr: string[]): string[] {
   if (Array.isArray(amr) && amr.every(isStorable) && isShort(amr)) return amr
-  throw wrong(`\`amr\` must be a list of strings without ${unstorable}, at most ${maxLength} bytes of JSON.`)
+  throw optionError(`\`amr\` must be a list of strings without ${unstorable}, at most ${maxLength} bytes of JSON.`)
 }
 
 const isShort = (value: unknown) => Buffer.byteLength(JSON.stringify(value)) <= maxLength
@@ -98,5 +97,3 @@ function toDevice({ userAgent, ip, label }: Device): Device {
   const stored = { userAgent: toStorable(userAgent), ip: toIp(ip), label: toStorable(label) }
   return Object.fromEntries(Object.entries(stored).filter(([, text]) => text !== undefined))
 }
-
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -1,8 +1,7 @@
 // The options of `createDaypass`, and their defaults.
 
-import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions, isObject, requireOptions, wrongKind, wrongOption } from '../option.ts'
+import { checkFunctions, isObject, optionError, requireOptions, wrongKind, wrongOption } from '../option.ts'
 import type { OnWarning } from '../warn.ts'
 import type { Adopter, SessionInfo } from './api.ts'
 import type { DaypassEvent } from './events.ts'
@@ -170,7 +169,7 @@ export function readOptions<C>(options: DaypassOptions<C>) {
   if (typeof issuer !== 'string' || issuer === '') {
     throw wrongOption('issuer', issuer, "Give your server's address, such as 'https://example.com'.")
   }
-  if (!isStorable(issuer)) throw wrong(`\`issuer\` must be a string without ${unstorable}.`)
+  if (!isStorable(issuer)) throw optionError(`\`issuer\` must be a string without ${unstorable}.`)
   if (typeof store?.advance !== 'function') {
     throw wrongKind('store', store, "Give createSqliteStore('./daypass.db') from 'daypass/sqlite', or another store.")
   }
@@ -256,5 +255,3 @@ export const nist = {
 } as const
 
 const isKey = (key: unknown) => key === 'secret' || isObject(key)
-
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

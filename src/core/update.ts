@@ -1,7 +1,7 @@
 // Changes what a live session says: its claims, when and how the person proved who they are, and the name of the device.
 
-import { DaypassError } from '../errors.ts'
 import { checkConditions, checkOptions, type OptionNames } from '../known-options.ts'
+import { optionError } from '../option.ts'
 import type { SessionChanges, SessionInfo, UpdateOptions } from './api.ts'
 import { readAuthTime, shiftAuthTime } from './auth-time.ts'
 import { readClaims } from './claims.ts'
@@ -33,7 +33,7 @@ export function createUpdate<C>({ settings, store, clock, ahead, emit }: Parts<C
       ...(label !== undefined && { label: readLabel(label) }),
     }
     const changed = Object.keys(changes) as (keyof Changes)[]
-    if (changed.length === 0) throw wrong('Give `claims`, `authTime`, `amr` or `label`.')
+    if (changed.length === 0) throw optionError('Give `claims`, `authTime`, `amr` or `label`.')
     if (typeof sessionId !== 'string') return null
     // Also opens the store, from when on it is known how far its clock is ahead.
     await store.ready()
@@ -49,8 +49,6 @@ export function createUpdate<C>({ settings, store, clock, ahead, emit }: Parts<C
 
 function readLabel(label: unknown): string | null {
   const stored = label === null ? null : toStorable(label)
-  if (stored === undefined) throw wrong('`label` must be a string, or null.')
+  if (stored === undefined) throw optionError('`label` must be a string, or null.')
   return stored
 }
-
-const wrong = (message: string) => new DaypassError('ERR_OPTION_INVALID', message)

@@ -3,7 +3,7 @@
 import { BlockList, isIP } from 'node:net'
 import { checkList, wrongOption } from '../option.ts'
 import { createWarner, type Warn } from '../warn.ts'
-import { hasForwardingHeader, isLoopback, type ReadHeader, readIp } from './ip-address.ts'
+import { hasForwardingHeader, isLocalHost, isLoopback, type ReadHeader, readIp } from './ip-address.ts'
 
 /** The other side of a connection, and the Host that it asked for. */
 export interface Connection {
@@ -122,7 +122,8 @@ function findIgnored(connection: Connection, header: ReadHeader): string | undef
 function isRehosted({ host }: Connection, header: ReadHeader): boolean {
   if (header('sec-fetch-site') !== 'same-origin') return false
   const origin = header('origin') ?? ''
-  return /^https?:\/\/(?!(localhost|127\.0\.0\.1|\[::1\])(:|$))/.test(origin) && !origin.endsWith(`://${host}`)
+  const [, page] = /^https?:\/\/(.*)$/.exec(origin) ?? []
+  return page !== undefined && !isLocalHost(page) && page !== host
 }
 
 /** Forwarding headers, each with a test whether its value repeats what the connection says. */

@@ -3,6 +3,7 @@
 import { DaypassError } from '../errors.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
 import { createWarner, type Warn } from '../warn.ts'
+import { isLocalHost } from './ip-address.ts'
 import type { HttpRequest } from './request.ts'
 
 /** How the cookie is set. */
@@ -192,8 +193,7 @@ function readCookies(request: HttpRequest, wanted: string): string[] {
 }
 
 /** Whether the caller and the Host are on this machine, over a connection that is not encrypted. */
-const isLocal = ({ secure, local, host }: HttpRequest) =>
-  !secure && local && /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)
+const isLocal = ({ secure, local, host }: HttpRequest) => !secure && local && isLocalHost(host)
 
 /**
  * The scheme by which a browser called this machine; undefined where the request does not show it. A proxy on this
@@ -208,9 +208,9 @@ function findScheme(request: HttpRequest): 'http' | 'https' | undefined {
   )
   // Browsers send an Origin with every POST, and a Referer with most links and forms. A form of a page with
   // `Referrer-Policy: no-referrer` sends no Referer, and the Origin `null`.
-  const page = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(?=\/|$)/.exec(origin || referer || '')?.[0]
+  const [, page = ''] = /^http:\/\/([^/]*)/.exec(origin || referer || '') ?? []
   const isHere = site === 'same-origin' || site === 'same-site'
-  if (site === '' ? page === `http://${request.host.toLowerCase()}` : isHere && page !== undefined) return 'http'
+  if (isLocalHost(page) && (site === '' ? page === request.host.toLowerCase() : isHere)) return 'http'
   // These requests do not show whether their page was loaded by http or https.
   if (origin === 'null' || (origin === '' && request.method === 'GET')) return undefined
   const isHidden = origin === '' && referer === ''

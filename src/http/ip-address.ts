@@ -8,6 +8,9 @@ export function isLoopback(ip: string | undefined): boolean {
   return ip !== undefined && /^(127\.[\d.]+|::1)$/.test(ip)
 }
 
+/** Whether a host, with or without a port, is a name of this machine. */
+export const isLocalHost = (host: string): boolean => /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i.test(host)
+
 /** Whether a proxy passed the request on. The callers of a proxy on this machine are elsewhere. */
 export function hasForwardingHeader(header: ReadHeader): boolean {
   return forwardingHeaders.some((name) => header(name) !== undefined)

@@ -3,10 +3,11 @@
 import type { Store } from '../core/store.ts'
 import { wrongKind } from '../option.ts'
 import type { Row } from './row.ts'
-import { type BatchStoreOptions, createBatchStore } from './sqlite-batches.ts'
+import type { SqlStoreOptions } from './sql-options.ts'
+import { createBatchStore } from './sqlite-batches.ts'
 
 /** Options of {@link createD1Store}. */
-export interface D1StoreOptions extends BatchStoreOptions {}
+export interface D1StoreOptions extends SqlStoreOptions {}
 
 /** The used part of a prepared statement of D1. */
 export interface D1Statement {

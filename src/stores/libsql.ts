@@ -3,10 +3,11 @@
 import type { Store } from '../core/store.ts'
 import { wrongKind } from '../option.ts'
 import type { Row } from './row.ts'
-import { type BatchStatement, type BatchStoreOptions, createBatchStore } from './sqlite-batches.ts'
+import type { SqlStoreOptions } from './sql-options.ts'
+import { type BatchStatement, createBatchStore } from './sqlite-batches.ts'
 
 /** Options of {@link createLibsqlStore}. */
-export interface LibsqlStoreOptions extends BatchStoreOptions {}
+export interface LibsqlStoreOptions extends SqlStoreOptions {}
 
 /** The used part of a client of `@libsql/client`. */
 export interface LibsqlClient {

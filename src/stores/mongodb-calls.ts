@@ -2,17 +2,9 @@
 
 import { DaypassError } from '../errors.ts'
 import { wrongKind } from '../option.ts'
-import { createBoundedCalls, readTimeout } from './deadline.ts'
+import { createBoundedCalls } from './deadline.ts'
 import type { Row } from './row.ts'
-import {
-  checkSchema,
-  checkVersion,
-  nameTaken,
-  readPrefix,
-  readRecord,
-  schemaKey,
-  schemaVersion,
-} from './schema-record.ts'
+import { checkSchema, checkVersion, nameTaken, readRecord, schemaKey, schemaVersion } from './schema-record.ts'
 import { createErrorTranslator, fieldsOf, unavailable } from './store-error.ts'
 
 /** The used part of a `mongodb` Collection (driver 6 or newer). */
@@ -37,14 +29,6 @@ export interface MongoDb {
 export interface MongooseConnection {
   asPromise(): Promise<unknown>
   readonly db?: MongoDb | undefined
-}
-
-/** Options of the MongoDB store. */
-export interface MongoOptions {
-  /** The beginning of the name of every collection: lower-case letters, digits and underscores. Default "daypass". */
-  prefix?: string | undefined
-  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
-  timeout?: number | undefined
 }
 
 /** A collection, and the options that every call of it has. */
@@ -116,14 +100,12 @@ const isDb = (source: MongoDb | MongooseConnection): source is MongoDb => 'comma
  */
 export function createMongo(
   source: MongoDb | MongooseConnection,
-  options: MongoOptions,
+  { prefix, timeout }: { prefix: string; timeout: number },
   indexes: Readonly<Record<string, readonly object[]>>,
 ): Mongo {
   if (typeof source !== 'object' || source === null || !('command' in source || 'asPromise' in source)) {
     throw wrongKind('source', source, 'Give a Db of `mongodb`: client.db(name). Or mongoose.connection.')
   }
-  const prefix = readPrefix(options.prefix)
-  const timeout = readTimeout(options.timeout)
   const { within: bounded, drain } = createBoundedCalls(timeout, asMongoError)
   /** How far the engine's clock is ahead of this machine's, in milliseconds. Negative if it is behind. */
   let ahead = 0

@@ -5,9 +5,10 @@ import { afterAdvance } from '../core/rotation.ts'
 import type { Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
 import { checkOptions, type OptionNames } from '../known-options.ts'
+import { readTimeout } from './deadline.ts'
 import { createMongo, isDuplicateKey, type MongoCalls, type MongoDb, type MongooseConnection } from './mongodb-calls.ts'
-import { createRowMapping, jsonText, type Row } from './row.ts'
-import { checkVersion, schemaVersion } from './schema-record.ts'
+import { createRowMapping, hour, jsonText, type Row } from './row.ts'
+import { checkVersion, readPrefix, schemaVersion } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
 import { idTaken } from './store-error.ts'
 
@@ -38,8 +39,6 @@ const { toRow, toSession, toChanges, toRevoked } = createRowMapping<unknown>(
   },
   '_id',
 )
-
-const hour = 3_600_000
 
 const indexes = {
   session: [
@@ -101,7 +100,8 @@ function nextBurst(now: Date, reuseInterval: number) {
  */
 export function createMongoStore(source: MongoDb | MongooseConnection, options: MongoStoreOptions = {}): Store {
   checkOptions(options, optionNames)
-  const { within, open, check, checkUsable, drain } = createMongo(source, options, indexes)
+  const settings = { prefix: readPrefix(options.prefix), timeout: readTimeout(options.timeout) }
+  const { within, open, check, checkUsable, drain } = createMongo(source, settings, indexes)
   const isLive = (now: number) => ({
     revoked_at: null,
     idle_expires_at: { $gt: new Date(now) },

@@ -8,7 +8,7 @@
 // for a row: a row that another transaction has locked is skipped (SKIP LOCKED).
 
 import type { Session } from '../core/session.ts'
-import { createRowMapping, columns as fields, jsonText, type Kind, type Row } from './row.ts'
+import { createRowMapping, columns as fields, hour, jsonText, type Kind, type Row } from './row.ts'
 import { schemaKey, schemaVersion } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
 
@@ -36,7 +36,6 @@ const table: readonly { name: string; kind: Kind; isNullable: boolean }[] = [
 ]
 
 const kindOf = new Map(table.map(({ name, kind }) => [name, kind]))
-const hour = 3_600_000
 
 /** A value as it goes into a statement: texts and bytes are hexadecimal. */
 export type Encoded = string | number | null

@@ -6,9 +6,7 @@ import { advance, isLive } from '../core/rotation.ts'
 import { applyChanges, type Changes, type RevokedReason, type Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
 import { parseJson } from '../json.ts'
-import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions } from '../option.ts'
-import { createBoundedCalls, readTimeout } from './deadline.ts'
+import { createBoundedCalls } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
   asMysqlError,
@@ -33,23 +31,16 @@ import {
   toRecord,
   type Write,
 } from './mysql-sql.ts'
-import { checkVersion, readPrefix } from './schema-record.ts'
+import { announceEvery } from './row.ts'
+import { checkVersion } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
+import { readSqlOptions, type SqlStoreOptions } from './sql-options.ts'
 import { idTaken, unavailable } from './store-error.ts'
 
 export type { MysqlCallbackClient, MysqlClient, MysqlStatement } from './mysql-driver.ts'
 
 /** Options of {@link createMysqlStore}. */
-export interface MysqlStoreOptions {
-  /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
-  prefix?: string
-  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
-  timeout?: number
-  /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
-  clock?: () => number
-}
-
-const optionNames: OptionNames<MysqlStoreOptions> = { prefix: true, timeout: true, clock: true }
+export interface MysqlStoreOptions extends SqlStoreOptions {}
 
 /** One refresh that waits for its batch, and until when its caller waits. */
 interface Call {
@@ -66,9 +57,6 @@ interface Found {
   stamp: Buffer
   announcedAt: number | null
 }
-
-/** A session that is ended again is announced again, once in so many milliseconds. */
-const announceEvery = 1000
 
 /** The most rows that one statement changes, so that it stays far below `max_allowed_packet`. */
 const maxRows = 500
@@ -93,7 +81,7 @@ const maxRows = 500
  * ```
  */
 export function createMysqlStore(client: MysqlClient | MysqlCallbackClient, options: MysqlStoreOptions = {}): Store {
-  const { prefix, timeout, clock } = readOptions(options)
+  const { prefix, timeout, clock } = readSqlOptions(options)
   const sql = createSql(prefix)
   const query = createQuery(client, timeout, clock)
   const { within, drain } = createBoundedCalls(timeout, asMysqlError, clock)
@@ -324,10 +312,3 @@ export function createMysqlStore(client: MysqlClient | MysqlCallbackClient, opti
 
 /** ER_DUP_ENTRY. */
 const duplicateEntry = 1062
-
-function readOptions(options: MysqlStoreOptions) {
-  checkOptions(options, optionNames)
-  checkFunctions(options, 'clock')
-  const { prefix, timeout, clock = Date.now } = options
-  return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
-}

@@ -5,7 +5,7 @@
 // waits for a row: it returns the rows that another transaction has locked as `busy` (SKIP LOCKED). So there are no
 // deadlocks, and no connection is held while a refresh waits.
 
-import { columns, type Kind } from './row.ts'
+import { announceEvery, columns, hour, type Kind } from './row.ts'
 import { schemaKey, schemaVersion } from './schema-record.ts'
 
 const types: Record<Kind, string> = {
@@ -28,10 +28,6 @@ const table = [
 ]
 
 const names = table.map(({ name }) => name)
-const hour = 3_600_000
-
-/** A session that is ended again is announced again, once in so many milliseconds. */
-const announceEvery = 1000
 
 /** The row of `s` as JSON. */
 const row = `json_build_object(${columns

@@ -6,9 +6,7 @@ import { base64url, bufferOf } from '../core/bytes.ts'
 import type { RevokedReason, Session } from '../core/session.ts'
 import type { Advance, Advanced, Store } from '../core/store.ts'
 import { DaypassError } from '../errors.ts'
-import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions } from '../option.ts'
-import { createBoundedCalls, readTimeout } from './deadline.ts'
+import { createBoundedCalls } from './deadline.ts'
 import { createGroupCommit, type Settled } from './group-commit.ts'
 import {
   asPostgresError,
@@ -20,24 +18,15 @@ import {
 } from './postgres-connection.ts'
 import { openTables } from './postgres-schema.ts'
 import { createSql } from './postgres-sql.ts'
-import { createRowMapping, jsonText, type Row } from './row.ts'
-import { readPrefix } from './schema-record.ts'
+import { createRowMapping, hour, jsonText, type Row } from './row.ts'
 import { idBytes } from './session-id.ts'
+import { readSqlOptions, type SqlStoreOptions } from './sql-options.ts'
 import { unavailable } from './store-error.ts'
 
 export type { PgPool, PostgresJs } from './postgres-connection.ts'
 
 /** Options of {@link createPostgresStore}. */
-export interface PostgresStoreOptions {
-  /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
-  prefix?: string
-  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
-  timeout?: number
-  /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
-  clock?: () => number
-}
-
-const optionNames: OptionNames<PostgresStoreOptions> = { prefix: true, timeout: true, clock: true }
+export interface PostgresStoreOptions extends SqlStoreOptions {}
 
 /** One refresh that waits for its batch, and until when its caller waits. */
 interface Call {
@@ -81,7 +70,7 @@ type Outcome = Advanced | null | 'again'
  * ```
  */
 export function createPostgresStore(client: PgPool | PostgresJs, options: PostgresStoreOptions = {}): Store {
-  const { prefix, timeout, clock } = readOptions(options)
+  const { prefix, timeout, clock } = readSqlOptions(options)
   const sql = createSql(prefix)
   const query = createQuery(client, timeout, clock)
   const { within, drain } = createBoundedCalls(timeout, asPostgresError, clock)
@@ -265,13 +254,6 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
   }
 }
 
-function readOptions(options: PostgresStoreOptions) {
-  checkOptions(options, optionNames)
-  checkFunctions(options, 'clock')
-  const { prefix, timeout, clock = Date.now } = options
-  return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
-}
-
 // Rows come and go as JSON: numbers are numbers, bytes are hexadecimal.
 const toUuid = (id: string) => idBytes(id)?.toString('hex') ?? null
 const fromUuid = (uuid: string) => base64url(Buffer.from(uuid.replaceAll('-', ''), 'hex'))
@@ -283,8 +265,6 @@ const { toRow, toSession, toChanges, toRevoked } = createRowMapping({
   json: jsonText,
   bytes: { encode: toHex, decode: fromHex },
 })
-
-const hour = 3_600_000
 
 const toRecord = (session: Session) => ({
   ...toRow(session),

@@ -56,6 +56,12 @@ const deviceFields = { userAgent: 'text?', ip: 'text?', label: 'text?' } as cons
   'text?'
 >
 
+/** Milliseconds. Indexes hold the hour of an end, so that few refreshes move an entry of an index. */
+export const hour = 3_600_000
+
+/** A session that is ended again is announced again, once in so many milliseconds. */
+export const announceEvery = 1000
+
 /** One column of a row. */
 export interface Column {
   /** In the session, or in its device. */

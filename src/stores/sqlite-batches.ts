@@ -1,36 +1,14 @@
 // A store in a SQLite database that takes batches of statements over a network: libSQL and Cloudflare D1.
 
 import type { Store } from '../core/store.ts'
-import { checkOptions, type OptionNames } from '../known-options.ts'
-import { checkFunctions } from '../option.ts'
-import { createBoundedCalls, readTimeout } from './deadline.ts'
+import { createBoundedCalls } from './deadline.ts'
 import { createRowMapping, jsonText, type Row } from './row.ts'
 import { runStatement } from './run-statement.ts'
-import {
-  checkSchema,
-  checkVersion,
-  namesIn,
-  nameTaken,
-  readPrefix,
-  readRecord,
-  schemaKey,
-  schemaVersion,
-} from './schema-record.ts'
+import { checkSchema, checkVersion, namesIn, nameTaken, readRecord, schemaKey, schemaVersion } from './schema-record.ts'
 import { idBytes, idText } from './session-id.ts'
+import { readSqlOptions, type SqlStoreOptions } from './sql-options.ts'
 import { createSql, createTables, type SqliteValue } from './sqlite-sql.ts'
 import { createErrorTranslator, fieldsOf, idTaken, unavailable } from './store-error.ts'
-
-/** Options of `createLibsqlStore` and `createD1Store`. */
-export interface BatchStoreOptions {
-  /** The beginning of the name of every table: lower-case letters, digits and underscores. Default "daypass". */
-  prefix?: string
-  /** Milliseconds that a call may take before the response is 503, at most 10,000. Default 5,000. */
-  timeout?: number
-  /** This machine's clock, milliseconds since the epoch. Default `Date.now`. */
-  clock?: () => number
-}
-
-const optionNames: OptionNames<BatchStoreOptions> = { prefix: true, timeout: true, clock: true }
 
 /** A statement with the values of `?1`, `?2` and so on. */
 export interface BatchStatement {
@@ -76,8 +54,8 @@ function bind(sql: string, values: Row<SqliteValue> = {}): BatchStatement {
  *
  * @throws DaypassError `ERR_OPTION_INVALID`.
  */
-export function createBatchStore(send: SendBatch, options: BatchStoreOptions): Store {
-  const { prefix, timeout, clock } = readOptions(options)
+export function createBatchStore(send: SendBatch, options: SqlStoreOptions): Store {
+  const { prefix, timeout, clock } = readSqlOptions(options)
   const record = `${prefix}_schema`
   const isUsable = `EXISTS (SELECT 1 FROM ${record} WHERE module = '${schemaKey}' AND usable_from <= ${schemaVersion})`
   const sql = createSql(`${prefix}_session`, `${isUsable} AND ${engineNow} <= :deadline`)
@@ -202,13 +180,6 @@ export function createBatchStore(send: SendBatch, options: BatchStoreOptions): S
 
 /** Null if there is no row. */
 const readOne = (rows: Row[] | undefined) => (rows?.[0] === undefined ? null : toSession(rows[0]))
-
-function readOptions(options: BatchStoreOptions) {
-  checkOptions(options, optionNames)
-  checkFunctions(options, 'clock')
-  const { prefix, timeout, clock = Date.now } = options
-  return { prefix: readPrefix(prefix), timeout: readTimeout(timeout), clock }
-}
 
 // https://sqlite.org/rescode.html
 const errorCodes = {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { createDaypass, type Session } from '../../src/index.ts'
-import type { BatchStoreOptions } from '../../src/stores/sqlite-batches.ts'
+import type { SqlStoreOptions } from '../../src/stores/sql-options.ts'
 import { type Store, storeContract } from '../../src/testing/index.ts'
 import { issuer, makeSession, makeStep, sameRow } from '../../src/testing/store-harness.ts'
 import { raceThrough } from './two-instances.ts'
@@ -15,7 +15,7 @@ export type Intercept = (send: () => Promise<any>) => Promise<any>
 /** An empty database. */
 export interface BatchDatabase {
   /** Opens a store on it. @param intercept Is called for each batch. */
-  open(options?: BatchStoreOptions, intercept?: Intercept): Store
+  open(options?: SqlStoreOptions, intercept?: Intercept): Store
   /** Runs one statement outside of any store. */
   run(sql: string): Promise<Record<string, any>[]>
   remove(): Promise<void>
