@@ -1,12 +1,14 @@
 // The events of the person's own sessions, as the server sends them.
 
+import type { DaypassEvent } from 'daypass'
 import { streamEvents } from 'daypass/streams'
 import { pause } from './dom.ts'
 import { client } from './pass.ts'
 
 /** An event of one session: the members that the page uses. */
 export interface SessionEvent {
-  type: 'issued' | 'rotated' | 'replayed' | 'reused' | 'revoked' | 'expired' | 'updated' | 'ready' | string
+  /** `ready` is the stream's own. */
+  type: DaypassEvent['type'] | 'ready'
   /** Epoch milliseconds. */
   at: number
   sessionId: string

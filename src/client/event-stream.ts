@@ -27,7 +27,7 @@ export interface EventStreamOptions extends Omit<RequestInit, 'signal'> {
    */
   onRenewal?: 'reconnect' | 'keep'
   /** Returns a number from 0 to 1. Default `Math.random`. */
-  random?: () => number
+  chance?: () => number
 }
 
 /** Whether the server rejected the stream: with a 4xx, with a response that is not a stream, or with an endless event. */
@@ -60,12 +60,12 @@ export const isStreamRefused = is('ERR_STREAM_REFUSED')
 export async function* streamEvents(
   client: Pick<DaypassClient<unknown>, 'fetch' | 'subscribe' | 'getSession'>,
   url: string,
-  { signal, lastEventId = '', onRenewal = 'reconnect', random = Math.random, ...init }: EventStreamOptions = {},
+  { signal, lastEventId = '', onRenewal = 'reconnect', chance = Math.random, ...init }: EventStreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {
   if (!client?.fetch || !url) {
     throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'streamEvents(createClient(…), url)' })
   }
-  const reconnect = createReconnect(random)
+  const reconnect = createReconnect(chance)
   let shortest: number | undefined
   for (;;) {
     /** The seconds that the server asked for. */

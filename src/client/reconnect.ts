@@ -23,8 +23,8 @@ export interface Reconnect {
   next(options?: { shortest?: number | undefined; retryAfter?: number | undefined }): number
 }
 
-/** The waits of one stream of events or WebSocket. `random` returns a number from 0 to 1. */
-export function createReconnect(random: () => number): Reconnect {
+/** The waits of one stream of events or WebSocket. `chance` returns a number from 0 to 1. */
+export function createReconnect(chance: () => number): Reconnect {
   let failures = 0
   let connectedAt: number | undefined
   return {
@@ -40,7 +40,7 @@ export function createReconnect(random: () => number): Reconnect {
     next({ shortest = shortestWait, retryAfter } = {}) {
       if (connectedAt !== undefined && performance.now() - connectedAt > longestWait) failures = 0
       connectedAt = undefined
-      return backOff(++failures, Math.max(shortest, floor), longestWait, random(), retryAfter)
+      return backOff(++failures, Math.max(shortest, floor), longestWait, chance(), retryAfter)
     },
   }
 }

@@ -30,7 +30,7 @@ export interface SocketOptions<Socket extends SocketLike> {
   /** Closes for good. */
   signal?: AbortSignal
   /** Returns a number from 0 to 1. Default `Math.random`. */
-  random?: () => number
+  chance?: () => number
 }
 
 /** The result of {@link openSocket}. */
@@ -72,14 +72,14 @@ export function openSocket<Socket extends SocketLike>(
   if (!client?.getAccessToken || !options?.open) {
     throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'openSocket(createClient(…), { open })' })
   }
-  const { open, authenticate, onRenewal = 'reconnect', signal, random = Math.random } = options
+  const { open, authenticate, onRenewal = 'reconnect', signal, chance = Math.random } = options
   const { isRefused = ({ code }) => [1008, 3000, 4401].includes(code) } = options
   /** The sockets that are not closed yet; the newest one counts. */
   const sockets = new Set<Socket>()
   let newest: { socket: Socket; isOpen: boolean } | undefined
   /** The last snapshot that was handled. */
   let known = client.getSession()
-  const reconnect = createReconnect(random)
+  const reconnect = createReconnect(chance)
   /** Whether the next attempt needs a fresh token. Only once in a row of failures, because the token may not be the cause. */
   let wantsFresh = false
   let isConnecting = false

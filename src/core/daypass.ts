@@ -7,8 +7,9 @@ import type { Daypass } from './api.ts'
 import { createEnd } from './end-session.ts'
 import { createEmitter } from './events.ts'
 import { createFindSession } from './find-session.ts'
-import { createGrants, toSessionInfo } from './grant.ts'
+import { createGrants } from './grant.ts'
 import { createKeys } from './keys.ts'
+import { createListSessions } from './list-sessions.ts'
 import { openFirst } from './open-store.ts'
 import { type DaypassOptions, type FindSubject, readOptions } from './options.ts'
 import type { Parts } from './parts.ts'
@@ -19,11 +20,7 @@ import type { Claims } from './session.ts'
 import { createSignIn } from './sign-in.ts'
 import { createSignOut } from './sign-out.ts'
 import { createStoreClock } from './store-clock.ts'
-import { isSubject } from './text.ts'
 import { createUpdate } from './update.ts'
-
-/** The maximum length of the list of sessions. */
-const maxListed = 1000
 
 /**
  * Makes the server's half of Daypass.
@@ -65,7 +62,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     // A clock that the app provides is used as it is.
     settings.clock === undefined ? storeClock.settle : () => undefined,
   )
-  const pruner = createPruner(store, clock, store.now && storeClock.measure)
+  const pruner = createPruner(store, clock, store.readClock && storeClock.measure)
   const revocations = createRevocations({
     store,
     clock,
@@ -113,12 +110,7 @@ export function createDaypass<C = Claims>(options: DaypassOptions<C>): Daypass<C
     revoke: signOut.revoke,
     revokeToken: signOut.revokeToken,
     revokeSubject: signOut.revokeSubject,
-    async sessions(subject) {
-      await store.ready()
-      // An engine that alters such a text would list another subject's sessions.
-      if (!isSubject(subject)) return []
-      return (await store.list(subject, clock(), maxListed)).map((session) => toSessionInfo<C>(session))
-    },
+    sessions: createListSessions(parts),
     jwks: () => keys.jwks,
     prune: pruner.run,
     check: () => store.check(),

@@ -39,7 +39,7 @@ export function openFirst(
     return opening
   }
 
-  const { now } = store
+  const { readClock } = store
   return {
     open,
     ready: () => (isOpen ? (beforeUse() ?? opened) : open()),
@@ -55,6 +55,6 @@ export function openFirst(
     prune: (...given) => (isOpen ? store.prune(...given) : open().then(() => store.prune(...given))),
     check: () => (isOpen ? store.check() : open().then(() => store.check())),
     close: () => store.close(),
-    ...(now && { now: () => (isOpen ? now.call(store) : open().then(() => now.call(store))) }),
+    ...(readClock && { readClock: () => (isOpen ? readClock.call(store) : open().then(() => readClock.call(store))) }),
   }
 }

@@ -87,7 +87,7 @@ export function readRefreshToken(
 }
 
 /** Whether a text has the form of a token but names an unknown key: another instance's newer secret, or a forgery. */
-export function namesUnknownKey(text: unknown, proofKeys: readonly ProofKey[]): boolean {
+function namesUnknownKey(text: unknown, proofKeys: readonly ProofKey[]): boolean {
   const bytes = decode(text)
   return bytes !== null && !proofKeys.some(({ id }) => id === bytes[1])
 }

@@ -33,7 +33,7 @@ const worthWarning = 30_000
  * @param monotonic A clock that is never set, in milliseconds.
  */
 export function createStoreClock(
-  store: Pick<Store, 'now'>,
+  store: Pick<Store, 'readClock'>,
   own: () => number,
   warn: Warn,
   monotonic: () => number = () => performance.now(),
@@ -43,9 +43,9 @@ export function createStoreClock(
   let measuring: Promise<unknown> | undefined
 
   async function measure(): Promise<number> {
-    if (store.now === undefined) return own()
+    if (store.readClock === undefined) return own()
     const before = own()
-    const storeNow = await store.now()
+    const storeNow = await store.readClock()
     const after = own()
     measuredAt = { own: after, monotonic: monotonic() }
     const difference = storeNow - (before + after) / 2

@@ -90,7 +90,7 @@ export interface Store {
    * Reads the engine's own clock, milliseconds since the epoch. Absent if the engine uses the clock of this process's machine
    * (memory, a file).
    */
-  now?(): Promise<number>
+  readClock?(): Promise<number>
   /** Closes what the store itself opened, after the calls in flight have finished. */
   close(): Promise<void>
 }

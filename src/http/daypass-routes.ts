@@ -7,7 +7,7 @@ import { readRefreshKeys } from './idempotency-key.ts'
 import type { HttpOptions } from './options.ts'
 import type { RouteRequest } from './request.ts'
 import type { DaypassRoute } from './route.ts'
-import { createSignOut } from './sign-out.ts'
+import { createHttpSignOut } from './sign-out.ts'
 import { describeSession, type TokenTransport } from './token-transport.ts'
 
 /** Daypass's own routes. Throws `ERR_OPTION_INVALID`. */
@@ -44,7 +44,7 @@ export function createDaypassRoutes<C, Credentials>(
         return tokens.respond(request, refreshed, transport)
       },
     },
-    { method: 'POST', path: path('logout'), access: 'cookie', run: createSignOut(auth, tokens) },
+    { method: 'POST', path: path('logout'), access: 'cookie', run: createHttpSignOut(auth, tokens) },
     {
       method: 'GET',
       path: path('sessions'),

@@ -18,9 +18,9 @@ import { type HttpRequest, readJsonObject } from './request.ts'
 import { createResponder, type Responder } from './responder.ts'
 import { type HttpResponse, logError, type OnError, reportError } from './response.ts'
 import { createRouter } from './router.ts'
-import { createSignIn } from './sign-in.ts'
+import { createHttpSignIn } from './sign-in.ts'
 import { type Person, type SignInOptions, type SignOutOptions, signInOptions, signOutOptions } from './sign-in-types.ts'
-import { createSignOut } from './sign-out.ts'
+import { createHttpSignOut } from './sign-out.ts'
 import { checkTransport, createTokenTransport, findTransport } from './token-transport.ts'
 
 /** An adapter without its framework. Nothing here throws: errors are responses. */
@@ -49,17 +49,17 @@ export type Guarded<C> =
   | { token: AccessToken<C>; rejection?: undefined }
   | { token?: undefined; rejection: HttpResponse }
 
-/** Throws `ERR_OPTION_INVALID`. `more` are the names of an adapter's own options. */
+/** Throws `ERR_OPTION_INVALID`. `adapterOptions` are the names of an adapter's own options. */
 export function createHttpAuth<C, Credentials, Found, User extends Found, Finds extends boolean>(
   givenAuth: Daypass<C, Finds, Found>,
   givenOptions: HttpOptions<C, Credentials, User, Finds> = {},
-  more?: Readonly<Record<string, true>>,
+  adapterOptions?: Readonly<Record<string, true>>,
 ): HttpAuth<C, UserOfBoth<Found, User>> {
   checkVerifier('auth', givenAuth, 'Give the result of createDaypass() first, and options second.')
   // The types above are for the app. Below, claims may be left out: the core checks whether they are there.
   const auth = givenAuth as Daypass<C, true, UserOfBoth<Found, User>>
   const options = givenOptions as unknown as HttpOptions<C, Credentials, unknown, true>
-  checkHttpOptions(options, more)
+  checkHttpOptions(options, adapterOptions)
   const { bodyLimit = 16_384, transport: defaultTransport = 'cookie', onError = logError } = options
   const warn = createWarner(options.onWarning)
   const origins = createOrigins(options.origins, warn)
@@ -67,8 +67,8 @@ export function createHttpAuth<C, Credentials, Found, User extends Found, Finds 
   const basePath = readBasePath(options.basePath)
   const cookie = createCookie(options.cookie, basePath, warn)
   const tokens = createTokenTransport(cookie, defaultTransport, (request) => readJsonObject(request, bodyLimit))
-  const signIn = createSignIn(auth, tokens, (error) => reportError(onError, error))
-  const signOut = createSignOut(auth, tokens)
+  const signIn = createHttpSignIn(auth, tokens, (error) => reportError(onError, error))
+  const signOut = createHttpSignOut(auth, tokens)
   const { routes: own = [] } = options
   checkRoutes(own)
   const routes = [...createDaypassRoutes(auth, tokens, options), ...own]

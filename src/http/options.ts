@@ -82,12 +82,12 @@ const advice = {
   prefix: 'It is called `basePath`.',
 }
 
-/** Throws `ERR_OPTION_INVALID` for an option that does not exist or is of another type. `more` are the options of one adapter. */
+/** Throws `ERR_OPTION_INVALID` for an option that does not exist or is of another type. */
 export function checkHttpOptions<C, Credentials>(
   options: HttpOptions<C, Credentials, unknown, true>,
-  more: Readonly<Record<string, true>> = {},
+  adapterOptions: Readonly<Record<string, true>> = {},
 ): void {
-  checkOptions(options, { ...httpOptions, ...more }, '', advice)
+  checkOptions(options, { ...httpOptions, ...adapterOptions }, '', advice)
   checkOptions(options.paths, pathOptions, 'paths.')
   checkTransport(options.transport)
   checkList('routes', options.routes, 'see `Route` for its members.')

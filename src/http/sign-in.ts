@@ -12,7 +12,7 @@ import type { TokenTransport } from './token-transport.ts'
 export type BeginSession<C> = (request: HttpRequest, person: Person<C>, transport: Transport) => Promise<RouteResponse>
 
 /** @param onReplaceFailed Receives the error where the session that the browser held before could not be ended. */
-export function createSignIn<C>(
+export function createHttpSignIn<C>(
   auth: Daypass<C, true>,
   tokens: TokenTransport,
   onReplaceFailed: (error: unknown) => void,

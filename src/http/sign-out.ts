@@ -8,7 +8,7 @@ import type { RefreshTokenCall } from './route.ts'
 import type { TokenTransport } from './token-transport.ts'
 
 /** Makes what the route of a sign-out runs. */
-export function createSignOut<C>(
+export function createHttpSignOut<C>(
   auth: Daypass<C, true>,
   tokens: TokenTransport,
 ): (call: Pick<RefreshTokenCall, 'request' | 'token' | 'transport' | 'session'>) => Promise<RouteResponse> {

@@ -45,7 +45,7 @@ export interface MongoCalls {
    */
   inTime<T>(collection: string, call: (rows: MongoCollection, io: object, zero: object) => Promise<T>): Promise<T>
   /** The engine's clock, milliseconds since the epoch. */
-  now(): Promise<number>
+  readClock(): Promise<number>
 }
 
 /** The store's collections in a MongoDB. */
@@ -127,14 +127,14 @@ export function createMongo(
     }
     const collection = async (name: string) => (await database()).collection(`${prefix}_${name}`)
 
-    async function now(): Promise<number> {
+    async function readClock(): Promise<number> {
       const { localTime } = await (await database()).command({ hello: 1 }, { ...fixedOptions, maxTimeMS: undefined })
       if (!(localTime instanceof Date)) throw unavailable('the server returned no time')
       return localTime.getTime()
     }
 
     return {
-      now,
+      readClock,
       run: async (name, call) => call(await collection(name), io()),
       async inTime(name, call) {
         const rows = await collection(name)
@@ -144,7 +144,7 @@ export function createMongo(
           } catch (error) {
             if (fieldsOf(error).code !== conversionFailure) throw error
             // If there is time left by this machine's clock, the engine's clock is further ahead than was known.
-            if (left() > 0) ahead = Math.max(ahead, (await now()) - Date.now())
+            if (left() > 0) ahead = Math.max(ahead, (await readClock()) - Date.now())
           }
         }
         throw unavailable('too late')
@@ -197,7 +197,7 @@ export function createMongo(
     async open(issuer) {
       await connect(source)
       const found = await within(async (calls) => {
-        ahead = (await calls.now()) - Date.now()
+        ahead = (await calls.readClock()) - Date.now()
         return findRecord(calls, issuer)
       })
       if (found === null) await within((calls) => claim(calls, issuer))

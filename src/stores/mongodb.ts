@@ -248,7 +248,7 @@ export function createMongoStore(source: MongoDb | MongooseConnection, options: 
         return count + (await remove({ revoked_at: { $lt: instant }, ...usable }, limit - count))
       }),
     check,
-    now: () => within(({ now }) => now()),
+    readClock: () => within(({ readClock }) => readClock()),
     close: drain,
   }
 }

@@ -299,7 +299,7 @@ export function createMysqlStore(client: MysqlClient | MysqlCallbackClient, opti
       within(async (until) => {
         await query(sql.check, until)
       }),
-    now: () =>
+    readClock: () =>
       within(async (until) => {
         const now = (await query(sql.now, until)).rows[0]?.[0]
         if (!now) throw unavailable('the server returned no time')

@@ -243,7 +243,7 @@ export function createPostgresStore(client: PgPool | PostgresJs, options: Postgr
       within(async (until) => {
         await query(sql.check, [], until)
       }),
-    now: () =>
+    readClock: () =>
       within(async (until) => {
         const [now] = await query<number>(sql.now, [], until)
         if (now === undefined) throw unavailable('the server returned no time')

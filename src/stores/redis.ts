@@ -459,7 +459,7 @@ export function createRedisStore(client: RedisClient, options: RedisStoreOptions
       }),
     // A write, to detect a server that is full or became a replica.
     check: () => within(async () => void (await call(`${prefix}:check`, 'SET', '1', 'PX', '1000'))),
-    now: () => within(async () => Number(await redis.run(clockScript, feedKey, []))),
+    readClock: () => within(async () => Number(await redis.run(clockScript, feedKey, []))),
     close: drain,
   }
 }

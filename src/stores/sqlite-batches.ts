@@ -172,7 +172,7 @@ export function createBatchStore(send: SendBatch, options: SqlStoreOptions): Sto
         const insert = `INSERT INTO ${record} VALUES ('check', 0, 0, printf('%10000s', '')) ON CONFLICT DO NOTHING`
         await run([bind(insert), bind(`DELETE FROM ${record} WHERE module = 'check'`)], 'write', until)
       }),
-    now: () =>
+    readClock: () =>
       within(async (until) => Number((await run([bind(`SELECT ${engineNow} AS now`)], 'read', until))[0]?.[0]?.now)),
     close: drain,
   }

@@ -150,7 +150,7 @@ for (const kind of ['short', 'packed', 'long']) {
 
 test('a response that is not a stream of events can be read; before another attempt it is discarded', async (t) => {
   const { client, url, isFree } = await start(t, (response) => response.writeHead(503).write('no'))
-  const events = streamEvents(client, url, { random: () => 0 })
+  const events = streamEvents(client, url, { chance: () => 0 })
   await assert.rejects(events.next(), (error) => isStreamRefused(error) && error.status === 200)
   await isFree()
   const { client: other, url: there } = await start(t, (response) => response.writeHead(403).end(long))

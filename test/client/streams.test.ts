@@ -74,7 +74,7 @@ async function take(count: number, ...args: Parameters<typeof streamEvents>) {
   return events
 }
 
-const quick: EventStreamOptions = { random: () => 0 }
+const quick: EventStreamOptions = { chance: () => 0 }
 
 test('events are parsed as the standard says, at any split of the bytes', async (t) => {
   const text =
@@ -216,7 +216,7 @@ test('a refused token is renewed, and the stream goes on with the new one', asyn
 test('a renewed token: connected again with it, at once, or not where it is to be kept', async (t) => {
   const { script, client, url, seen } = await start(t)
   script.push(stream('id: 1\ndata: a\n\n'), stream('id: 2\ndata: b\n\n'))
-  const events = streamEvents(client, url, { random: () => 1e6 })
+  const events = streamEvents(client, url, { chance: () => 1e6 })
   assert.equal((await events.next()).value!.data, 'a')
   const next = events.next()
   await client.getAccessToken({ forceFresh: true })
@@ -261,7 +261,7 @@ test('a signal ends it, while it reads and while it waits', async (t) => {
   script.push(stream('data: a\n\n'), status(503))
   for (const isReading of [true, false]) {
     const controller = new AbortController()
-    const events = streamEvents(client, url, { signal: controller.signal, random: () => 1e6 })
+    const events = streamEvents(client, url, { signal: controller.signal, chance: () => 1e6 })
     if (isReading) await events.next()
     const next = assert.rejects(events.next(), { name: 'AbortError' })
     await until('it has asked', () => seen.length === (isReading ? 1 : 2))
@@ -346,7 +346,7 @@ test('a connection that breaks is made again; a token refused by a code or by th
   const { client, server, socketUrl, auth } = await start(t)
   const state = listen(t, server)
   const { sockets } = state
-  const options = { open: (token: string) => new WebSocket(socketUrl, token), random: () => 0 }
+  const options = { open: (token: string) => new WebSocket(socketUrl, token), chance: () => 0 }
   let live = openSocket(client, options)
   t.after(() => live.close())
   await until('it is open', () => sockets.length === 1)

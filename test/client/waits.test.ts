@@ -110,7 +110,7 @@ for (const [what, answer] of Object.entries(streams)) {
     const { client, counted, url } = await startStream(t, answer)
     const controller = new AbortController()
     const reading = (async () => {
-      for await (const _ of streamEvents(client, url, { signal: controller.signal, random: () => 0 }));
+      for await (const _ of streamEvents(client, url, { signal: controller.signal, chance: () => 0 }));
     })()
     await delay(3000)
     controller.abort()
@@ -126,7 +126,7 @@ test('a stream whose every connection is ended in order after an event: never mo
   )
   const controller = new AbortController()
   const reading = (async () => {
-    for await (const _ of streamEvents(client, url, { signal: controller.signal, random: () => 0 }));
+    for await (const _ of streamEvents(client, url, { signal: controller.signal, chance: () => 0 }));
   })()
   await delay(1000)
   controller.abort()
@@ -139,7 +139,7 @@ test('a stream waits as long as Retry-After asks', async (t) => {
     response.writeHead(503, { 'retry-after': '60' }).end(),
   )
   const controller = new AbortController()
-  const reading = streamEvents(client, url, { signal: controller.signal, random: () => 0 }).next()
+  const reading = streamEvents(client, url, { signal: controller.signal, chance: () => 0 }).next()
   await delay(2000)
   controller.abort()
   await assert.rejects(reading)
@@ -154,8 +154,8 @@ for (const kind of ['events', 'socket'] as const) {
     const { signal } = controller
     const ended =
       kind === 'events'
-        ? streamEvents(client, url, { signal, random: () => 0 }).next()
-        : openSocket(client, { signal, random: () => 0, open: (token) => new WebSocket(socketUrl, token) })
+        ? streamEvents(client, url, { signal, chance: () => 0 }).next()
+        : openSocket(client, { signal, chance: () => 0, open: (token) => new WebSocket(socketUrl, token) })
     // Refreshes fail all the while, and the token is still good: the status changes again and again.
     for (const end = performance.now() + 2000; performance.now() < end; await delay(20)) {
       await client.getAccessToken({ forceFresh: true }).catch(() => {})

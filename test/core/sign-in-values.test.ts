@@ -60,7 +60,7 @@ test('an adopter that returns `authTime: undefined` gives no sign-in time', asyn
 for (const minutes of [-10, -1, 1, 10]) {
   test(`with a store whose clock is ${minutes} minutes ahead, an authTime of the app’s clock is the same in the token`, async (t) => {
     const time = createFakeClock()
-    const store: Store = { ...createMemoryStore(), now: async () => time.clock() + minutes * 60_000 }
+    const store: Store = { ...createMemoryStore(), readClock: async () => time.clock() + minutes * 60_000 }
     t.mock.method(Date, 'now', time.clock)
     const secret = randomBytes(48)
     const options = { secret, issuer: 'https://id.example', store, onWarning() {} }

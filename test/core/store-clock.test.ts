@@ -17,7 +17,7 @@ const noWarning = () => assert.fail('a warning')
 /** A store with a clock of its own, as an engine on another machine has. */
 function createRemoteStore() {
   const time = createFakeClock()
-  const store: Store = { ...createMemoryStore(), now: async () => time.clock() }
+  const store: Store = { ...createMemoryStore(), readClock: async () => time.clock() }
   return { store, time }
 }
 
@@ -50,7 +50,7 @@ test('a difference is corrected only beyond the round trip to the store', async 
   ] as const) {
     let own = 0
     const slow = {
-      async now() {
+      async readClock() {
         own += 10_000
         return storeNow
       },
@@ -125,7 +125,7 @@ test('a prune with a wrong clock deletes no live session: the earlier of the ser
     [0, 40 * day],
   ] as const) {
     const time = createFakeClock()
-    const store: Store = { ...createMemoryStore(), now: async () => time.clock() + database * 1000 }
+    const store: Store = { ...createMemoryStore(), readClock: async () => time.clock() + database * 1000 }
     const create = (off: number) =>
       createDaypass({ secret, issuer: 'x', store, clock: () => time.clock() + off * 1000, onWarning: () => {} })
     const secret = randomBytes(48)
@@ -230,7 +230,7 @@ test('a store that fails to read its clock after the machine’s was set: the ca
   const { store, time } = createRemoteStore()
   let off = 0
   let isAway = false
-  const there = { now: async () => (isAway ? Promise.reject(new Error('away')) : store.now!()) }
+  const there = { readClock: async () => (isAway ? Promise.reject(new Error('away')) : store.readClock!()) }
   const clock = createStoreClock(
     there,
     () => time.clock() + off,
@@ -250,7 +250,7 @@ test('a store that fails to read its clock after the machine’s was set: the ca
 async function createCounted() {
   const state = { own: 1_000_000, monotonic: 5000, reads: 0, isAway: false }
   const store = {
-    async now() {
+    async readClock() {
       state.reads++
       if (state.isAway) throw new Error('away')
       return state.own
@@ -313,7 +313,7 @@ test('a clock that was set by more than a second is noticed at once', async () =
 test('by default the time that passes is measured with a clock that is never set', async () => {
   let reads = 0
   const store = {
-    async now() {
+    async readClock() {
       reads++
       return Date.now()
     },
@@ -327,14 +327,14 @@ test('by default the time that passes is measured with a clock that is never set
 test('a clock that the app provides is used as it is: the store’s clock changes neither rows nor tokens', async () => {
   const time = createFakeClock()
   let reads = 0
-  const now = async () => {
+  const readClock = async () => {
     reads++
     return time.now() + 3_600_000
   }
   const auth = createDaypass({
     secret: randomBytes(48),
     issuer: 'https://id.example',
-    store: { ...createMemoryStore(), now },
+    store: { ...createMemoryStore(), readClock },
     clock: time.clock,
     onWarning() {},
   })
@@ -364,7 +364,7 @@ test('a Daypass without a clock of the app’s follows the store’s clock also 
 test('an access token ends with its session, whichever clock is ahead', async (t) => {
   for (const ahead of [-600_000, 600_000]) {
     const time = createFakeClock()
-    const store: Store = { ...createMemoryStore(), now: async () => time.clock() + ahead }
+    const store: Store = { ...createMemoryStore(), readClock: async () => time.clock() + ahead }
     t.mock.method(Date, 'now', time.clock)
     const auth = createDaypass({
       secret: randomBytes(48),
