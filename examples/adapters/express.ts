@@ -13,7 +13,7 @@ const auth = createDaypass<{ role: string }>({
 const web = createExpressAuth(auth)
 
 const app = express()
-app.use(express.json(), web.routes)
+app.use(web.routes, express.json())
 app.post('/auth/login', async (req, res) => {
   const { name, password } = req.body
   if (name !== 'ada' || password !== 'secret') return void res.status(401).json({ error: 'invalid_grant' })

@@ -25,7 +25,7 @@ export function createApp(options: { secret: string; database: string }) {
   const web = createExpressAuth(auth, { basePath: '', paths: { refresh: 'refresh-token' }, transport: 'body' })
 
   const app = express()
-  app.use(express.json(), web.routes)
+  app.use(web.routes, express.json())
 
   // The login that you have already. Only signIn() is new.
   app.post('/login', async (req, res) => {

@@ -41,7 +41,7 @@ export function createApp({ connection, secret, oldSecret, until }: AppOptions) 
   const web = createExpressAuth(auth, { basePath: '', paths: { refresh: 'refresh-token' }, transport: 'body' })
 
   const app = express()
-  app.use(express.json(), web.routes)
+  app.use(web.routes, express.json())
 
   app.post('/login', async (req, res) => {
     const user = await users.findOne({ email: String(req.body?.email), active: true })

@@ -102,7 +102,8 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown, 
 }
 
 /**
- * Serves a Daypass in an Express app, before or after `express.json()`.
+ * Serves a Daypass in an Express app. It also works after `express.json()`, but there Express logs a body that is no JSON,
+ * which may hold a token.
  *
  * @throws DaypassError `ERR_OPTION_INVALID`.
  * @example
@@ -117,7 +118,7 @@ export interface ExpressAuth<C = Claims, Credentials = unknown, User = unknown, 
  * const web = createExpressAuth(auth)
  *
  * const app = express()
- * app.use(express.json(), web.routes)
+ * app.use(web.routes, express.json())
  * app.post('/auth/login', async (req, res) => {
  *   if (req.body.password !== 'secret') return res.status(401).end()
  *   await web.signIn(req, res, { subject: req.body.name, claims: { role: 'admin' } })
