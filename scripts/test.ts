@@ -46,11 +46,14 @@ if (values.help) {
 if (!values.random) process.env.DAYPASS_TEST_SEED ??= '1'
 
 const wanted = positionals.map((path) => path.replace(/^\.\/|\/$/g, ''))
-const files = globSync(['test/**/*.test.ts', 'examples/*/*.test.ts'])
-  .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(`${path}/`)))
-  .sort()
-if (files.length === 0) {
-  console.error(`There are no tests under ${wanted.join(', ')}.`)
+const all = globSync(['test/**/*.test.ts', 'examples/*/*.test.ts']).sort()
+/** A file, with or without `.test.ts`, or all files of a folder. */
+const isUnder = (file: string, path: string) =>
+  file === path || file === `${path}.test.ts` || file.startsWith(`${path}/`)
+const files = all.filter((file) => wanted.length === 0 || wanted.some((path) => isUnder(file, path)))
+const empty = wanted.filter((path) => !all.some((file) => isUnder(file, path)))
+if (empty.length > 0) {
+  console.error(`There are no tests under ${empty.join(', ')}.`)
   process.exit(2)
 }
 

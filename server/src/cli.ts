@@ -21,9 +21,7 @@ process.stderr.on('error', () => {})
 
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
-  if (config.newSecretPath !== undefined) {
-    console.error(`A secret was made and kept in ${config.newSecretPath}: back it up, or set DAYPASS_SECRET.`)
-  }
+  if (config.notice !== undefined) console.error(config.notice)
   const [{ startServer }, { openLog }] = await Promise.all([import('./server.ts'), import('./log.ts')])
   const { log, close } = openLog(config.logLevel)
   const server = await startServer(config, log)

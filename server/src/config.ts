@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DaypassError } from 'daypass'
+import { engineOf, isShared, sqlitePath } from './engines.ts'
 import type { LogLevel } from './log.ts'
 
 /** The settings of `daypass-server serve`. Durations are seconds. */
@@ -12,10 +13,13 @@ export interface Config {
   host: string
   /** A URL: `sqlite:./data/daypass.db`, `memory:`, `postgres://…`. */
   store: string
+  /** The beginning of the names of the sessions' tables. */
+  prefix: string
   secret: [string, ...string[]]
-  /** The file of a secret that was made at this start. */
-  newSecretPath: string | undefined
-  issuer: string
+  /** For the operator: a secret was made at this start. */
+  notice: string | undefined
+  /** Undefined for the one of this machine that the database has, or `http://localhost:PORT`. */
+  issuer: string | undefined
   algorithm: 'EdDSA' | 'HS256'
   accessTokenLifetime: number | undefined
   idleTimeout: number | undefined
@@ -39,7 +43,9 @@ export const variables: Record<string, string> = {
     'where sessions live: sqlite:PATH, postgres://…, mysql://…, redis://…, redis+cluster://…, mongodb://… or memory: (sqlite:./data/daypass.db)',
   DAYPASS_SECRET:
     'at least 32 random bytes; rotate with "old,new", then "new,old", then "new" (made and kept beside the database)',
-  DAYPASS_ISSUER: 'your address, as tokens say it (http://localhost:PORT)',
+  DAYPASS_ISSUER:
+    'your address, as tokens say it; a database belongs to its first one (http://localhost:PORT, or the one of this machine that the database has)',
+  DAYPASS_PREFIX: 'beginning of the names of the sessions’ tables (daypass)',
   DAYPASS_ALGORITHM: 'EdDSA or HS256 (EdDSA)',
   DAYPASS_ACCESS_TOKEN_LIFETIME: 'seconds (900)',
   DAYPASS_IDLE_TIMEOUT: 'seconds without a refresh until a session ends (604800)',
@@ -85,13 +91,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (!Number.isInteger(port) || port > 65_535) throw wrong('PORT', 'must be a whole number from 0 to 65535')
   const store = env.DAYPASS_STORE || 'sqlite:./data/daypass.db'
   const host = env.HOST || '127.0.0.1'
-  const issuer = env.DAYPASS_ISSUER || `http://localhost:${port}`
+  const issuer = env.DAYPASS_ISSUER || undefined
   const registration = choice('DAYPASS_REGISTRATION', ['on', 'off'], 'on') === 'on'
-  const isForTrying = registration && env.NODE_ENV !== 'production' && isThisMachine(host) && isThisMachine(issuer)
+  const isForTrying =
+    registration && env.NODE_ENV !== 'production' && isThisMachine(host) && isThisMachine(issuer ?? 'localhost')
   return {
     port,
     host,
     store,
+    prefix: readPrefix(env.DAYPASS_PREFIX),
     ...readSecret(env.DAYPASS_SECRET, store),
     issuer,
     algorithm: choice('DAYPASS_ALGORITHM', ['EdDSA', 'HS256'], 'EdDSA'),
@@ -110,43 +118,51 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
 }
 
 /** Whether a host, or an address, can be reached from this machine alone. */
-function isThisMachine(text: string): boolean {
+export function isThisMachine(text: string): boolean {
   const host = URL.canParse(text) ? new URL(text).hostname : text
   return /^(localhost|127(\.\d+){3}|\[?::1\]?)$/.test(host)
 }
 
-/** The folder of the database. A secret that the server made itself is kept there too. */
-function dataFolder(store: string): string {
-  return store.startsWith('sqlite:') ? dirname(resolve(store.slice('sqlite:'.length))) : resolve('data')
-}
-
-function readSecret(given: string | undefined, store: string): Pick<Config, 'secret' | 'newSecretPath'> {
+function readSecret(given: string | undefined, store: string): Pick<Config, 'secret' | 'notice'> {
+  const engine = engineOf(store)
   if (given) {
     const [newest = '', ...older] = given.split(',').map((part) => part.trim())
-    return { secret: [newest, ...older], newSecretPath: undefined }
+    return { secret: [newest, ...older], notice: undefined }
   }
   // A secret that each machine makes for itself would sign people out at another machine, and at each deploy.
-  if (/^(postgres(ql)?|mysql|rediss?(\+cluster)?|mongodb(\+srv)?):/.test(store)) {
+  if (isShared(engine)) {
     throw wrong(
       'DAYPASS_SECRET',
       'is not set; every server on this database needs the same one (openssl rand -base64 48)',
     )
   }
-  const folder = dataFolder(store)
+  const database = engine === 'sqlite' ? resolve(sqlitePath(store)) : undefined
+  const isOld = database !== undefined && existsSync(database)
+  const folder = database === undefined ? resolve('data') : dirname(database)
   const path = join(folder, 'secret')
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     // "wx": of two servers that start at once, one makes it and the other reads it.
     writeFileSync(path, `${randomBytes(48).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 })
-    return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: path }
+    const made = `A secret was made and kept in ${path}: back it up, or set DAYPASS_SECRET.`
+    const lost = ` The database ${database} is older: its sessions need the secret of before. Restore it, or everybody signs in again.`
+    return { secret: [readFileSync(path, 'utf8').trim()], notice: isOld ? made + lost : made }
   } catch (cause) {
     if (!existsSync(path)) {
       throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_SECRET is not set and none can be kept in ${path}.`, {
         cause,
       })
     }
-    return { secret: [readFileSync(path, 'utf8').trim()], newSecretPath: undefined }
+    return { secret: [readFileSync(path, 'utf8').trim()], notice: undefined }
   }
+}
+
+function readPrefix(prefix: string | undefined): string {
+  if (!prefix) return 'daypass'
+  if (!/^[a-z][a-z0-9_]{0,30}$/.test(prefix)) {
+    throw wrong('DAYPASS_PREFIX', 'must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter')
+  }
+  return prefix
 }
 
 function readApiKey(key: string | undefined): string | undefined {

@@ -8,7 +8,7 @@ import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
 /** Opens sessions, accounts and limits in one database. Throws `ERR_OPTION_INVALID` if the driver is missing. */
-export async function openMongo(url: string): Promise<Stores> {
+export async function openMongo(url: string, prefix: string): Promise<Stores> {
   const mongodb = await importPeer<typeof import('mongodb')>('mongodb')
   if (mongodb === undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE names MongoDB; install its driver: npm install mongodb')
@@ -20,7 +20,7 @@ export async function openMongo(url: string): Promise<Stores> {
     serverSelectionTimeoutMS: 3000,
   })
   const db = client.db(nameIn(url) ?? 'daypass')
-  const sessions = createMongoStore(db)
+  const sessions = createMongoStore(db, { prefix })
   const accounts = createMongoAccounts(db)
   return {
     sessions,

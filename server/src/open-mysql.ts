@@ -10,7 +10,7 @@ import { importPeer } from './peer.ts'
 import type { Stores } from './stores.ts'
 
 /** Opens sessions, accounts and limits in one MySQL or MariaDB. Throws `ERR_OPTION_INVALID` if the driver is missing. */
-export async function openMysql(url: string): Promise<Stores> {
+export async function openMysql(url: string, prefix: string): Promise<Stores> {
   const mysql = (await importPeer<{ default: typeof import('mysql2') }>('mysql2'))?.default
   if (mysql === undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', 'DAYPASS_STORE names MySQL; install its driver: npm install mysql2')
@@ -54,7 +54,7 @@ export async function openMysql(url: string): Promise<Stores> {
       ),
   }
   return {
-    sessions: createMysqlStore(pool),
+    sessions: createMysqlStore(pool, { prefix }),
     accounts: createMysqlAccounts(query),
     createLimiter: (options) =>
       new RateLimiterMySQL({

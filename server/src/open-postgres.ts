@@ -9,7 +9,7 @@ import { importPeer } from './peer.ts'
 import type { OnDriverError, Stores } from './stores.ts'
 
 /** Opens sessions, accounts and limits in one PostgreSQL. Throws `ERR_OPTION_INVALID` if no driver is installed. */
-export async function openPostgres(url: string, onDriverError: OnDriverError): Promise<Stores> {
+export async function openPostgres(url: string, prefix: string, onDriverError: OnDriverError): Promise<Stores> {
   const { client, query, close } = (await openPg(url, onDriverError)) ?? (await openPostgresJs(url)) ?? missing()
   // As `pg` has it, for either driver. Without the names that the library gives its statements: a named statement lives
   // in a database session, which PgBouncer's transaction mode does not keep.
@@ -20,7 +20,7 @@ export async function openPostgres(url: string, onDriverError: OnDriverError): P
     },
   }
   return {
-    sessions: createPostgresStore(client),
+    sessions: createPostgresStore(client, { prefix }),
     accounts: createPostgresAccounts(query),
     createLimiter: (options) =>
       new RateLimiterPostgres({

@@ -35,12 +35,16 @@ interface Address {
  *
  * @throws DaypassError `ERR_OPTION_INVALID` if the URL is invalid or no driver is installed.
  */
-export async function openRedis(url: string, onDriverError: OnDriverError = () => {}): Promise<Stores> {
+export async function openRedis(
+  url: string,
+  prefix = 'daypass',
+  onDriverError: OnDriverError = () => {},
+): Promise<Stores> {
   const address = readAddress(url)
   const opened =
     (await openNodeRedis(address, onDriverError)) ?? (await openIoredis(address, onDriverError)) ?? missing()
   const { client, runScript, close } = opened
-  const sessions = createRedisStore(client)
+  const sessions = createRedisStore(client, { prefix })
   return {
     sessions,
     accounts: createRedisAccounts(runScript),

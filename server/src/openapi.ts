@@ -42,7 +42,10 @@ const malformed = {
 }
 
 /** Describes the routes that the settings turn on. */
-export function describeApi(config: Pick<Config, 'issuer' | 'registration' | 'trial' | 'apiKey'>, version: string) {
+export function describeApi(
+  config: Pick<Config, 'registration' | 'trial' | 'apiKey'> & { issuer: string },
+  version: string,
+) {
   const paths: Record<string, Json> = {
     ...(config.registration && {
       '/auth/register': {

@@ -20,6 +20,7 @@ import { consolePage } from './console.ts'
 import { createDevices } from './devices.ts'
 import { sendError, toDaypassError } from './errors.ts'
 import { createFeed } from './feed.ts'
+import { openForIssuer } from './issuer.ts'
 import { createLimits, noLimits } from './limits.ts'
 import { createErrorLog, type Log, type LogError, openLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
@@ -44,9 +45,11 @@ export const { version } = JSON.parse(readFileSync(new URL('../package.json', im
 /** Starts the server. Throws `ERR_OPTION_INVALID`, `ERR_KEY_WEAK`, `ERR_STORE_…`, or the error of `listen`. */
 export async function startServer(config: Config, log: Log = openLog(config.logLevel).log): Promise<RunningServer> {
   const logError = createErrorLog(log)
-  const stores = await openStores(config.store, (error) => logError('the database’s driver failed', error))
+  const onDriverError = (error: unknown) => logError('the database’s driver failed', error)
+  const stores = await openStores(config.store, onDriverError, config.prefix)
   try {
-    return await serveStores(stores, config, log, logError)
+    const issuer = await openForIssuer(stores.sessions, config, logError)
+    return await serveStores(stores, { ...config, issuer }, log, logError)
   } catch (error) {
     // A driver that keeps connecting would keep the process from ending.
     await stores.close()
@@ -54,7 +57,12 @@ export async function startServer(config: Config, log: Log = openLog(config.logL
   }
 }
 
-async function serveStores(stores: Stores, config: Config, log: Log, logError: LogError): Promise<RunningServer> {
+async function serveStores(
+  stores: Stores,
+  config: Config & { issuer: string },
+  log: Log,
+  logError: LogError,
+): Promise<RunningServer> {
   const onWarning = ({ code, message }: { code: string; message: string }) => log.error({ code }, message)
   const metrics = createMetrics()
   const options: DaypassOptions = {

@@ -7,6 +7,7 @@ import { createSqliteStore } from 'daypass/sqlite'
 import { type RateLimiterAbstract, RateLimiterMemory } from 'rate-limiter-flexible'
 import { type AccountStore, openAccountsFirst } from './account-store.ts'
 import { createSqliteAccounts } from './accounts-sqlite.ts'
+import { engineOf, sqlitePath, storeForms } from './engines.ts'
 
 /** Sessions, accounts and limits in one engine. */
 export interface Stores {
@@ -22,10 +23,14 @@ export type CreateLimiter = (options: { keyPrefix: string; points: number; durat
 /** Called with a driver's connection errors, which no call throws. */
 export type OnDriverError = (error: unknown) => void
 
-/** Opens the engine that the URL names. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
-export async function openStores(url: string, onDriverError: OnDriverError = () => {}): Promise<Stores> {
+/** Opens the engine that the URL names. `prefix` begins the names of the sessions' tables. Throws `ERR_OPTION_INVALID` or `ERR_STORE_…`. */
+export async function openStores(
+  url: string,
+  onDriverError: OnDriverError = () => {},
+  prefix = 'daypass',
+): Promise<Stores> {
   try {
-    const stores = await openEngine(url, onDriverError)
+    const stores = await openEngine(url, onDriverError, prefix)
     return { ...stores, accounts: openAccountsFirst(stores.accounts) }
   } catch (error) {
     if (isDaypassError(error)) throw error
@@ -34,32 +39,33 @@ export async function openStores(url: string, onDriverError: OnDriverError = () 
   }
 }
 
-async function openEngine(url: string, onDriverError: OnDriverError): Promise<Stores> {
-  const scheme = url.slice(0, url.indexOf(':') + 1)
-  if (scheme === 'memory:') return openSqlite(createMemoryStore(), ':memory:')
-  if (scheme === 'sqlite:') {
-    const path = url.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
-    return openSqlite(createSqliteStore(path), path)
+async function openEngine(url: string, onDriverError: OnDriverError, prefix: string): Promise<Stores> {
+  switch (engineOf(url)) {
+    case 'memory':
+      return openSqlite(createMemoryStore(), ':memory:')
+    case 'sqlite': {
+      const path = sqlitePath(url)
+      return openSqlite(createSqliteStore(path, { prefix }), path)
+    }
+    case 'postgres': {
+      checkAddress(url)
+      const { openPostgres } = await import('./open-postgres.ts')
+      return openPostgres(url, prefix, onDriverError)
+    }
+    case 'mysql': {
+      checkAddress(url)
+      const { openMysql } = await import('./open-mysql.ts')
+      return openMysql(url, prefix)
+    }
+    case 'redis': {
+      const { openRedis } = await import('./open-redis.ts')
+      return openRedis(url, prefix, onDriverError)
+    }
+    case 'mongodb': {
+      const { openMongo } = await import('./open-mongodb.ts')
+      return openMongo(url, prefix)
+    }
   }
-  if (scheme === 'postgres:' || scheme === 'postgresql:') {
-    checkAddress(url)
-    const { openPostgres } = await import('./open-postgres.ts')
-    return openPostgres(url, onDriverError)
-  }
-  if (scheme === 'mysql:') {
-    checkAddress(url)
-    const { openMysql } = await import('./open-mysql.ts')
-    return openMysql(url)
-  }
-  if (/^rediss?(\+cluster)?:$/.test(scheme)) {
-    const { openRedis } = await import('./open-redis.ts')
-    return openRedis(url, onDriverError)
-  }
-  if (/^mongodb(\+srv)?:$/.test(scheme)) {
-    const { openMongo } = await import('./open-mongodb.ts')
-    return openMongo(url)
-  }
-  throw new DaypassError('ERR_OPTION_INVALID', `DAYPASS_STORE must be ${storeForms}.`)
 }
 
 /** The limits are in memory, so a rejected request writes nothing. A file keeps them while the server restarts. */
@@ -112,6 +118,3 @@ function checkAddress(url: string): void {
   const { username, password } = new URL(url.replace(/(?<=[@/][^/@?#]*),[^/@?#]*/, ''))
   decodeURIComponent(username + password)
 }
-
-/** The forms that DAYPASS_STORE takes. */
-export const storeForms = 'sqlite:PATH, postgres://…, mysql://…, redis://…, redis+cluster://…, mongodb://… or memory:'

@@ -3,8 +3,8 @@
 import { advance, isLive } from '../core/rotation.ts'
 import { applyChanges, type Claims, type RevokedReason, type Session } from '../core/session.ts'
 import type { Store } from '../core/store.ts'
-import { DaypassError } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import { otherIssuer } from './schema-record.ts'
 import { idTaken } from './store-error.ts'
 
 /**
@@ -48,7 +48,7 @@ export function createMemoryStore(): Store {
   return {
     async open(issuer) {
       claimedBy ??= issuer
-      if (claimedBy !== issuer) throw new DaypassError('ERR_STORE_ISSUER')
+      if (claimedBy !== issuer) throw otherIssuer(claimedBy, issuer)
     },
     async create(session) {
       if (rows.has(session.id)) throw idTaken()

@@ -1,7 +1,7 @@
 // The schema record of every engine: which version made the tables, and which issuer they belong to.
 
 import { DaypassError } from '../errors.ts'
-import { wrongOption } from '../option.ts'
+import { show, wrongOption } from '../option.ts'
 
 /** The key of the record in `${prefix}_schema`. */
 export const schemaKey = 'session'
@@ -37,8 +37,16 @@ export function readRecord({ version, usableFrom, issuer }: Record<keyof SchemaR
  */
 export function checkSchema(found: SchemaRecord, issuer: string): void {
   checkVersion(found.usableFrom)
-  if (found.issuer !== issuer) throw new DaypassError('ERR_STORE_ISSUER')
+  if (found.issuer !== issuer) throw otherIssuer(found.issuer, issuer)
 }
+
+/** The error for tables of another issuer. Issuers are no secrets: access tokens contain them. `cause` has the tables'. */
+export const otherIssuer = (found: string | null, issuer: string): DaypassError =>
+  new DaypassError(
+    'ERR_STORE_ISSUER',
+    `The tables belong to the issuer ${show(found)}, and this one is ${show(issuer)}. Set the issuer back, or give the store a \`prefix\` or a database of its own.`,
+    { cause: { issuer: found } },
+  )
 
 /**
  * Checks only the version. A newer program may have changed the tables while this one runs.

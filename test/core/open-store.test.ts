@@ -14,7 +14,9 @@ function makeStore(open: () => Promise<void> = async () => {}) {
       calls.push([name, ...given])
       return name
     }
-  const names = 'create find advance update revoke revokeSubject list revokedSince prune check close now'.split(' ')
+  const names = 'create find advance update revoke revokeSubject list revokedSince prune check close readClock'.split(
+    ' ',
+  )
   const recording = Object.fromEntries(names.map((name) => [name, record(name)]))
   const opening = async (issuer: string) => {
     calls.push(['open', issuer])

@@ -6,6 +6,7 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDaypass } from 'daypass'
 import { type AccountStore, openAccountsFirst } from '../../server/src/account-store.ts'
+import { openForIssuer } from '../../server/src/issuer.ts'
 import { openStores } from '../../server/src/stores.ts'
 import { type MongoEngine, noMongo, startMongo } from '../engines/mongodb.ts'
 import { type MysqlEngine, noMysql, startMysql } from '../engines/mysql.ts'
@@ -48,6 +49,18 @@ async function checkStores(t: TestContext, url: string, hidden: string[] = []): 
   )
   assert.equal(changes.filter(Boolean).length, 1, 'of changes at once one is done')
   assert.equal((await accounts.findById(account.id))!.passwordHash, 'abcd'[changes.indexOf(true)])
+
+  const unused = () => assert.fail('the database responds')
+  const two = { issuer: 'https://two.test', port: 3000 }
+  await assert.rejects(openForIssuer(sessions, two, unused), {
+    code: 'ERR_OPTION_INVALID',
+    message: /^DAYPASS_ISSUER is https:\/\/two\.test, .* belong to https:\/\/one\.test\..* DAYPASS_PREFIX=/,
+  })
+  const other = await openWithout(hidden, () => openStores(url, undefined, 'daypass2'))
+  t.after(() => other.close())
+  assert.equal(await openForIssuer(other.sessions, two, unused), two.issuer)
+  assert.equal((await other.accounts.findById(account.id))?.email, account.email, 'the accounts are the same')
+  assert.deepEqual(await other.sessions.list('ada', Date.now(), 9), [], 'the sessions are not')
 
   const limiter = createLimiter({ keyPrefix: `test${randomBytes(4).toString('hex')}`, points: 5, duration: 2 })
   // SecantusDB sometimes responds with null to an upsert while another one inserts the row. MongoDB does not.

@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import { DaypassError } from 'daypass'
 import { createMongoStore } from 'daypass/mongodb'
 import { createPostgresStore } from 'daypass/postgres'
+import type { Redis } from 'ioredis'
 import { MongoClient } from 'mongodb'
 import pg from 'pg'
 import { createErrorLog, createLog } from '../../server/src/log.ts'
@@ -138,7 +139,10 @@ describe('connection errors of drivers are in the log, once a minute at most', {
   check('ENOTFOUND, MySQL', /ENOTFOUND|EAI_AGAIN/, () => 'mysql://u:s3cret@nowhere.invalid/db')
   let engine: RedisEngine
   before(async () => {
-    if (!redisMissing) engine = await startRedis()
+    if (redisMissing) return
+    engine = await startRedis()
+    // A Redis without a password runs the commands that a driver sends together with an AUTH that fails.
+    await (engine.admin as Redis).config('SET', 'requirepass', 'another')
   })
   after(() => engine?.remove())
   check('WRONGPASS', /WRONGPASS/, () => `redis://u:s3cret@127.0.0.1:${engine.servers[0]!.port}`)
