@@ -1,12 +1,13 @@
 // Follows the pages of "add it to your framework" as a reader would: installs the packed package in an empty folder, runs
-// the commands of the page, writes its files, starts them, and signs in with the client.
+// the commands of the page, writes its files, starts them, and signs in with the client. Deploys the server application as
+// its page says.
 //
 // `node scripts/follow-docs.ts Hono` follows the parts with that word. A part whose program is not installed says so.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -41,6 +42,7 @@ interface Part {
 }
 
 const frameworks = 'docs/frameworks.md'
+const serverPage = 'docs/server-application.md'
 const onFetch = { 'auth.ts': 'auth.ts' }
 
 const parts: Part[] = [
@@ -223,17 +225,8 @@ async function follow(
   write('visitor.js', visitor)
 
   const [command = '', ...args] = start.command.map((word) => (word === '3000' ? port : word))
-  const env = { PATH: process.env.PATH, HOME: folder, PORT: port, DAYPASS_SECRET: randomBytes(48).toString('base64') }
-  const child = spawn(program ?? (command === 'node' ? process.execPath : command), args, {
-    cwd: folder,
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const printed: string[] = []
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => printed.push(String(chunk)))
-  try {
-    const origin = `http://localhost:${port}`
-    await untilListening(child, origin)
+  const file = program ?? (command === 'node' ? process.execPath : command)
+  await whileRunning(folder, [file, ...args], port, async (origin) => {
     const path = page === 'docs/ssr.md' ? '/' : '/me'
     const { stdout } = await run(process.execPath, ['visitor.js', origin, path], { cwd: folder, timeout: 30_000 })
     if (stdout.trim() !== '200 200 signed-out') throw new Error(`The client printed: ${stdout}`)
@@ -242,6 +235,45 @@ async function follow(
     const script = commands.filter((block) => block.includes('curl ')).join('')
     const told = await run('bash', ['-ec', script.replaceAll('3000', port)], { cwd: folder, timeout: 30_000 })
     if (!told.stdout.endsWith(curl)) throw new Error(`The commands with curl printed: ${told.stdout}${told.stderr}`)
+  })
+}
+
+/** Deploys the server application to an empty folder, by the commands of its page. The drivers of its table are there too. */
+async function deploy(): Promise<void> {
+  const page = readFileSync(join(root, serverPage), 'utf8')
+  const [, commands = ''] = /^## Deploy\n([\s\S]*?)^## /m.exec(page) ?? []
+  const [copied = '', installs = '', starts = ''] = [/^scp -r (.*) \S+$/m, /^npm (ci --.*)$/m, /^node (.*)$/m].map(
+    (line) => line.exec(commands)?.[1] ?? '',
+  )
+  if (!copied || !installs || !starts) throw new Error(`${serverPage} has no commands to deploy it.`)
+  const folder = join(folders, 'deployed')
+  for (const name of copied.split(' ')) cpSync(join(root, name), join(folder, name), { recursive: true })
+  await npm(folder, installs.split(' '))
+  for (const driver of ['ioredis', 'mongodb', 'mysql2', 'pg', 'postgres', 'redis']) {
+    await run(process.execPath, ['-e', `import('${driver}')`], { cwd: join(folder, 'server'), timeout: 30_000 })
+  }
+  const port = String(await freePort())
+  await whileRunning(folder, [process.execPath, ...starts.split(' ')], port, async (origin) => {
+    const { status } = await fetch(`${origin}/readyz`)
+    if (status !== 200) throw new Error(`/readyz responded with ${status}.`)
+  })
+}
+
+/** Runs a server in a folder until the work is done, and then ends it. An error has what the server printed. */
+async function whileRunning(
+  folder: string,
+  [file = '', ...args]: string[],
+  port: string,
+  work: (origin: string) => Promise<void>,
+): Promise<void> {
+  const env = { PATH: process.env.PATH, HOME: folder, PORT: port, DAYPASS_SECRET: randomBytes(48).toString('base64') }
+  const child = spawn(file, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const printed: string[] = []
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => printed.push(String(chunk)))
+  try {
+    const origin = `http://localhost:${port}`
+    await untilListening(child, origin)
+    await work(origin)
   } catch (error) {
     throw new Error(`${error}\n${printed.join('')}`)
   } finally {
@@ -285,35 +317,44 @@ async function untilListening(child: ChildProcess, origin: string): Promise<void
   }
 }
 
-/** Follows a part and prints a line. */
-async function report(part: Part): Promise<void> {
+/** Follows a part, if its program is installed. */
+async function reportPart(part: Part): Promise<void> {
   const program = part.needs === undefined ? undefined : findRuntime(part.needs)?.program
+  if (part.needs === undefined || program !== undefined) return report(part, () => follow(part, program))
+  const result = `not run: ${part.needs} is not installed`
+  print(part, result)
+  // CI installs it.
+  if (process.env.CI) failed.push(`${part.title}: ${result}`)
+}
+
+/** Does the work, and prints a line about it. */
+async function report(place: Pick<Part, 'title' | 'page'>, work: () => Promise<void>): Promise<void> {
   const started = performance.now()
   let result = 'works'
-  if (part.needs !== undefined && program === undefined) {
-    result = `not run: ${part.needs} is not installed`
-    // CI installs it.
-    if (process.env.CI) failed.push(`${part.title}: ${result}`)
-  } else {
-    await follow(part, program).catch((error) => {
-      failed.push(`${part.title}: ${error}`)
-      result = 'wrong'
-    })
-  }
-  const seconds = Math.round((performance.now() - started) / 1000)
-  console.log(`${part.title.padEnd(34)} ${part.page.padEnd(20)} ${result}, ${seconds} s`)
+  await work().catch((error) => {
+    failed.push(`${place.title}: ${error}`)
+    result = 'wrong'
+  })
+  print(place, `${result}, ${Math.round((performance.now() - started) / 1000)} s`)
 }
+
+const print = ({ title, page }: Pick<Part, 'title' | 'page'>, result: string) =>
+  console.log(`${title.padEnd(34)} ${page.padEnd(26)} ${result}`)
 
 process.env.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
 const [wanted = ''] = process.argv.slice(2)
 const failed: string[] = []
 try {
   execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folders], { cwd: root })
-  const left = parts.filter(({ title }) => title.includes(wanted))
+  const all = [
+    { title: 'Deploy the server', work: () => report({ title: 'Deploy the server', page: serverPage }, deploy) },
+    ...parts.map((part) => ({ title: part.title, work: () => reportPart(part) })),
+  ]
+  const left = all.filter(({ title }) => title.includes(wanted))
   // npm mostly waits for the registry.
   await Promise.all(
     [1, 2, 3].map(async () => {
-      for (let part = left.shift(); part; part = left.shift()) await report(part)
+      for (let next = left.shift(); next; next = left.shift()) await next.work()
     }),
   )
 } finally {
