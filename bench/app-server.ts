@@ -1,4 +1,4 @@
-// The library in an app, on node:http, Express or Fastify: `node bench/app-server.ts '{"algorithm":"HS256","store":"memory:"}'`.
+// The library in an app, on node:http, Express or Fastify: `npx node bench/app-server.ts '{"algorithm":"HS256","store":"memory:"}'`.
 //
 // Beside the routes of the library it has `/open` and `/guarded`, the same route without and with a guard. `/auth/fixed`
 // reads a body and answers the bytes of a refresh without the work of one.

@@ -1,4 +1,4 @@
-// Counts the bytes that many entries take, in a process of its own: `node --expose-gc bench/memory-child.ts JOB`.
+// Counts the bytes that many entries take, in a process of its own: `npx node --expose-gc bench/memory-child.ts JOB`.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDaypass } from '../src/core/daypass.ts'

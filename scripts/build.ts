@@ -1,4 +1,4 @@
-// Builds dist/ and server/dist/. `node scripts/build.ts library server console`, or all three where none is named.
+// Builds dist/ and server/dist/. `npx node scripts/build.ts library server console`, or all three where none is named.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,7 +1,7 @@
 // Checks the packed package in each module system, and prints the table of docs/modules.md.
 //
-// `node scripts/check-modules.ts --install` installs the tools, 340 MB, into .cache/module-tools and .cache/react-native. A check whose tool is not
-// there is not run, and says so. `node scripts/check-modules.ts Jest` runs the checks with that word.
+// `npx node scripts/check-modules.ts --install` installs the tools, 340 MB, into .cache/module-tools and .cache/react-native. A check whose tool is not
+// there is not run, and says so. `npx node scripts/check-modules.ts Jest` runs the checks with that word.
 
 import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

@@ -2,7 +2,7 @@
 // the commands of the page, writes its files, starts them, and signs in with the client. Deploys the server application as
 // its page says.
 //
-// `node scripts/follow-docs.ts Hono` follows the parts with that word. A part whose program is not installed says so.
+// `npx node scripts/follow-docs.ts Hono` follows the parts with that word. A part whose program is not installed says so.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,4 @@
-// Express, with a login of the app's own. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/express.ts`
+// Express, with a login of the app's own. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/express.ts`
 
 import { createDaypass } from 'daypass'
 import { createExpressAuth } from 'daypass/express'

@@ -1,4 +1,4 @@
-// Fastify, with a login of the app's own. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/fastify.ts`
+// Fastify, with a login of the app's own. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/fastify.ts`
 
 import { createDaypass } from 'daypass'
 import { createFastifyAuth } from 'daypass/fastify'

@@ -1,5 +1,5 @@
 // A server of Request and Response, as Bun, Deno and Workers have it, on node:http; docs/frameworks.md prints it.
-// Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/fetch.ts`
+// Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/fetch.ts`
 
 import { serve } from '@hono/node-server'
 import { createDaypass } from 'daypass'

@@ -1,4 +1,4 @@
-// Hono on its server for Node; docs/frameworks.md prints it. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/hono.ts`
+// Hono on its server for Node; docs/frameworks.md prints it. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/hono.ts`
 
 import { serve } from '@hono/node-server'
 import { getConnInfo } from '@hono/node-server/conninfo'

@@ -1,4 +1,4 @@
-// Koa; docs/frameworks.md prints it. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/koa.ts`
+// Koa; docs/frameworks.md prints it. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/koa.ts`
 
 import Router from '@koa/router'
 import { createDaypass } from 'daypass'

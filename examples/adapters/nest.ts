@@ -1,5 +1,5 @@
 // NestJS; docs/frameworks.md prints it. Its decorators need a compiler:
-// `npm run build && npx tsc -p examples/adapters/tsconfig.json && DAYPASS_SECRET=… node examples/adapters/dist/nest.js`
+// `npm run build && npx tsc -p examples/adapters/tsconfig.json && DAYPASS_SECRET=… npx node examples/adapters/dist/nest.js`
 
 import {
   Body,

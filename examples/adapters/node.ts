@@ -1,4 +1,4 @@
-// node:http without a framework. Daypass reads the credentials. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) node examples/adapters/node.ts`
+// node:http without a framework. Daypass reads the credentials. Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/adapters/node.ts`
 
 import { createServer } from 'node:http'
 import { createDaypass } from 'daypass'

@@ -1,5 +1,6 @@
 // The third tutorial done right, the server's half: Express, and the refresh token in a cookie that script cannot read.
-// Run it: `npm run build && node examples/axios-cookie/server.ts`, and open http://localhost:4001
+// Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/axios-cookie/server.ts`, and open
+// http://localhost:4001
 
 import { join } from 'node:path'
 import { createDaypass } from 'daypass'

@@ -1,5 +1,5 @@
 // The fetch client of this example, for a command line or another server: sign in once, call for a week.
-// Run it beside the server: `node examples/express-body/client.ts`
+// Run it beside the server: `npx node examples/express-body/client.ts`
 
 import { createClient } from 'daypass/client'
 

@@ -1,5 +1,5 @@
 // The first tutorial done right: Express, both tokens in JSON, 15 minutes and 7 days.
-// Run it: `npm run build && node examples/express-body/server.ts`
+// Run it: `npm run build && DAYPASS_SECRET=$(openssl rand -base64 48) npx node examples/express-body/server.ts`
 
 import { createDaypass } from 'daypass'
 import { createExpressAuth } from 'daypass/express'

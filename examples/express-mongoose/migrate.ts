@@ -1,5 +1,5 @@
 // The end of the migration, when `until` is past: removes the arrays. Then remove `adopt` and the field in user.ts too.
-// Run it: `node examples/express-mongoose/migrate.ts`, with MONGODB_URL set. It may run twice, and while the app runs.
+// Run it: `npx node examples/express-mongoose/migrate.ts`, with MONGODB_URL set. It may run twice, and while the app runs.
 
 import mongoose, { type Connection } from 'mongoose'
 import { createUsers } from './user.ts'

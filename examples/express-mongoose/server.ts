@@ -1,5 +1,5 @@
 // The second tutorial done right: Express and Mongoose, with the refresh tokens that the app gave out before still good.
-// Run it: `npm run build && node examples/express-mongoose/server.ts`, with MONGODB_URL, DAYPASS_SECRET and the app's own
+// Run it: `npm run build && npx node examples/express-mongoose/server.ts`, with MONGODB_URL, DAYPASS_SECRET and the app's own
 // REFRESH_TOKEN_SECRET set.
 
 import { createDaypass } from 'daypass'

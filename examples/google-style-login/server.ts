@@ -1,5 +1,5 @@
 // Sign-in at Google or any other OpenID provider, with openid-client. The page shows who is signed in.
-// Run it: `npm run build && node examples/google-style-login/server.ts`, with DAYPASS_SECRET, OIDC_CLIENT_ID and
+// Run it: `npm run build && npx node examples/google-style-login/server.ts`, with DAYPASS_SECRET, OIDC_CLIENT_ID and
 // OIDC_CLIENT_SECRET set, and OIDC_ISSUER if it is not Google. The provider must know http://localhost:4003/callback.
 
 import { join } from 'node:path'
