@@ -3,18 +3,10 @@
 import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import {
-  createDaypass,
-  type Daypass,
-  DaypassError,
-  type DaypassEvent,
-  type DaypassOptions,
-  type IssueOptions,
-  type Store,
-} from 'daypass'
+import { createDaypass, DaypassError, type DaypassEvent, type DaypassOptions, type Store } from 'daypass'
 import { createFastifyAuth } from 'daypass/fastify'
 import { type FastifyInstance, fastify } from 'fastify'
-import { type Accounts, createAccounts } from './accounts.ts'
+import { createAccounts } from './accounts.ts'
 import type { Config } from './config.ts'
 import { consolePage } from './console.ts'
 import { createDevices } from './devices.ts'
@@ -25,7 +17,8 @@ import { createLimits, noLimits } from './limits.ts'
 import { createErrorLog, type Log, type LogError, openLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
-import { type PasswordSignIn, serverRoutes } from './routes.ts'
+import { withPasswordCheck } from './password-check.ts'
+import { serverRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
 import { createFaults, trialRoutes } from './trial.ts'
 
@@ -176,25 +169,6 @@ async function serveStores(
       log.info('stopped')
     },
   }
-}
-
-/**
- * Checks after a session was written that the password is still the one that was checked. A password change ends the
- * sessions that are there; a sign-in with the old password that is under way at that moment must not outlive it.
- */
-function withPasswordCheck(auth: Daypass, accounts: Accounts): Daypass {
-  async function issue(
-    subject: string,
-    { passwordHash, ...options }: IssueOptions & Partial<Pick<PasswordSignIn, 'passwordHash'>> = {},
-  ) {
-    const tokens = await auth.issue(subject, options)
-    if (passwordHash !== undefined && !(await accounts.isCurrent(subject, passwordHash))) {
-      await auth.revoke(tokens.session.id, { reason: 'password' })
-      throw new DaypassError('ERR_CREDENTIALS_INVALID')
-    }
-    return tokens
-  }
-  return { ...auth, issue }
 }
 
 async function listen(app: FastifyInstance, { port, host }: Config): Promise<string> {

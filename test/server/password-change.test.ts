@@ -4,6 +4,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { createDaypass, DaypassError, type DaypassEvent } from 'daypass'
+import { createMemoryStore } from 'daypass/memory'
+import { withPasswordCheck } from '../../server/src/password-check.ts'
 import { post, type ServerProcess, startServerProcess } from './process.ts'
 
 const password = 'correct horse battery'
@@ -59,6 +62,55 @@ test('a sign-in with the old password during a password change leaves no session
   const racing = await post(`${server.url}/auth/login`, body(password))
   assert.deepEqual([racing.status, racing.body.code], [401, 'ERR_CREDENTIALS_INVALID'])
   assert.equal(liveSessions(db), before)
+})
+
+test('a sign-in that fails at its end leaves the session that the browser had before', async (t) => {
+  const { server, db } = await open(t)
+  const page = { origin: server.url, 'sec-fetch-site': 'same-origin' }
+  const signInAs = (email: string, cookie?: string) =>
+    post(`${server.url}/auth/register`, { email, password }, { ...page, ...(cookie !== undefined && { cookie }) })
+  const before = await signInAs('before@example.com')
+  const [cookie = ''] = before.headers.getSetCookie()[0]!.split(';')
+  db.exec(`CREATE TRIGGER race AFTER INSERT ON daypass_session
+    BEGIN UPDATE daypass_account SET password_hash = 'of another password' WHERE email = 'fails@example.com'; END`)
+  assert.equal((await signInAs('fails@example.com', cookie)).status, 401)
+  const refreshed = await post(`${server.url}/auth/refresh`, undefined, { ...page, cookie })
+  assert.equal(refreshed.status, 200)
+  // One that succeeds replaces it, with an event.
+  assert.equal((await signInAs('after@example.com', cookie)).status, 200)
+  // The log is complete after the end.
+  await server.stop()
+  const { id: sessionId } = before.body.session
+  const ended = server.log.filter((line) => line.message === 'revoked' && line.sessionId === sessionId)
+  assert.deepEqual(
+    ended.map((line) => line.reason),
+    ['replaced'],
+  )
+})
+
+test('a sign-in whose last check cannot be made leaves no session and ends none', async () => {
+  const events: DaypassEvent[] = []
+  const secret = 'a secret of a test, thirty-two bytes long'
+  const auth = createDaypass({
+    secret,
+    issuer: 'http://localhost:3000',
+    store: createMemoryStore(),
+    onEvent: (event) => void events.push(event),
+  })
+  const checked = withPasswordCheck(auth, {
+    isCurrent: async () => {
+      throw new DaypassError('ERR_STORE_UNAVAILABLE')
+    },
+  })
+  const held = await auth.issue('before')
+  const options = { passwordHash: 'a hash', replaces: [held.refreshToken] }
+  await assert.rejects(checked.issue('ada', options), { code: 'ERR_STORE_UNAVAILABLE' })
+  assert.equal((await auth.sessions('ada')).length, 0)
+  assert.equal((await auth.sessions('before')).length, 1)
+  assert.deepEqual(
+    events.map(({ type, subject }) => `${type} ${subject}`),
+    ['issued before', 'issued ada', 'revoked ada'],
+  )
 })
 
 test('of two changes at once one succeeds, and the other is rejected', async (t) => {
