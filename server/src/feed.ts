@@ -7,13 +7,24 @@ import type { FastifyReply } from 'fastify'
 export interface Feed {
   publish(event: DaypassEvent): void
   /**
-   * Sends the events of the token's person, until the token is no longer good. `after` is the last id that the reader has.
+   * Sends the events of the token's person, until the token is no longer good.
    *
-   * @throws DaypassError `ERR_RATE_LIMITED` where the person has too many readers, and `ERR_OVERLOADED` where the server has.
+   * @throws DaypassError `ERR_RATE_LIMITED` where the person or the network has too many readers, and `ERR_OVERLOADED` where
+   *   the server has.
    */
-  send(reply: FastifyReply, accessToken: string, subject: string, after: string | undefined): void
+  send(reply: FastifyReply, reader: Reader): void
   /** Ends all streams. */
   close(): void
+}
+
+/** A request for events. */
+export interface Reader {
+  accessToken: string
+  subject: string
+  /** As {@link networkOf} names it. */
+  network: string
+  /** The last id that the reader has. */
+  after: string | undefined
 }
 
 interface Kept {
@@ -27,6 +38,8 @@ const mostKept = 200
 const mostReaders = 1000
 /** Of one person: the windows that are in front, on all devices. */
 const mostOfOne = 10
+/** Of one network, so that nobody's accounts fill the server. */
+const mostOfNetwork = 100
 /** Bytes of events that a reader has not taken yet. One that takes nothing would keep them all in memory. */
 const mostUnread = 65_536
 /** Milliseconds between two checks of a reader's token. They do no I/O. */
@@ -36,7 +49,7 @@ const checkEvery = 1000
 export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
   /** Ids of another process mean nothing here. */
   const process = Date.now().toString(36)
-  const readers = new Set<{ subject: string; write(text: string): void; end(): void }>()
+  const readers = new Set<{ subject: string; network: string; write(text: string): void; end(): void }>()
   const kept: Kept[] = []
   let count = 0
 
@@ -48,12 +61,18 @@ export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
       if (kept.length > mostKept) kept.shift()
       for (const reader of readers) if (reader.subject === subject) reader.write(text)
     },
-    send(reply, accessToken, subject, after = '') {
+    send(reply, { accessToken, subject, network, after = '' }) {
       if (readers.size >= mostReaders) throw new DaypassError('ERR_OVERLOADED')
-      const own = [...readers].filter((reader) => reader.subject === subject)
-      if (own.length >= mostOfOne) throw new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter: 10 })
+      const open = [...readers]
+      const ofPerson = open.filter((one) => one.subject === subject)
+      const ofNetwork = open.filter((one) => one.network === network)
+      if (ofPerson.length >= mostOfOne || ofNetwork.length >= mostOfNetwork) {
+        throw new DaypassError('ERR_RATE_LIMITED', undefined, { retryAfter: 10 })
+      }
       reply.hijack()
       const { raw } = reply
+      // It ended while its token was checked. No `close` comes any more, so nothing would forget the reader.
+      if (raw.destroyed) return
       raw.writeHead(200, {
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',
@@ -67,6 +86,7 @@ export function createFeed(auth: Pick<Daypass, 'verify'>): Feed {
       }, checkEvery)
       const reader = {
         subject,
+        network,
         write(text: string) {
           raw.write(text)
           // It may connect again, and gets what it missed.

@@ -16,6 +16,7 @@ import { openForIssuer } from './issuer.ts'
 import { createLimits, noLimits } from './limits.ts'
 import { createErrorLog, type Log, type LogError, openLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { networkOf } from './network.ts'
 import { describeApi } from './openapi.ts'
 import { withPasswordCheck } from './password-check.ts'
 import { serverRoutes } from './routes.ts'
@@ -122,9 +123,16 @@ async function serveStores(
   app.register(web.routes)
   app.get(
     '/auth/events',
+    // A HEAD would hold a stream that sends nothing.
+    { exposeHeadRoute: false },
     web.requireAuth((request, reply) => {
       const { authorization = '', 'last-event-id': after } = request.headers
-      feed.send(reply, authorization.replace(/^\S+ +/, ''), request.auth.subject, after?.toString())
+      feed.send(reply, {
+        accessToken: authorization.replace(/^\S+ +/, ''),
+        subject: request.auth.subject,
+        network: networkOf(request.ip),
+        after: after?.toString(),
+      })
     }),
   )
   app.get('/healthz', async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'ok' }))

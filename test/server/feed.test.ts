@@ -1,10 +1,10 @@
 // The stream of a person's own events: nobody else's, none missed, and no longer than the token is good.
 
 import assert from 'node:assert/strict'
-import { createServer, get, type IncomingMessage } from 'node:http'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
-import type { DaypassEvent } from 'daypass'
+import type { DaypassError, DaypassEvent } from 'daypass'
 import { createFeed } from '../../server/src/feed.ts'
 import { post, type ServerProcess, startServerProcess } from './process.ts'
 
@@ -116,25 +116,39 @@ describe('nobody’s streams use up the server', () => {
     await (await read(t, ada.accessToken)).until('event: ready')
   })
 
+  test('a network with a hundred gets no more, and other networks do', async (t) => {
+    const { get: open } = await startFeed(t)
+    // Accounts cost nothing, so the limit of a person is none for a network.
+    for (let n = 0; n < 100; n++) assert.equal((await open(`person-${n}`)).statusCode, 200)
+    assert.equal((await open('person-100')).statusCode, 429)
+    assert.equal((await open('person-100', '198.51.100.7')).statusCode, 200)
+  })
+
+  test('a reader that ended before its stream began is not counted', async (t) => {
+    let meanwhile = async (_request: IncomingMessage, _response: ServerResponse) => {}
+    const { get: open } = await startFeed(t, (...exchange) => meanwhile(...exchange))
+    meanwhile = async ({ socket }, response) => {
+      const closed = new Promise((resolve) => response.once('close', resolve))
+      socket.destroy()
+      await closed
+    }
+    for (let n = 0; n < 10; n++) await assert.rejects(open('ada'))
+    meanwhile = async () => {}
+    assert.equal((await open('ada')).statusCode, 200)
+  })
+
+  test('a HEAD holds none', async () => {
+    const { accessToken } = await begin()
+    const head = () => fetch(`${server.url}/auth/events`, { method: 'HEAD', headers: bearer(accessToken) })
+    for (let n = 0; n < 11; n++) {
+      const response = await head()
+      assert.deepEqual([response.status, response.headers.get('allow')], [405, 'GET'])
+    }
+  })
+
   test('a reader that takes nothing is disconnected: its events do not stay in memory', async (t) => {
-    const feed = createFeed({ verify: async () => ({}) as never })
-    let responses = 0
-    const server = createServer((_request, raw) => {
-      responses++
-      feed.send({ raw, hijack() {} } as never, 'a token', 'ada', undefined)
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const { port } = server.address() as AddressInfo
-    t.after(() => {
-      feed.close()
-      server.closeAllConnections()
-      server.close()
-    })
-    const open = () =>
-      new Promise<IncomingMessage>((resolve) => {
-        get({ port, host: '127.0.0.1', agent: false }, resolve)
-      })
-    const [slow, quick] = [await open(), await open()]
+    const { feed, get: open, responses } = await startFeed(t)
+    const [slow, quick] = [await open('ada'), await open('ada')]
     let received = ''
     quick.on('data', (chunk) => {
       received += chunk
@@ -158,9 +172,43 @@ describe('nobody’s streams use up the server', () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     assert.match(received.slice(-20_000), /event: revoked/)
-    assert.equal(responses, 2)
+    assert.equal(responses(), 2)
   })
 })
+
+/** A feed on a server of its own, whose requests name their person. `meanwhile` happens before the stream begins. */
+async function startFeed(
+  t: TestContext,
+  meanwhile: (request: IncomingMessage, response: ServerResponse) => Promise<void> = async () => {},
+) {
+  const feed = createFeed({ verify: async () => ({}) as never })
+  let responses = 0
+  const server = createServer(async (request, raw) => {
+    responses++
+    await meanwhile(request, raw)
+    const { subject = '', network = '' } = request.headers as Record<string, string>
+    try {
+      feed.send({ raw, hijack() {} } as never, { accessToken: 'a token', subject, network, after: undefined })
+    } catch (error) {
+      raw.writeHead((error as DaypassError).status).end()
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  t.after(() => {
+    feed.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  return {
+    feed,
+    responses: () => responses,
+    get: (subject: string, network = '192.0.2.1') =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        get({ port, host: '127.0.0.1', agent: false, headers: { subject, network } }, resolve).on('error', reject)
+      }),
+  }
+}
 
 test('a server with an open stream stops at once', async (t) => {
   // A server of its own: fetch opens spare connections after an abort, and Node takes those for busy.
