@@ -18,6 +18,8 @@ export function toDaypassError(thrown: unknown): DaypassError {
   const { code = '', statusCode } = (thrown ?? {}) as Partial<FastifyError>
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new DaypassError('ERR_MEDIA_TYPE')
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new DaypassError('ERR_BODY_TOO_LARGE')
+  // Without the path, which may contain a token.
+  if (code === 'FST_ERR_BAD_URL') return new DaypassError('ERR_REQUEST_INVALID', 'The path is not valid.')
   // Without the parser's message: it quotes the body, which contains passwords.
   if (statusCode === 400) return new DaypassError('ERR_REQUEST_INVALID', 'The body is not JSON.')
   return new DaypassError('ERR_INTERNAL', undefined, { cause: thrown })

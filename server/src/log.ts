@@ -56,33 +56,37 @@ export type LogError = (message: string, error: unknown) => void
 
 /**
  * Logs errors. A database that is unavailable, rejects the password or has an unknown certificate fails every call and every
- * attempt to connect, so each of its errors is logged once a minute at most, with the number of those left out.
+ * attempt to connect, and a stranger can overload a server. So each kind of error is logged once a minute at most, with the
+ * number of those left out.
  */
 export function createErrorLog(log: Log, clock: () => number = Date.now): LogError {
   const seen = new Map<string, { at: number; repeated: number }>()
   return (message, error) => {
-    const ofStore = !isDaypassError(error) || error.code.startsWith('ERR_STORE_') ? keyOf(error) : undefined
-    if (ofStore === undefined) return log.error(errorFields(error), message)
-    const last = seen.get(ofStore)
+    const kind = kindOf(error)
+    const last = seen.get(kind)
     // A clock that was set back counts as a minute that has passed.
     if (last !== undefined && Math.abs(clock() - last.at) < 60_000) {
       last.repeated++
       return
     }
-    seen.delete(ofStore)
-    // Few errors are different. Forget the oldest, in case a driver puts counts into its messages.
+    seen.delete(kind)
+    // Few errors are different. Forget the oldest, in case a driver puts names into its messages.
     const [oldest] = seen.keys()
     if (seen.size >= 100 && oldest !== undefined) seen.delete(oldest)
-    seen.set(ofStore, { at: clock(), repeated: 0 })
+    seen.set(kind, { at: clock(), repeated: 0 })
     log.error({ ...errorFields(error), ...(last !== undefined && { repeated: last.repeated }) }, message)
   }
 }
 
-/** Names an error by its innermost cause, without the numbers that differ from call to call. */
-function keyOf(error: unknown): string {
+/**
+ * Names the kind of an error by its innermost cause. A driver's are one kind wherever they come from: by code or text, without
+ * the numbers that differ from call to call. The server's own are one kind for each place: a request may be in their texts.
+ */
+function kindOf(error: unknown): string {
   let inner = error
   while (inner instanceof Error && inner.cause !== undefined) inner = inner.cause
-  const { code, message } = (inner ?? {}) as { code?: unknown; message?: unknown }
+  const { code, message, stack } = (inner ?? {}) as { code?: unknown; message?: unknown; stack?: unknown }
+  if (isDaypassError(error) && !error.code.startsWith('ERR_STORE_')) return [error.code, placesIn(stack)[0]].join(' ')
   return String(code ?? message ?? inner).replaceAll(/\d+/g, '0')
 }
 
@@ -91,10 +95,12 @@ function errorFields(error: unknown): object {
   if (typeof error === 'string') return { reason: error }
   if (!(error instanceof Error)) return { error: typeof error }
   const { name, code, message, stack, cause } = error as Error & { code?: string }
-  const place = stack
-    ?.split('\n')
-    .filter((line) => line.startsWith('    at '))
-    .slice(0, 3)
-    .map((line) => line.trim())
+  const place = placesIn(stack).slice(0, 3)
   return { error: name, code, reason: message, place, ...(cause !== undefined && { cause: errorFields(cause) }) }
 }
+
+const placesIn = (stack: unknown): string[] =>
+  String(stack)
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .map((line) => line.trim())

@@ -104,7 +104,10 @@ async function serveStores(
     trustProxy: trustedProxies,
     // Requests that arrive while it stops get a response as well.
     return503OnClosing: false,
+    // Of paths that it cannot decode. No hook and no handler sees them.
+    frameworkErrors: (error, _request, reply) => void sendError(reply, error),
   })
+  const methodsOf = collectMethods(app)
   // Every body is JSON.
   app.removeContentTypeParser('text/plain')
   app.addHook('onRequest', async (_request, reply) => {
@@ -156,7 +159,7 @@ async function serveStores(
     sendError(reply, error)
   })
   app.setNotFoundHandler((request, reply) => {
-    const allowed = findMethods(app, request.url)
+    const allowed = methodsOf(request.url)
     if (allowed.length === 0) return sendError(reply, new DaypassError('ERR_NOT_FOUND'))
     return sendError(reply.header('allow', allowed.join(', ')), new DaypassError('ERR_METHOD_NOT_ALLOWED'))
   })
@@ -209,10 +212,16 @@ function createRouteNames(paths: readonly string[]): (url: string) => string {
   }
 }
 
-/** The methods of the route at an address. */
-function findMethods(app: FastifyInstance, url: string): string[] {
-  const [path = ''] = url.split('?', 1)
-  return (['GET', 'POST'] as const).filter((method) => app.hasRoute({ method, url: path }))
+/** Finds the methods of the routes that are registered from now on. Compares texts: a path is a pattern for Fastify. */
+function collectMethods(app: FastifyInstance): (url: string) => string[] {
+  const known = new Set<string>()
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) known.add(`${one} ${url}`)
+  })
+  return (url) => {
+    const [path = ''] = url.split('?', 1)
+    return ['GET', 'POST'].filter((method) => known.has(`${method} ${path}`))
+  }
 }
 
 /** The settings that were given, so that the library's defaults hold for the others. */

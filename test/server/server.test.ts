@@ -257,6 +257,48 @@ describe('as a process', () => {
     }
   })
 
+  test('a path is a text: one that looks like a pattern, or that cannot be decoded, is no fault of the server', async () => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    try {
+      const send = (method: string, path: string) =>
+        new Promise<{ status: number; allow: string | undefined; body: any }>((resolve, reject) => {
+          // As it is: fetch would write the path in another way.
+          const sent = request(server.url, { method, path }, async (response) => {
+            const body = JSON.parse((await response.toArray()).join(''))
+            resolve({ status: response.statusCode!, allow: response.headers.allow, body })
+          })
+          sent.on('error', reject).end()
+        })
+      const patterns = ['/:a(', '/:a([)', '/:a((a+)+)', '/a*b', '/*', '/docs/:a(', '/healthz:a(', '/:a', '/healthz/:b?']
+      for (const path of [...patterns, 'http://example.com/nothing']) {
+        for (const method of ['GET', 'PUT']) {
+          const { status, body } = await send(method, path)
+          assert.deepEqual([status, body.code], [404, 'ERR_NOT_FOUND'], `${method} ${path}`)
+        }
+      }
+      for (const path of ['/%', '/auth/%zz', '/docs/%E0%A4%A']) {
+        const { status, body } = await send('GET', path)
+        assert.deepEqual([status, body.error, body.code], [400, 'invalid_request', 'ERR_REQUEST_INVALID'], path)
+        assert.doesNotMatch(body.message, /%/)
+      }
+      for (const [method, path, allow] of [
+        ['PUT', '/healthz', 'GET'],
+        ['POST', '/auth/events', 'GET'],
+        ['DELETE', '/?a=b', 'GET'],
+        ['POST', '/docs', 'GET'],
+      ] as const) {
+        const answer = await send(method, path)
+        assert.deepEqual([answer.status, answer.allow, answer.body.code], [405, allow, 'ERR_METHOD_NOT_ALLOWED'], path)
+      }
+      assert.deepEqual(
+        server.log.filter(({ level }) => level === 'error'),
+        [],
+      )
+    } finally {
+      await server.remove()
+    }
+  })
+
   // Nothing listens at port 1.
   for (const [name, store, hide] of [
     ['SQLite', 'sqlite:daypass.db', ''],
