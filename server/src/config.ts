@@ -162,6 +162,7 @@ function readPrefix(prefix: string | undefined): string {
   if (!/^[a-z][a-z0-9_]{0,30}$/.test(prefix)) {
     throw wrong('DAYPASS_PREFIX', 'must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter')
   }
+  if (/^daypass_(account|limit)/.test(prefix)) throw wrong('DAYPASS_PREFIX', 'is the beginning of the accounts’ tables')
   return prefix
 }
 

@@ -74,8 +74,9 @@ test('a database that does not respond is logged at the start, and not only at t
   assert.equal((await fetch(`${server.url}/readyz`)).status, 503)
 })
 
-test('a prefix that no table can have is an error at the start', async () => {
+test('a prefix that no table can have, or that the accounts have, is an error at the start', async () => {
   await assert.rejects(startServerProcess({ DAYPASS_PREFIX: 'Day pass' }), /DAYPASS_PREFIX must be/)
+  await assert.rejects(startServerProcess({ DAYPASS_PREFIX: 'daypass_account' }), /DAYPASS_PREFIX is the beginning/)
 })
 
 test('a lost secret: the server says that its database is older', async (t) => {
