@@ -25,7 +25,7 @@ const lockPatience = 5000
  * of a write.
  *
  * @param path The file, relative to the working directory or absolute.
- * @throws DaypassClientError ERR_OPTION_INVALID without a path. Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
+ * @throws DaypassClientError ERR_OPTION_INVALID without a path, and for an address or a `~`. Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
  *   session.
  * @example
  * ```ts
@@ -39,8 +39,10 @@ const lockPatience = 5000
  * ```
  */
 export function createFileStorage(path: string): ClientStorage {
-  if (typeof path !== 'string' || path === '') {
-    throw new DaypassClientError('ERR_OPTION_INVALID', { reason: 'createFileStorage(path): give the path of a file' })
+  // An address, or the `~` that only a shell replaces, would become a folder of that name.
+  if (typeof path !== 'string' || path === '' || /^(?:~(?:[^/\\]*[/\\]|$)|[a-z][a-z\d+.-]+:)/i.test(path)) {
+    const reason = 'createFileStorage(path): give the path of a file, without a scheme and without ~'
+    throw new DaypassClientError('ERR_OPTION_INVALID', { reason })
   }
   const file = resolve(path)
   const folder = dirname(file)

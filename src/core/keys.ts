@@ -13,6 +13,7 @@ import {
   sign as signWith,
 } from 'node:crypto'
 import { DaypassError } from '../errors.ts'
+import { wrongKind, wrongOption } from '../option.ts'
 import type { Jwk } from '../verify/jwk.ts'
 import { base64url } from './bytes.ts'
 import { createHmacSha256 } from './hmac.ts'
@@ -77,7 +78,9 @@ export function createKeys(
   algorithm: 'EdDSA' | 'HS256',
   signingKeys: readonly (SigningKey | 'secret')[] = [],
 ): IssuerKeys {
-  const masters = (Array.isArray(secret) ? secret : [secret]).map(readSecret)
+  const masters = Array.isArray(secret)
+    ? secret.map((entry, index) => readSecret(entry, `Entry ${index + 1} of \`secret\``))
+    : [readSecret(secret, '`secret`')]
   const [newest, ...others] = masters.map((master) => ({
     id: derive(master, issuer, 'refresh token key id', 1).readUInt8(0),
     hmac: createHmacSha256(derive(master, issuer, 'refresh token proof', 32)),
@@ -85,7 +88,9 @@ export function createKeys(
   const derived = masters.map((master) => derivePair(master, issuer, algorithm))
   // By default the app's own keys come first, so that the derived keys sign only if there are no others.
   const order = signingKeys.includes('secret') ? signingKeys : [...signingKeys, 'secret' as const]
-  const pairs = order.flatMap((key) => (key === 'secret' ? derived : [readSigningKey(key)]))
+  const pairs = order.flatMap((key, index) =>
+    key === 'secret' ? derived : [readSigningKey(key, `signingKeys[${index}]`)],
+  )
   const [first] = pairs
   if (newest === undefined || first === undefined) {
     throw new DaypassError('ERR_OPTION_INVALID', '`secret` is an empty list.')
@@ -118,16 +123,26 @@ function derivePair(master: Buffer, issuer: string, algorithm: 'EdDSA' | 'HS256'
   return privatePair('EdDSA', createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }))
 }
 
-function readSigningKey(key: SigningKey): Pair {
+/** @param name The entry, as the app writes it. */
+function readSigningKey(key: SigningKey, name: string): Pair {
   if ('secretKey' in key) {
-    const secretKey = key.secretKey instanceof KeyObject ? key.secretKey : createSecretKey(key.secretKey)
+    const secretKey = readSecretKey(key.secretKey, `${name}.secretKey`)
     if ((secretKey.symmetricKeySize ?? 0) < 32) {
       throw new DaypassError('ERR_KEY_WEAK', 'An HS256 key needs at least 32 bytes (RFC 7518 §3.2).')
     }
     return secretPair(secretKey, key.kid)
   }
-  if ('privateKey' in key) return privatePair(key.algorithm, readKey(key.privateKey, 'private'), key.kid)
-  const publicKey = readKey(key.publicKey, 'public')
+  if (!Object.hasOwn(keyKinds, key.algorithm)) {
+    const instead = "Give 'EdDSA', 'ES256' or 'RS256' with a `privateKey`, or 'HS256' with a `secretKey`."
+    throw wrongOption(`${name}.algorithm`, key.algorithm, instead)
+  }
+  if (!('publicKey' in key)) {
+    return privatePair(key.algorithm, readKey(key.privateKey, 'private', `${name}.privateKey`), key.kid)
+  }
+  if (typeof key.sign !== 'function') {
+    throw wrongKind(`${name}.sign`, key.sign, 'Give a function that signs, or a `privateKey`.')
+  }
+  const publicKey = readKey(key.publicKey, 'public', `${name}.publicKey`)
   const jwk = toJwk(key.algorithm, publicKey, key.kid)
   const sign = async (data: string) => {
     try {
@@ -198,28 +213,37 @@ function thumbprint(jwk: Jwk): string {
   return createHash('sha256').update(JSON.stringify({ crv, e, kty, n, x, y })).digest('base64url')
 }
 
-function readKey(key: KeyObject | string | Jwk, type: 'private' | 'public'): KeyObject {
+function readKey(key: unknown, type: 'private' | 'public', name: string): KeyObject {
+  const instead = `Give a ${type} key as a KeyObject, a PEM text or a JWK.`
+  if (key === undefined || key === '') throw wrongKind(name, undefined, instead)
   const read = type === 'private' ? createPrivateKey : createPublicKey
-  const unreadable = (cause?: unknown) =>
-    new DaypassError('ERR_OPTION_INVALID', `A ${type} key cannot be read: give a KeyObject, a PEM text or a JWK.`, {
-      cause,
-    })
-  if (key instanceof KeyObject) {
-    if (key.type !== type) throw unreadable()
-    return key
-  }
   try {
-    return typeof key === 'string' ? read(key) : read({ key: key as JsonWebKey, format: 'jwk' })
+    if (key instanceof KeyObject) {
+      if (key.type === type) return key
+    } else {
+      return typeof key === 'string' ? read(key) : read({ key: key as JsonWebKey, format: 'jwk' })
+    }
   } catch (cause) {
-    throw unreadable(cause)
+    // A line of an .env file without quotes keeps them as they are.
+    const hasEscapes = typeof key === 'string' && key.includes('\\n')
+    const hint = hasEscapes ? " It has a backslash and an n for each new line: add .replaceAll('\\\\n', '\\n')." : ''
+    throw new DaypassError('ERR_OPTION_INVALID', `\`${name}\` cannot be read. ${instead}${hint}`, { cause })
   }
+  throw wrongKind(name, key, instead)
 }
 
-function readSecret(secret: unknown): Buffer {
+function readSecretKey(key: unknown, name: string): KeyObject {
+  if (key instanceof KeyObject) return key
+  if (key instanceof Uint8Array) return createSecretKey(key)
+  throw wrongKind(name, key, 'Give at least 32 bytes, as a Uint8Array or a KeyObject.')
+}
+
+/** @param name The secret, as the message of an error begins. */
+function readSecret(secret: unknown, name: string): Buffer {
   if (typeof secret === 'string' && isList(secret)) {
     throw new DaypassError(
       'ERR_OPTION_INVALID',
-      "`secret` looks like several secrets with commas in between: pass a list, secret.split(',').",
+      `${name} looks like several secrets with commas in between: pass a list, secret.split(',').`,
     )
   }
   const bytes = typeof secret === 'string' || secret instanceof Uint8Array ? Buffer.from(secret) : undefined
@@ -227,13 +251,14 @@ function readSecret(secret: unknown): Buffer {
   if (bytes !== undefined && problem === undefined) return bytes
   throw new DaypassError(
     'ERR_KEY_WEAK',
-    `\`secret\` ${problem}. It must be 32 random bytes or more. Make one with \`openssl rand -base64 48\`, and keep it in an environment variable, such as DAYPASS_SECRET.`,
+    `${name} ${problem}. It must be 32 random bytes or more. Make one with \`openssl rand -base64 48\`, and keep it in an environment variable, such as DAYPASS_SECRET.`,
   )
 }
 
 /** The weakness of a secret; undefined for a good one. The secret itself is not part of the text. */
 function describeWeakness(secret: unknown, bytes: Buffer | undefined): string | undefined {
-  if (secret === undefined || bytes?.length === 0) return 'is missing'
+  if (secret === undefined) return 'is missing'
+  if (bytes?.length === 0) return 'is empty'
   if (bytes === undefined) return 'is neither a string nor bytes'
   if (bytes.length < 32) return `has ${bytes.length} bytes`
   const different = new Set(bytes).size

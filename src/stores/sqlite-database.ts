@@ -32,8 +32,14 @@ const opened = new WeakSet<DatabaseSync>()
  * @throws DaypassError `ERR_OPTION_INVALID`, `ERR_STORE_…`.
  */
 export function openSqlite(path: string): DatabaseSync {
-  // SQLite also accepts URIs, which hide what file they name.
-  if (path === '' || /^file:/i.test(path)) throw wrongOption('database', path, instead)
+  // SQLite also accepts `file:` addresses, which hide what file they name. Any other address would become a folder.
+  const [scheme] = /^[a-z][a-z\d+.-]+:/i.exec(path) ?? []
+  // Without the rest, which may hold a password.
+  if (scheme !== undefined) throw wrongOption('database', `${scheme}…`, instead)
+  if (path === '') throw wrongOption('database', path, instead)
+  if (/^~(?:[^/\\]*[/\\]|$)/.test(path)) {
+    throw wrongOption('database', path, "Only a shell replaces `~`. Write join(homedir(), 'daypass.db').")
+  }
   if (path !== ':memory:' && isFolder(path)) {
     throw wrongOption('database', path, `That is a folder. ${instead}`)
   }

@@ -287,8 +287,8 @@ test('weak and missing secrets are rejected at the start, and never shown', () =
 test('the error says what is wrong with a secret', () => {
   const problems: [secret: unknown, problem: string][] = [
     [undefined, 'is missing'],
-    ['', 'is missing'],
-    [new Uint8Array(), 'is missing'],
+    ['', 'is empty'],
+    [new Uint8Array(), 'is empty'],
     [7, 'is neither a string nor bytes'],
     [null, 'is neither a string nor bytes'],
     ['x'.repeat(31), 'has 31 bytes'],

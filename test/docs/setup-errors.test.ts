@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,6 +46,7 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 const planted = 'hunter2'
 const address = `postgres://app:${planted}@db.example.com/app`
 const secret = randomBytes(48).toString('base64')
+const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
 const base = () => ({ secret, issuer: 'https://id.example.com', store: createMemoryStore() })
 const auth = createDaypass(base())
 const User = mongoose.model('SetupUser', new mongoose.Schema({ refreshTokens: [String] }))
@@ -58,7 +59,21 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ['createDaypass()', () => js(createDaypass)(), /options are missing/, /createDaypass\(\{ secret, issuer, store \}\)/],
   ["createDaypass('secret')", () => js(createDaypass)(planted), /options are a string/],
   ['no secret', () => daypass({ secret: undefined }), 'ERR_KEY_WEAK', /`secret` is missing/, /openssl rand -base64 48/],
-  ['an empty secret', () => daypass({ secret: '' }), 'ERR_KEY_WEAK', /`secret` is missing/, /DAYPASS_SECRET/],
+  ['an empty secret', () => daypass({ secret: '' }), 'ERR_KEY_WEAK', /`secret` is empty/, /DAYPASS_SECRET/],
+  [
+    'a comma too many in a list of secrets',
+    () => daypass({ secret: `${secret},`.split(',') }),
+    'ERR_KEY_WEAK',
+    /Entry 2 of `secret` is empty/,
+    /DAYPASS_SECRET/,
+  ],
+  [
+    'a secret of a list that is not set',
+    () => daypass({ secret: [undefined, secret] }),
+    'ERR_KEY_WEAK',
+    /Entry 1 of `secret` is missing/,
+  ],
+  ['a short secret in a list', () => daypass({ secret: [secret, planted] }), 'ERR_KEY_WEAK', /Entry 2 .* has 7 bytes/],
   ['a short secret', () => daypass({ secret: planted }), 'ERR_KEY_WEAK', /`secret` has 7 bytes/, /openssl rand/],
   [
     'a secret that is long and not random',
@@ -80,6 +95,51 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ['a store that is not awaited', () => daypass({ store: Promise.resolve() }), /`store` is a Promise/],
   ['a duration as a string', () => daypass({ idleTimeout: '7d' }), /`idleTimeout` is '7d'/, /number of seconds/],
   ['a misspelt algorithm', () => daypass({ algorithm: 'ES256' }), /`algorithm` is 'ES256'/, /`signingKeys`/],
+  [
+    'a signing key that is not set',
+    () => daypass({ signingKeys: ['secret', { algorithm: 'ES256', privateKey: undefined }] }),
+    /`signingKeys\[1\]\.privateKey` is missing/,
+    /PEM text/,
+  ],
+  [
+    'an empty signing key',
+    () => daypass({ signingKeys: [{ algorithm: 'ES256', privateKey: '' }] }),
+    /`signingKeys\[0\]\.privateKey` is missing/,
+  ],
+  [
+    'a PEM text of an .env file without quotes',
+    () => daypass({ signingKeys: [{ algorithm: 'EdDSA', privateKey: pem.replaceAll('\n', '\\n') }] }),
+    /`signingKeys\[0\]\.privateKey` cannot be read/,
+    /\.replaceAll\('\\\\n', '\\n'\)/,
+  ],
+  [
+    'a signing key that is a public one',
+    () => daypass({ signingKeys: [{ algorithm: 'EdDSA', privateKey: createPublicKey(pem) }] }),
+    /`signingKeys\[0\]\.privateKey` is a PublicKeyObject/,
+    /private key/,
+  ],
+  [
+    'a signing key without an algorithm',
+    () => daypass({ signingKeys: [{ privateKey: pem }] }),
+    /`signingKeys\[0\]\.algorithm` is missing/,
+    /'ES256'/,
+  ],
+  [
+    'a signing key without a key',
+    () => daypass({ signingKeys: [{ algorithm: 'ES256' }] }),
+    /`signingKeys\[0\]\.privateKey` is missing/,
+  ],
+  [
+    'a signing key elsewhere, without `sign`',
+    () => daypass({ signingKeys: [{ algorithm: 'EdDSA', publicKey: createPublicKey(pem) }] }),
+    /`signingKeys\[0\]\.sign` is missing/,
+  ],
+  [
+    'an HS256 key that is not set',
+    () => daypass({ signingKeys: [{ algorithm: 'HS256', secretKey: undefined }] }),
+    /`signingKeys\[0\]\.secretKey` is missing/,
+    /32 bytes/,
+  ],
   ['findSubject called', () => daypass({ findSubject: {} }), /`findSubject` is an object/, /function/],
 
   ['trustedProxies: true', () => web({ trustedProxies: true }), /`trustedProxies` is true/, /\['10\.0\.0\.0\/8'\]/],
@@ -126,6 +186,11 @@ const mistakes: [mistake: string, run: () => unknown, ...says: (RegExp | 'ERR_KE
   ['jwks that is no address', () => js(createVerifier)({ issuer: 'a', jwks: '/jwks' }), /`jwks` is '\/jwks'/, /https:/],
   ['a key set without keys', () => js(createVerifier)({ issuer: 'a', jwks: { keys: [] } }), /`jwks\.keys`/],
 
+  ["createSqliteStore('sqlite:…')", () => js(createSqliteStore)('sqlite:./x.db'), /'sqlite:…'/, /path of a file/],
+  ['an address of another engine', () => js(createSqliteStore)(address), /'postgres:…'/, /'\.\/data\/daypass\.db'/],
+  ["createSqliteStore('~/…')", () => js(createSqliteStore)('~/x.db'), /'~\/x\.db'/, /homedir\(\)/],
+  ["createFileStorage('~/…')", () => createFileStorage('~/x.json'), /path of a file/, /without ~/],
+  ["createFileStorage('file:…')", () => createFileStorage('file:///x.json'), /without a scheme/],
   ['createSqliteStore()', () => js(createSqliteStore)(), /`database` is missing/, /'\.\/data\/daypass\.db'/],
   ['a folder', () => js(createSqliteStore)(folder), /`database` is '.*daypass-setup/, /is a folder/, /daypass\.db'/],
   ['a folder that is not there', () => js(createSqliteStore)('./data/'), /is '\.\/data\/'/, /is a folder/],
