@@ -1,4 +1,4 @@
-// Cold starts, for functions that start often: the import of each entry, the first verification and the first refresh, each
+// Cold starts, for functions that start often: the import of six entries, the first verification and the first refresh, each
 // in a new process, beside jose.
 //
 // The package is measured as it is installed: dist/, built before, and what `import` finds there.
