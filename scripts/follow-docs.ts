@@ -249,7 +249,8 @@ async function deploy(): Promise<void> {
   const folder = join(folders, 'deployed')
   for (const name of copied.split(' ')) cpSync(join(root, name), join(folder, name), { recursive: true })
   await npm(folder, installs.split(' '))
-  for (const driver of ['ioredis', 'mongodb', 'mysql2', 'pg', 'postgres', 'redis']) {
+  const { peerDependencies } = JSON.parse(readFileSync(join(folder, 'server/package.json'), 'utf8'))
+  for (const driver of Object.keys(peerDependencies)) {
     await run(process.execPath, ['-e', `import('${driver}')`], { cwd: join(folder, 'server'), timeout: 30_000 })
   }
   const port = String(await freePort())
