@@ -338,6 +338,12 @@ describe('as a process', () => {
     ['half a port', { PORT: '3000.5' }, /PORT must be a whole number/],
     ['a key that no header can carry', { DAYPASS_API_KEY: `two words ${'x'.repeat(32)}` }, /DAYPASS_API_KEY.*spaces/],
     ['an unknown store', { DAYPASS_STORE: 'oracle:x' }, /DAYPASS_STORE must be/],
+    ['a path that a shell would complete', { DAYPASS_STORE: 'sqlite:~/x.db' }, /DAYPASS_STORE begins with ~/],
+    [
+      'a comma too many in a list of secrets',
+      { DAYPASS_SECRET: `${randomBytes(48).toString('base64')},` },
+      /Entry 2 of `secret` is empty/,
+    ],
     ['a folder that is a file', { DAYPASS_STORE: 'sqlite:/dev/null/x.db' }, /DAYPASS_SECRET|database/],
   ]
   for (const [name, env, expected] of mistakes) {
