@@ -18,20 +18,37 @@ export interface ProcessLog {
   close(): Promise<void>
 }
 
-/** Writes lines to standard output. If its reader ends or its disk is full, the server continues without a log. */
+/** Bytes of lines that standard output has not taken yet. A reader that stands still would keep them all in memory. */
+const mostUnwritten = 4_194_304
+
+/**
+ * Writes lines to standard output. If its reader ends or stands still, or its disk is full, the server continues without a
+ * log.
+ */
 export function openLog(level: LogLevel): ProcessLog {
-  const stdout = pino.destination(1)
-  let isBroken = false
-  stdout.on('error', () => {
-    isBroken = true
-  })
+  // Node makes a pipe non-blocking when it is first named. A write that blocks would keep the process from ending.
+  void process.stdout
+  const stdout = pino.destination({ dest: 1, maxLength: mostUnwritten })
   const log = createLog(level, stdout)
+  let hasReader = true
+  let leftOut = 0
+  stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') hasReader = false
+  })
+  stdout.on('drop', () => leftOut++)
+  stdout.on('drain', () => {
+    if (leftOut === 0) return
+    log.error({ leftOut }, 'lines of the log were left out')
+    leftOut = 0
+  })
+  // At the exit pino would write the lines that are left, and try for ever where it cannot. `close` has written them before.
+  process.prependListener('exit', () => stdout.destroy())
   return {
     log,
     async close() {
       log.level = 'silent'
-      if (isBroken) return
-      // Its reader may end meanwhile.
+      if (!hasReader) return
+      // Its reader may end meanwhile, and its disk may be full.
       const closed = once(stdout, 'close').catch(() => {})
       stdout.end()
       await Promise.race([closed, delay(3000)])
