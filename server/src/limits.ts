@@ -20,9 +20,9 @@ const kinds = {
   pair: { points: 10, duration: 15 * minute },
   /** Wrong passwords for one account, from everywhere but known browsers and sessions. */
   account: { points: 100, duration: 15 * minute },
-  /** Wrong passwords from a browser that has signed in to the account before. */
+  /** Wrong passwords from a browser that has signed in to the account with its password. */
   device: { points: 10, duration: 15 * minute },
-  /** Wrong current passwords in a session. */
+  /** Wrong passwords in a session. */
   session: { points: 10, duration: 15 * minute },
   /** Registrations from a network, successful or not. */
   registration: { points: 20, duration: 60 * minute },

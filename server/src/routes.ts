@@ -34,10 +34,10 @@ export function serverRoutes({ config: { registration, trial, apiKey }, auth, ac
       if (typeof rememberMe !== 'boolean') {
         throw new DaypassError('ERR_REQUEST_INVALID', '`rememberMe` must be true or false.')
       }
-      const cookies = request.headers('cookie').join('; ')
+      const cookies = cookiesOf(request)
       const account = await check(credentials, {
         ip: request.ip ?? '',
-        findDevice: (email) => devices.find(cookies, email),
+        findDevices: (email) => devices.find(cookies, email),
       })
       if (account === null) throw new DaypassError('ERR_CREDENTIALS_INVALID')
       const { id, email, passwordHash } = account
@@ -52,7 +52,7 @@ export function serverRoutes({ config: { registration, trial, apiKey }, auth, ac
       const session = response.headers?.['set-cookie']
       // A browser that is not to be remembered is not marked as known either.
       if (session === undefined || !rememberMe) return response
-      const device = devices.remember(cookies, email, request.secure)
+      const device = devices.remember(cookies, account, request.secure)
       return { ...response, headers: { ...response.headers, 'set-cookie': [session, device].flat() } }
     }
 
@@ -73,10 +73,14 @@ export function serverRoutes({ config: { registration, trial, apiKey }, auth, ac
       method: 'POST',
       path: '/auth/password',
       access: 'bearer',
-      async run({ auth: { subject, sessionId }, request: { ip, userAgent }, readBody }) {
-        await accounts.changePassword(subject, await readBody(), sessionId)
+      async run({ auth: { subject, sessionId }, request, readBody }) {
+        const account = await accounts.changePassword(subject, await readBody(), sessionId)
+        const { ip, userAgent } = request
         await auth.revokeSubject(subject, { except: sessionId, reason: 'password', request: { ip, userAgent } })
-        return {}
+        const cookies = cookiesOf(request)
+        // The other browsers are not known any more.
+        if (devices.find(cookies, account.email).length === 0) return {}
+        return { headers: { 'set-cookie': devices.remember(cookies, account, request.secure) } }
       },
     },
   ]
@@ -95,6 +99,8 @@ export function serverRoutes({ config: { registration, trial, apiKey }, auth, ac
   return routes
 }
 
+const cookiesOf = (request: RouteRequest) => request.headers('cookie').join('; ')
+
 async function issueSession(auth: Daypass, { subject, claims = {} }: Record<string, unknown>) {
   if (typeof subject !== 'string' || typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
     throw new DaypassError('ERR_REQUEST_INVALID', 'Send `subject`, a string, and `claims`, an object.')
@@ -109,9 +115,11 @@ async function issueSession(auth: Daypass, { subject, claims = {} }: Record<stri
 }
 
 function checkApiKey(request: RouteRequest, apiKey: string): void {
-  const [given = ''] = request.headers('authorization').map((value) => /^Bearer +(\S+)$/i.exec(value)?.[1] ?? '')
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  if (!timingSafeEqual(digest(given), digest(apiKey))) {
-    throw new DaypassError('ERR_CREDENTIALS_INVALID', 'Send Authorization: Bearer with the DAYPASS_API_KEY.')
-  }
+  const [authorization, ...more] = request.headers('authorization')
+  if (more.length > 0) throw new DaypassError('ERR_REQUEST_INVALID', 'Send one Authorization header.')
+  const text = 'Send Authorization: Bearer with the DAYPASS_API_KEY.'
+  if (authorization === undefined) throw new DaypassError('ERR_ACCESS_TOKEN_MISSING', text)
+  const given = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? ''
+  const digest = (value: string) => createHash('sha256').update(value).digest()
+  if (!timingSafeEqual(digest(given), digest(apiKey))) throw new DaypassError('ERR_ACCESS_TOKEN_INVALID', text)
 }

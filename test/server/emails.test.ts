@@ -11,7 +11,7 @@ const askNobody = new Proxy({} as AccountStore, {
   get: (_, method) => assert.fail(`the store was asked: ${String(method)}`),
 })
 const accounts = createAccounts(askNobody, noLimits)
-const caller: Caller = { ip: '192.0.2.1', findDevice: () => undefined }
+const caller: Caller = { ip: '192.0.2.1', findDevices: () => [] }
 
 const refused: Record<string, string> = {
   'a NUL': 'a\0@b.c',

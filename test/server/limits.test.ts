@@ -27,7 +27,10 @@ async function open(t: TestContext) {
   return { accounts, addAccount }
 }
 
-const from = (ip: string, device?: string): Caller => ({ ip, findDevice: () => device })
+const from = (ip: string, device?: string): Caller => ({
+  ip,
+  findDevices: () => (device === undefined ? [] : [{ id: device, knew: () => true }]),
+})
 
 /** The outcome of a try: `in`, `wrong`, or the error's code. */
 async function outcome(attempt: Promise<object | null>): Promise<string> {
@@ -105,14 +108,15 @@ describe('strangers who fill counters do not keep the owner out', () => {
     assert.equal(await signIn(accounts, 'ada@b.c', 'another horse', from('192.0.2.1', 'known')), 'in')
   })
 
-  test('a known browser and a session have ten wrong tries each', async (t) => {
+  test('a known browser has ten wrong tries, and a session five, each of two passwords', async (t) => {
     const { accounts, addAccount } = await open(t)
     const { id } = await addAccount('ada@b.c')
     const caller = from('192.0.2.1', 'known')
     for (let n = 0; n < 10; n++) assert.equal(await signIn(accounts, 'ada@b.c', 'wrong', caller), 'wrong')
     assert.equal(await signIn(accounts, 'ada@b.c', password, caller), limited)
     const change = () => accounts.changePassword(id, { current: 'wrong', next: 'another horse' }, 'session')
-    for (let n = 0; n < 10; n++) await assert.rejects(change(), { code: 'ERR_REQUEST_INVALID' })
+    // A change compares `current` and `next` with the password, so each is a guess.
+    for (let n = 0; n < 5; n++) await assert.rejects(change(), { code: 'ERR_REQUEST_INVALID' })
     await assert.rejects(change(), { code: limited })
   })
 })
@@ -239,26 +243,74 @@ describe('known browsers', () => {
     assert.equal((await post(`${server.url}/auth/login`, credentials, pageHeaders(server, cookie))).status, 200)
   })
 
+  test('cookies that an earlier password collected give no guesses at the next one', async (t) => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    t.after(() => server.remove())
+    const send = async (route: string, body: object, headers = pageHeaders(server)) => {
+      const response = await post(`${server.url}/auth/${route}`, body, headers)
+      const device = response.headers.getSetCookie().find((cookie) => cookie.startsWith('daypass-device='))
+      return { ...response, device: device?.split(';')[0] }
+    }
+    const old = { email: 'ada@example.com', password }
+    const first = await send('register', old)
+    const collected: string[] = []
+    for (let n = 0; n < 12; n++) collected.push((await send('login', old)).device!)
+    const next = 'another horse entirely'
+    const authorization = `Bearer ${first.body.accessToken}`
+    const headers = { ...pageHeaders(server, first.device), authorization }
+    const changed = await send('password', { current: password, next }, headers)
+    assert.equal(changed.status, 204)
+    const guess = { email: old.email, password: 'a guess' }
+    for (const [n, cookie] of collected.entries()) {
+      const { status } = await send('login', guess, pageHeaders(server, cookie))
+      assert.equal(status, n < 10 ? 401 : 429)
+    }
+    // The browser that changed the password stays known.
+    assert.notEqual(changed.device, first.device)
+    const now = { ...old, password: next }
+    assert.equal((await send('login', now, pageHeaders(server, first.device))).status, 429)
+    assert.equal((await send('login', now, pageHeaders(server, changed.device))).status, 200)
+  })
+
   test('a cookie of another account, of another server or a made-up one does not count', () => {
     const devices = createDevices(['a secret of one server, thirty-two bytes'])
-    const cookie = devices.remember(undefined, 'ada@b.c', true).split(';')[0]!
-    assert.match(devices.remember(undefined, 'ada@b.c', true), /; Secure$/)
-    const id = devices.find(cookie, 'ada@b.c')
-    assert.match(id!, /^[\w-]{22}$/)
-    assert.equal(
-      devices.find(devices.remember(cookie, 'ada@b.c', true).split(';')[0], 'ada@b.c'),
-      id,
-      'it keeps its id',
-    )
-    assert.equal(devices.find(cookie, 'eve@b.c'), undefined)
-    assert.equal(createDevices(['another secret, of thirty-two bytes too']).find(cookie, 'ada@b.c'), undefined)
-    assert.equal(devices.find(cookie.replace(/=..../, '=AAAA'), 'ada@b.c'), undefined)
-    assert.equal(devices.find(undefined, 'ada@b.c'), undefined)
+    const ada = { email: 'ada@b.c', passwordHash: 'a hash' }
+    const cookie = devices.remember('', ada, true).split(';')[0]!
+    assert.match(devices.remember('', ada, true), /; Secure$/)
+    const idsIn = (cookies: string, email = 'ada@b.c', of = devices) => of.find(cookies, email).map(({ id }) => id)
+    const [id = ''] = idsIn(cookie)
+    assert.match(id, /^[\w-]{22}$/)
+    assert.deepEqual(idsIn(devices.remember(cookie, ada, true).split(';')[0]!), [id], 'it keeps its id')
+    const [device] = devices.find(cookie, 'ada@b.c')
+    assert.deepEqual([device!.knew('a hash'), device!.knew('another hash')], [true, false])
+    assert.deepEqual(idsIn(cookie, 'eve@b.c'), [])
+    assert.deepEqual(idsIn(cookie, 'ada@b.c', createDevices(['another secret, of thirty-two bytes too'])), [])
+    for (const part of cookie.slice('daypass-device='.length).split('.')) {
+      assert.deepEqual(idsIn(cookie.replace(part, `${part[0] === 'A' ? 'B' : 'A'}${part.slice(1)}`)), [])
+    }
+    assert.deepEqual(idsIn(''), [])
     // An old secret that is still in the list counts.
     const rotated = createDevices([
       'a new secret of the server, long enough',
       'a secret of one server, thirty-two bytes',
     ])
-    assert.equal(rotated.find(`a=1; ${cookie}; b=2`, 'ada@b.c'), id)
+    assert.deepEqual(idsIn(`a=1; ${cookie}; b=2`, 'ada@b.c', rotated), [id])
+  })
+
+  test('a cookie of the name that somebody else planted does not hide the browser’s own', async (t) => {
+    const { accounts, addAccount } = await open(t)
+    const account = await addAccount('ada@b.c')
+    const devices = createDevices(['a secret of one server, thirty-two bytes'])
+    const cookieOf = (passwordHash: string) => devices.remember('', { ...account, passwordHash }, true).split(';')[0]!
+    const own = cookieOf(account.passwordHash)
+    for (let n = 0; n < 10; n++) await signIn(accounts, 'ada@b.c', 'a guess', from('192.0.2.1'))
+    for (const planted of ['daypass-device=x', `daypass-device=${own.slice(15, -1)}`, cookieOf('an earlier hash')]) {
+      for (const cookies of [`${planted}; ${own}`, `${own}; ${planted}`, `${own};${planted};${own}`]) {
+        const caller: Caller = { ip: '192.0.2.1', findDevices: (email) => devices.find(cookies, email) }
+        assert.equal(await signIn(accounts, 'ada@b.c', password, caller), 'in', cookies)
+      }
+      const caller: Caller = { ip: '192.0.2.1', findDevices: (email) => devices.find(planted, email) }
+      assert.equal(await signIn(accounts, 'ada@b.c', password, caller), limited, planted)
+    }
   })
 })

@@ -127,6 +127,9 @@ describe('accounts', () => {
     const body = { subject: 'user-1', claims: { role: 'admin' } }
     const refused = await post(`${server.url}/admin/sessions`, body, bearer('x'.repeat(32)))
     assert.equal(refused.status, 401)
+    assert.match(refused.headers.get('www-authenticate')!, /^Bearer error="invalid_token"/)
+    const nameless = await post(`${server.url}/admin/sessions`, body)
+    assert.deepEqual([nameless.status, nameless.headers.get('www-authenticate')], [401, 'Bearer'])
     const made = await post(`${server.url}/admin/sessions`, body, bearer('k'.repeat(32)))
     assert.equal(made.status, 200)
     const me = await fetch(`${server.url}/auth/me`, { headers: bearer(made.body.accessToken) })
@@ -137,6 +140,23 @@ describe('accounts', () => {
       bearer('k'.repeat(32)),
     )
     assert.deepEqual([reserved.status, reserved.body.code], [400, 'ERR_REQUEST_INVALID'])
+  })
+
+  test('a back end with two Authorization headers is rejected', async () => {
+    const authorization = [`Bearer ${'k'.repeat(32)}`, 'Bearer another']
+    for (const both of [authorization, authorization.toReversed()]) {
+      const status = await new Promise((resolve, reject) => {
+        const headers = ['content-type', 'application/json', ...both.flatMap((one) => ['authorization', one])]
+        const { host } = new URL(server.url)
+        const options = { method: 'POST', headers: ['host', host, ...headers] }
+        const sent = request(`${server.url}/admin/sessions`, options, (response) => {
+          response.resume()
+          resolve(response.statusCode)
+        })
+        sent.on('error', reject).end('{"subject":"user-1"}')
+      })
+      assert.equal(status, 400)
+    }
   })
 
   test('no password, token or hash is in the log', async () => {
