@@ -8,6 +8,7 @@ import { createFastifyAuth } from 'daypass/fastify'
 import { type FastifyInstance, fastify } from 'fastify'
 import { createAccounts } from './accounts.ts'
 import type { Config } from './config.ts'
+import { trackConnections } from './connections.ts'
 import { consolePage } from './console.ts'
 import { createDevices } from './devices.ts'
 import { sendError, toDaypassError } from './errors.ts'
@@ -107,6 +108,7 @@ async function serveStores(
     // Of paths that it cannot decode. No hook and no handler sees them.
     frameworkErrors: (error, _request, reply) => void sendError(reply, error),
   })
+  const connections = trackConnections(app.server)
   const methodsOf = collectMethods(app)
   // Every body is JSON.
   app.removeContentTypeParser('text/plain')
@@ -172,8 +174,11 @@ async function serveStores(
       stopping = true
       log.info('stopping')
       feed.close()
+      // A request of a connection that has just begun may be on its way.
+      const idle = setInterval(() => connections.closeIdle(), 500)
       const cut = setTimeout(() => app.server.closeAllConnections(), 10_000)
       await app.close()
+      clearInterval(idle)
       clearTimeout(cut)
       await auth.close()
       await stores.close()

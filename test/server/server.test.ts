@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -226,6 +228,45 @@ describe('as a process', () => {
       assert.equal(await answer, 200)
       assert.equal(await left, 0)
       assert.equal(server.log.at(-1)!.message, 'stopped')
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('connections without a request do not delay the stop, and those with one get their response', async () => {
+    const server = await startServerProcess({ DAYPASS_STORE: 'memory:' })
+    const { port } = new URL(server.url)
+    const open = async (text: string) => {
+      const socket = connect(Number(port), '127.0.0.1')
+      let received = ''
+      const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(received)))
+      socket.on('data', (chunk) => {
+        received += chunk
+      })
+      socket.on('error', () => {})
+      await once(socket, 'connect')
+      socket.write(text)
+      return { socket, closed, until: async (part: RegExp) => void (await waitFor(() => part.test(received))) }
+    }
+    const waitFor = async (isThere: () => boolean) => {
+      for (let tries = 0; tries < 500 && !isThere(); tries++) await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.ok(isThere())
+    }
+    try {
+      const head = (length: number) =>
+        `POST /auth/refresh HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+      const get = `GET /healthz HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`
+      const silent = [await open(''), await open('GET / HT'), await open(get)]
+      // The second one is under way when the first one has its response.
+      const busy = [await open(head(20)), await open(get + head(20))]
+      await Promise.all([silent[2]!.until(/ok/), busy[1]!.until(/ok/)])
+      const left = server.stop()
+      // Without those that are closed early, the server would still wait for the ones that are busy.
+      await Promise.all(silent.map(({ closed }) => closed))
+      await waitFor(() => server.log.at(-1)!.message === 'stopping')
+      for (const { socket } of busy) socket.write('{"refreshToken":"a"}')
+      for (const { closed } of busy) assert.match(await closed, /HTTP\/1\.1 401 /)
+      assert.equal(await left, 0)
     } finally {
       await server.remove()
     }
