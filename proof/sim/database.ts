@@ -140,7 +140,7 @@ export function connect(database: Database, server: Connected): Store {
     check: () => call(() => database.memory.check()),
     // Without a delay, because it is a part of opening.
     ...(engine.hasClock && {
-      async now() {
+      async readClock() {
         if (loop.now() < database.away.until) throw unavailable(database)
         return loop.now()
       },

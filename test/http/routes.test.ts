@@ -334,7 +334,7 @@ test('a route that is misspelled, or declared twice, is refused at the start', (
     const routes = [route] as Route<Role>[]
     assert.throws(
       () => createNodeAuth(auth, { routes }),
-      { code: 'ERR_OPTION_INVALID', message: /`routes`/ },
+      { code: 'ERR_OPTION_INVALID', message: /`routes\[0\]` is not a route/ },
       JSON.stringify(route),
     )
   }
