@@ -422,7 +422,8 @@ export function createClient(options: ClientOptions): DaypassClient {
     clearTimeout(timer)
     if (!listeners.size || inPage?.hidden) return
     // A failing server gets fewer and fewer requests, but one at once when a listener comes, or an event of the page.
-    const at = clock() + (event ? due() : Math.max(100, due() * (failures || 1)))
+    // The clock is read last. A timer that fires before the token is due renews nothing, and nothing sets it again.
+    const at = (event ? due() : Math.max(100, due() * (failures || 1))) + clock()
     // Timers may be early by rounding, and late by hours, because they stand still while a machine sleeps.
     const look = () => {
       timer = later(Math.min(until(at), 60_000), () => (until(at) ? look() : tokenFor(fence).catch(() => {})))

@@ -7,7 +7,7 @@ import { measure } from '../package/measure.ts'
 test('daypass/client is 5.5 kB at most, the wake-up timer and all errors and guards among them', async (t) => {
   const size = await measure('client/index.js')
   t.diagnostic(`daypass/client: ${size} bytes`)
-  assert.ok(size <= 5510, `${size} bytes`)
+  assert.ok(size <= 5520, `${size} bytes`)
   assert.ok(size > 2000, 'that cannot be all of it')
 })
 
