@@ -3,12 +3,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { freePort } from '../engines/free-port.ts'
 import { listen } from '../http/server.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -103,7 +103,7 @@ export async function startExample(example: Example, accessTokenLifetime: number
   }
 
   const data = mkdtempSync(join(tmpdir(), 'daypass-example-'))
-  const port = await findPort()
+  const port = await freePort()
   const { args, env: more } = example.start(port)
   const child = spawn(process.execPath, args, {
     cwd: folder,
@@ -200,13 +200,4 @@ export async function startExample(example: Example, accessTokenLifetime: number
     await app.stop()
     throw new Error(`${example.name} does not start:\n${output}`, { cause: error })
   }
-}
-
-function findPort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
