@@ -1,4 +1,4 @@
-// Mutation testing of one layer: which changes of it would no test notice? `npm run mutation` runs all layers in turn
+// Mutation testing of one layer: finds the changes of it that no test notices. `npm run mutation` runs all layers in turn
 // (scripts/mutation.ts, docs/testing.md).
 
 import { globSync } from 'node:fs'

@@ -25,8 +25,8 @@ const lockPatience = 5000
  * of a write.
  *
  * @param path The file, relative to the working directory or absolute.
- * @throws DaypassClientError ERR_OPTION_INVALID without a path, and for an address or a `~`. Its calls reject with the errors of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the
- *   session.
+ * @throws DaypassClientError ERR_OPTION_INVALID without a path, and for an address or a `~`. Its calls reject with the errors
+ *   of node:fs (EACCES, ENOSPC …). The client then throws ERR_OFFLINE and keeps the session.
  * @example
  * ```ts
  * import { homedir } from 'node:os'

@@ -43,8 +43,9 @@ export interface LiveSocket<Socket> {
 
 /**
  * Keeps a WebSocket open as long as a person is signed in. It is opened with a valid token, gets renewed tokens, and is
- * opened again after it broke. The waits grow from half a second to half a minute with a random part; a connection that lasts longer
- * than half a minute resets them. The socket is closed when the session ends, and opened again for the next session.
+ * opened again after it broke. The waits grow from half a second to half a minute, with a random part. A connection that
+ * lasts longer than half a minute resets them. The socket is closed when the session ends, and opened again for the next
+ * session.
  *
  * @throws DaypassClientError ERR_OPTION_INVALID without a client or `open`.
  * @example

@@ -165,8 +165,8 @@ export interface Daypass<C = Claims, Finds extends boolean = false, User = unkno
   verify(accessToken: string): Promise<AccessToken<C>>
   /**
    * Changes a live session: its claims, its `authTime` and `amr` after the person proved who they are once more (step-up,
-   * RFC 9470), or the name of its device. Issued access tokens keep what they say; the next refresh returns one with the change.
-   * For a right that must be gone at once, `revokeSubject` ends the sessions, or a guard's `allow` asks your database.
+   * RFC 9470), or the name of its device. Issued access tokens keep what they say. The next refresh returns one with the
+   * change. For a right that must be gone at once, `revokeSubject` ends the sessions, or a guard's `allow` asks your database.
    * A refresh at the same moment and the change both count.
    *
    * @returns The session as it is now, or null if there is no live one.
